@@ -1,0 +1,45 @@
+"""Serves an ASGI application on a real socket from a thread, so that any client can talk to it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from types import TracebackType
+
+import uvicorn
+from starlette.types import ASGIApp
+
+
+class Server:
+    """A running server: `url` is its base URL without a trailing slash."""
+
+    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
+        # Bound here, not by uvicorn: the port is known and accepts connections when the constructor returns.
+        self._socket = socket.create_server((host, port), backlog=128)
+        self.port: int = self._socket.getsockname()[1]
+        self.url = f"http://{host}:{self.port}"
+        config = uvicorn.Config(app, log_level="error", access_log=False, lifespan="off", timeout_graceful_shutdown=1)
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [self._socket]}, name=f"serve-{self.port}", daemon=True
+        )
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stops serving; open requests get one second."""
+        self._server.should_exit = True
+        self._thread.join(timeout=10)
+        self._socket.close()
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def serve(app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> Server:
+    """Starts `app` on `host`:`port` (0: a free one). Raises OSError if the port is taken."""
+    return Server(app, host, port)
