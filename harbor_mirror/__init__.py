@@ -1,0 +1,1 @@
+"""What the Pulumi program and mirrorctl share. Nothing in here knows Pulumi."""

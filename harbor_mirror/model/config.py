@@ -1,0 +1,244 @@
+"""The stack configuration: the product's face, as frozen models.
+
+Keys are camelCase in YAML and snake_case here. Every field's description and example serve the error messages,
+the JSON Schema for editors and the reference in docs/.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic.alias_generators import to_camel
+
+EndpointType = Literal[
+    "docker-hub",
+    "docker-registry",
+    "aws-ecr",
+    "azure-acr",
+    "ali-acr",
+    "google-gcr",
+    "huawei-SWR",
+    "gitlab",
+    "quay",
+    "jfrog-artifactory",
+    "github-ghcr",
+    "harbor",
+    "tencent-tcr",
+    "volcengine-cr",
+]
+
+#: Harbor 2.15 takes lower case letters and digits, separated by single `.`, `_` or `-`, at most 255 characters
+#: (measured: a longer one is answered 422, any other form 400).
+PROJECT_NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
+PROJECT_NAME_LENGTH = 255
+#: Our own keys: they become Pulumi logical names and, for rules and endpoints, names in Harbor.
+KEY = re.compile(r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*")
+#: Harbor refuses an endpoint's name beyond 64 characters, a rule's beyond 256 (measured: 400 and 500).
+ENDPOINT_NAME_LENGTH = 64
+RULE_NAME_LENGTH = 256
+#: One RFC 1123 host name without a port: a label must not start or end with a hyphen.
+HOSTNAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
+
+
+def _http_url(value: str) -> str:
+    if not re.fullmatch(r"https?://[^/\s?#@]+(/[^\s?#]*)?", value):
+        raise ValueError("is not a URL of scheme http or https without user, query or fragment")
+    return value.rstrip("/")
+
+
+def _cidr(value: str) -> str:
+    try:
+        return str(ipaddress.ip_network(value))
+    except ValueError as error:
+        raise ValueError(f"is not a network in CIDR form ({error})") from None
+
+
+def _hostname(value: str) -> str:
+    if not HOSTNAME.fullmatch(value):
+        raise ValueError("is not a host name: lower case letters, digits, hyphens and dots, no scheme, port or path")
+    # Harbor's own `prepare` stops on these two, after the server was paid for.
+    if value in {"127.0.0.1", "reg.mydomain.com"}:
+        raise ValueError("is refused by Harbor's installer")
+    return value
+
+
+def _one_or_many(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+def _tag_filter(value: object) -> object:
+    if isinstance(value, str):
+        return {"matches": [value]}
+    if isinstance(value, list | tuple):
+        return {"matches": value}
+    return value
+
+
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+Cidr = Annotated[str, AfterValidator(_cidr)]
+Hostname = Annotated[str, AfterValidator(_hostname)]
+Globs = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_one_or_many)]
+
+
+class Section(BaseModel):
+    """A frozen part of the configuration: unknown keys are errors, types are not guessed."""
+
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", alias_generator=to_camel, use_attribute_docstrings=True
+    )
+
+    @classmethod
+    def read(cls, raw: object) -> Any:
+        """Validates JSON-like data. Raises pydantic.ValidationError with every fault of this section."""
+        # Through JSON: strict mode then takes lists for tuples and still refuses "5" for 5.
+        return cls.model_validate_json(json.dumps(raw))
+
+
+class Host(Section):
+    """The Linode instance, its volume, address, firewall and DNS record, and what boots Harbor on it."""
+
+    region: str = Field(min_length=1, examples=["sg-sin-2"])
+    """Linode region close to the deployments; it must offer the Metadata service."""
+    type: str = Field("g6-standard-4", min_length=1, examples=["g6-standard-4"])
+    """Linode plan; Harbor needs 2 CPUs and 4 GB at the least."""
+    hostname: Hostname = Field(examples=["harbor.dev.example.com"])
+    """The name clients use for Harbor, without scheme and port."""
+    dns_zone: Hostname | None = Field(None, examples=["example.com"])
+    """Zone managed by Linode in which the A record of `hostname` is made; without it DNS is yours."""
+    tls: Literal["letsencrypt", "provided", "none"] = Field("letsencrypt", examples=["letsencrypt"])
+    """`letsencrypt`, `provided` (certificate and key from secrets) or `none` (private networks)."""
+    certificate: str | None = Field(None, examples=["-----BEGIN CERTIFICATE-----…"])
+    """PEM chain for `tls: provided`."""
+    certificate_key: SecretStr | None = Field(None, examples=["{secure: v1:…}"])
+    """PEM key for `tls: provided`; set it with `pulumi config set --path --secret host.certificateKey`."""
+    http_port: int = Field(80, ge=1, le=65535, examples=[80])
+    """Port that Harbor serves with `tls: none`."""
+    version: str = Field("2.15.1", pattern=r"^\d+\.\d+\.\d+$", examples=["2.15.1"])
+    """Harbor version."""
+    installer_sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$", examples=["64 hexadecimal digits"])
+    """Pins the installer's download; without it the release's own checksum file is used."""
+    image: str = Field("linode/debian13", min_length=1, examples=["linode/debian13"])
+    """Linode image; it must have the capability cloud-init."""
+    volume_gb: int = Field(200, ge=10, le=16384, examples=[200])
+    """Size of the data volume in GB; it can grow, never shrink."""
+    admin_cidrs: tuple[Cidr, ...] = Field((), examples=[["203.0.113.0/24"]])
+    """Networks that may reach SSH; none by default."""
+    web_cidrs: tuple[Cidr, ...] = Field(("0.0.0.0/0", "::/0"), examples=[["10.0.0.0/8"]])
+    """Networks that may reach Harbor."""
+    authorized_keys: tuple[str, ...] = Field((), examples=[["ssh-ed25519 AAAA… ops@example.com"]])
+    """SSH public keys of root, taken at creation."""
+    tags: tuple[str, ...] = Field((), examples=[["team-platform"]])
+    """Linode tags of the instance, volume and firewall."""
+    protect: bool = Field(False, examples=[True])
+    """Keeps the volume and the address from being deleted and the server from being replaced."""
+
+
+class ExistingHarbor(Section):
+    """A Harbor that is there already, instead of a host."""
+
+    url: HttpUrl = Field(examples=["https://harbor.example.com"])
+    """Base URL."""
+    username: str = Field("admin", min_length=1, examples=["admin"])
+    """A system administrator; its password is the secret `harborPassword`."""
+    restrict_project_creation: bool = Field(False, examples=[True])
+    """Lets only administrators create projects: a setting of the whole Harbor, so asked for and not assumed."""
+
+
+class Endpoint(Section):
+    """A source registry as Harbor knows it (Administration > Registries)."""
+
+    type: EndpointType = Field(examples=["docker-hub"])
+    """Kind of registry, in Harbor's own words."""
+    url: HttpUrl | None = Field(None, examples=["https://registry.example.com"])
+    """Endpoint URL; kinds with one fixed address need none."""
+    name: str | None = Field(None, min_length=1, max_length=ENDPOINT_NAME_LENGTH, examples=["hub-docker-hub"])
+    """Name in Harbor; `<key>-<type>` without it, so that a change of type converges in one `up`."""
+    username: str | None = Field(None, min_length=1, examples=["acme-bot"])
+    """Access ID; none for anonymous."""
+    secret: SecretStr | None = Field(None, examples=["{secure: v1:…}"])
+    """Access secret; set it with `pulumi config set --path --secret 'endpoints.NAME.secret'`."""
+    description: str = Field("", examples=["Docker Hub, paid account"])
+    """Free text shown in Harbor."""
+    insecure: bool = Field(False, examples=[False])
+    """Accepts any certificate of the source."""
+
+
+class Project(Section):
+    """Where a rule's images land."""
+
+    public: bool = Field(False, examples=[False])
+    """Lets anybody pull without credentials."""
+    quota_gb: int | None = Field(None, ge=1, le=1024 * 1024, examples=[100])
+    """Storage limit in GB; unlimited without it. Harbor refuses more than 1024 TB."""
+    vulnerability_scanning: bool = Field(True, examples=[True])
+    """Scans images as they arrive."""
+    force_destroy: bool = Field(False, examples=[False])
+    """Deletes the project with its images when it leaves the configuration; by default it stays in Harbor."""
+
+
+class TagFilter(Section):
+    """Harbor's tag filter: globs that a tag must match, or must not."""
+
+    matches: Globs = Field(default=(), examples=["1.2*"])
+    """Globs of which a tag must match one."""
+    excludes: Globs = Field(default=(), examples=["*-rc*"])
+    """Globs of which a tag must match none."""
+
+
+class Rule(Section):
+    """One pull replication policy."""
+
+    endpoint: str = Field(min_length=1, examples=["docker-hub"])
+    """Key of the source under `endpoints`."""
+    repositories: Globs = Field(min_length=1, examples=["library/nginx"])
+    """Repository glob (`*` within a path component, `**` across, `?`, `{a,b}`) or a list of them."""
+    tags: Annotated[TagFilter, BeforeValidator(_tag_filter)] = Field(default_factory=TagFilter, examples=["1.2*"])
+    """Tag glob, a list of them, `{matches: …}` or `{excludes: …}`; every tag without it."""
+    labels: tuple[str, ...] = Field((), examples=[["release"]])
+    """Labels that an artifact must carry; only Harbor sources have them."""
+    resource: Literal["image", "artifact"] | None = Field(None, examples=["image"])
+    """Kind of artifact: container images only, or any artifact."""
+    project: str = Field(min_length=1, examples=["mirror"])
+    """Key of the destination under `projects`."""
+    path: str = Field("", pattern=r"^([a-z0-9]+([._-][a-z0-9]+)*(/[a-z0-9]+([._-][a-z0-9]+)*)*)?$", examples=["hub"])
+    """Path below the project that the images land under."""
+    flatten: int = Field(0, ge=-1, le=3, examples=[0])
+    """Leading components cut from the source path: 0 keeps all, -1 leaves the last (dest_namespace_replace_count)."""
+    schedule: str = Field("manual", min_length=1, examples=["0 0 */6 * * *"])
+    """`manual`, `hourly`, `daily`, `weekly` or Harbor's cron: six fields, UTC; `H` spreads rules out."""
+    allow_frequent: bool = Field(False, examples=[True])
+    """Allows schedules that fire more often than every five minutes."""
+    override: bool = Field(True, examples=[True])
+    """Replaces a tag in Harbor when it moved at the source."""
+    enabled: bool = Field(True, examples=[True])
+    """A disabled rule neither fires nor can be started."""
+    deletion: bool = Field(False, examples=[False])
+    """Deletes in Harbor what was deleted at the source; only Harbor sources report deletions."""
+    copy_by_chunk: bool = Field(False, examples=[False])
+    """Transfers layers in chunks; for unsteady networks."""
+    speed_kbps: int = Field(-1, ge=-1, le=2**31 - 1, examples=[10240])
+    """Bandwidth limit of each task in KB/s; -1 is unlimited."""
+    description: str = Field("", examples=["Base images of the web team"])
+    """Free text shown in Harbor."""
+
+
+class Configuration(Section):
+    """A stack, whole."""
+
+    host: Host | None = None
+    """The Linode host that runs Harbor; or else `harbor`."""
+    harbor: ExistingHarbor | None = None
+    """A Harbor that exists already; or else `host`."""
+    harbor_password: SecretStr | None = None
+    """Password of Harbor's administrator: of an existing Harbor, or after a rotation on ours."""
+    endpoints: Mapping[str, Endpoint] = Field(default_factory=dict)
+    """Source registries by name."""
+    projects: Mapping[str, Project] = Field(default_factory=dict)
+    """Destination projects by name."""
+    rules: Mapping[str, Rule] = Field(default_factory=dict)
+    """Pull replication rules by name."""

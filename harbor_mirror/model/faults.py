@@ -1,0 +1,54 @@
+"""What is wrong with a configuration, in words a user can act on.
+
+A fault names the path, the value, the reason and a correct example. All faults of a stack are reported together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+#: Values are shown as typed, cut at this many characters so that one fault stays one line.
+SHOWN_CHARACTERS = 80
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that must change before anything is created; `value` is never a secret's."""
+
+    path: str
+    value: object
+    reason: str
+    example: str
+
+    def __str__(self) -> str:
+        shown = "" if self.value is None else f" {_shown(self.value)}"
+        example = f" Example: {self.example}" if self.example else ""
+        return f"{self.path}:{shown} {self.reason}.{example}"
+
+
+@dataclass(frozen=True)
+class Caution:
+    """Something that works and yet may not be what was meant: a warning in the preview.
+
+    `section` and `name` say which entry of the configuration it concerns ("rules", "nginx").
+    """
+
+    section: str
+    name: str
+    text: str
+
+
+class ConfigurationError(ValueError):
+    """Every fault of one stack; its text has one line for each."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = tuple(faults)
+        noun = "fault" if len(self.faults) == 1 else "faults"
+        lines = [f"{len(self.faults)} {noun} in the stack's configuration; nothing was changed:"]
+        super().__init__("\n".join([*lines, *(f"  {fault}" for fault in self.faults)]))
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
