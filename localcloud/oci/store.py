@@ -1,0 +1,304 @@
+"""A registry's storage: blobs by digest, and repositories of manifests and tags.
+
+In memory and safe for many threads. It is a plain object without open resources, so whoever keeps it (a simulated
+data volume) keeps the images; it can also be pickled and copied.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+DOCKER_MANIFEST_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+
+INDEX_TYPES = frozenset({OCI_INDEX, DOCKER_MANIFEST_LIST})
+MANIFEST_TYPES = frozenset({*INDEX_TYPES, OCI_MANIFEST, DOCKER_MANIFEST})
+
+# Docker's "foreign" layers stay at the address their descriptor names: a registry neither holds nor copies them.
+FOREIGN_LAYER = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A manifest or index exactly as it was pushed; `digest` is the sha256 of `body`."""
+
+    digest: str
+    media_type: str
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """What a manifest says of a child: a blob (config, layer) or, in an index, another manifest."""
+
+    media_type: str
+    digest: str
+    size: int
+    platform: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+
+    @property
+    def is_manifest(self) -> bool:
+        return self.media_type in MANIFEST_TYPES
+
+
+def digest_of(data: bytes) -> str:
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def is_digest(reference: str) -> bool:
+    """True for `sha256:<64 hex digits>`, the one algorithm used here."""
+    return _DIGEST.fullmatch(reference) is not None
+
+
+def references(body: bytes) -> list[Descriptor]:
+    """The direct children of a manifest: config then layers, or an index's manifests.
+
+    Raises ValueError if `body` is not a JSON object with well-formed descriptors.
+    """
+    document = json.loads(body)
+    if not isinstance(document, dict):
+        raise ValueError("a manifest is a JSON object")
+    entries: list[Any] = [document["config"]] if "config" in document else []
+    entries += (document.get("layers") or []) + (document.get("manifests") or [])
+    try:
+        return [
+            Descriptor(
+                str(entry["mediaType"]),
+                str(entry["digest"]),
+                int(entry["size"]),
+                entry.get("platform"),
+                entry.get("annotations"),
+            )
+            for entry in entries
+        ]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"bad descriptor: {error}") from error
+
+
+def _utcnow() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass
+class _Repository:
+    manifests: dict[str, Manifest] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    blobs: set[str] = field(default_factory=set)
+    pushed: dict[str, datetime] = field(default_factory=dict)  # by tag and by digest
+
+
+class ImageStore:
+    """Blobs are shared by all repositories; a repository may serve only the blobs that were pushed or mounted there.
+
+    `clock` gives the push times (aware, UTC).
+    """
+
+    references = staticmethod(references)
+
+    def __init__(self, clock: Callable[[], datetime] = _utcnow) -> None:
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._blobs: dict[str, bytes] = {}
+        self._repositories: dict[str, _Repository] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        with self._lock:
+            state = {**self.__dict__, "_blobs": dict(self._blobs), "_repositories": dict(self._repositories)}
+        del state["_lock"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.RLock()
+
+    # Blobs
+
+    def put_blob(self, data: bytes, repository: str | None = None) -> str:
+        """Keeps `data`, in `repository` if one is given, and returns its digest."""
+        digest = digest_of(data)
+        with self._lock:
+            self._blobs.setdefault(digest, data)
+            if repository is not None:
+                self._repository(repository).blobs.add(digest)
+        return digest
+
+    def blob(self, digest: str, repository: str | None = None) -> bytes | None:
+        """The blob, or None if it is not there (with `repository`: not in that repository)."""
+        with self._lock:
+            if repository is not None and digest not in self._known(repository).blobs:
+                return None
+            return self._blobs.get(digest)
+
+    def mount_blob(self, digest: str, repository: str) -> bool:
+        """Makes a blob held for another repository available in `repository`; False if nobody holds it."""
+        with self._lock:
+            if digest not in self._blobs:
+                return False
+            self._repository(repository).blobs.add(digest)
+            return True
+
+    def delete_blob(self, repository: str, digest: str) -> bool:
+        """Takes the blob out of `repository`; its bytes go with `collect_garbage`."""
+        with self._lock:
+            known = self._known(repository)
+            found = digest in known.blobs
+            known.blobs.discard(digest)
+            return found
+
+    def repositories_with_blob(self, digest: str) -> list[str]:
+        """The repositories from which the blob can be mounted, the newest repository last."""
+        with self._lock:
+            if digest not in self._blobs:
+                return []
+            return [name for name, repository in self._repositories.items() if digest in repository.blobs]
+
+    # Manifests and tags
+
+    def put_manifest(self, repository: str, reference: str | None, body: bytes, media_type: str) -> str:
+        """Keeps a manifest and returns its digest; a tag as `reference` is set or moved to it.
+
+        The blobs it names become the repository's. Raises ValueError if `body` is no manifest, or if `reference` is
+        a digest other than the body's.
+        """
+        digest = digest_of(body)
+        if reference is not None and is_digest(reference) and reference != digest:
+            raise ValueError(f"the manifest's digest is {digest}, not {reference}")
+        children = references(body)
+        with self._lock:
+            target = self._repository(repository)
+            now = self._clock()
+            target.blobs.update(c.digest for c in children if not c.is_manifest and c.digest in self._blobs)
+            if digest not in target.manifests:
+                target.pushed[digest] = now
+            target.manifests[digest] = Manifest(digest, media_type, body)
+            if reference is not None and reference != digest:
+                if target.tags.get(reference) != digest:
+                    target.pushed[reference] = now
+                target.tags[reference] = digest
+        return digest
+
+    def manifest(self, repository: str, reference: str) -> Manifest | None:
+        """The manifest under a tag or a digest."""
+        with self._lock:
+            known = self._known(repository)
+            return known.manifests.get(known.tags.get(reference, reference))
+
+    def pushed_at(self, repository: str, reference: str) -> datetime | None:
+        """When the tag was set to its present digest, or the manifest with this digest first pushed."""
+        with self._lock:
+            return self._known(repository).pushed.get(reference)
+
+    def missing_references(self, repository: str, body: bytes) -> list[Descriptor]:
+        """The children of `body` that `repository` does not hold; foreign layers are never missing."""
+        with self._lock:
+            known = self._known(repository)
+            return [
+                child
+                for child in references(body)
+                if child.media_type != FOREIGN_LAYER
+                and child.digest not in (known.manifests if child.is_manifest else known.blobs & self._blobs.keys())
+            ]
+
+    def delete_tag(self, repository: str, tag: str) -> bool:
+        """Removes the tag and leaves its manifest; False if there is none."""
+        with self._lock:
+            known = self._known(repository)
+            known.pushed.pop(tag, None)
+            return known.tags.pop(tag, None) is not None
+
+    def delete_manifest(self, repository: str, digest: str) -> bool:
+        """Removes the manifest and every tag on it, not its children; False if there is none."""
+        with self._lock:
+            known = self._known(repository)
+            if known.manifests.pop(digest, None) is None:
+                return False
+            known.pushed.pop(digest, None)
+            for tag in [tag for tag, target in known.tags.items() if target == digest]:
+                self.delete_tag(repository, tag)
+            return True
+
+    def delete_repository(self, repository: str) -> bool:
+        with self._lock:
+            return self._repositories.pop(repository, None) is not None
+
+    # What is there
+
+    def repositories(self) -> list[str]:
+        """All names, in the order of distribution's catalog: path part by path part."""
+        with self._lock:
+            return sorted(self._repositories, key=catalog_key)
+
+    def __contains__(self, repository: str) -> bool:
+        with self._lock:
+            return repository in self._repositories
+
+    def tags(self, repository: str) -> dict[str, str]:
+        """Tag -> digest, sorted by tag; empty for an unknown repository."""
+        with self._lock:
+            return dict(sorted(self._known(repository).tags.items()))
+
+    def digests(self, repository: str) -> list[str]:
+        """The digests of all manifests, untagged ones and children included, in the order they came."""
+        with self._lock:
+            return list(self._known(repository).manifests)
+
+    # Sizes and cleaning
+
+    def size(self, repository: str, reference: str) -> int:
+        """Bytes of the manifest, its config and layers; of an index, its children as well. 0 if it is not there."""
+        manifest = self.manifest(repository, reference)
+        if manifest is None:
+            return 0
+        return len(manifest.body) + sum(
+            self.size(repository, child.digest) if child.is_manifest else child.size
+            for child in references(manifest.body)
+        )
+
+    def stored_bytes(self, repositories: Iterable[str]) -> int:
+        """Bytes of all manifests and blobs of these repositories together, each digest counted once."""
+        with self._lock:
+            sizes: dict[str, int] = {}
+            for name in repositories:
+                known = self._known(name)
+                sizes.update({digest: len(manifest.body) for digest, manifest in known.manifests.items()})
+                sizes.update({digest: len(self._blobs[digest]) for digest in known.blobs if digest in self._blobs})
+            return sum(sizes.values())
+
+    def collect_garbage(self) -> dict[str, int]:
+        """Deletes the blobs that no manifest of any repository names; returns their digests and sizes."""
+        with self._lock:
+            used = {
+                child.digest
+                for repository in self._repositories.values()
+                for manifest in repository.manifests.values()
+                for child in references(manifest.body)
+            }
+            freed = {digest: len(data) for digest, data in self._blobs.items() if digest not in used}
+            for digest in freed:
+                del self._blobs[digest]
+            for repository in self._repositories.values():
+                repository.blobs &= used
+            return freed
+
+    def _known(self, repository: str) -> _Repository:
+        return self._repositories.get(repository) or _Repository()
+
+    def _repository(self, name: str) -> _Repository:
+        return self._repositories.setdefault(name, _Repository())
+
+
+def catalog_key(repository: str) -> str:
+    """Sorts `a/b` before `a-b`, as distribution walks its directories."""
+    return repository.replace("/", "\0")
