@@ -96,6 +96,7 @@ class _Repository:
     manifests: dict[str, Manifest] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     blobs: set[str] = field(default_factory=set)
+    ever_tagged: bool = False
     pushed: dict[str, datetime] = field(default_factory=dict)  # by tag and by digest
 
 
@@ -187,6 +188,7 @@ class ImageStore:
                 if target.tags.get(reference) != digest:
                     target.pushed[reference] = now
                 target.tags[reference] = digest
+                target.ever_tagged = True
         return digest
 
     def manifest(self, repository: str, reference: str) -> Manifest | None:
@@ -243,6 +245,11 @@ class ImageStore:
     def __contains__(self, repository: str) -> bool:
         with self._lock:
             return repository in self._repositories
+
+    def ever_tagged(self, repository: str) -> bool:
+        """Whether the repository has or had a tag: only then does a registry list its tags."""
+        with self._lock:
+            return self._known(repository).ever_tagged
 
     def tags(self, repository: str) -> dict[str, str]:
         """Tag -> digest, sorted by tag; empty for an unknown repository."""
