@@ -159,11 +159,12 @@ class ImageStore:
             return found
 
     def repositories_with_blob(self, digest: str) -> list[str]:
-        """The repositories from which the blob can be mounted, the newest repository last."""
+        """The repositories from which the blob can be mounted, the newest repository first."""
         with self._lock:
             if digest not in self._blobs:
                 return []
-            return [name for name, repository in self._repositories.items() if digest in repository.blobs]
+            names = [name for name, repository in self._repositories.items() if digest in repository.blobs]
+            return names[::-1]
 
     # Manifests and tags
 
