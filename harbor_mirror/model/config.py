@@ -68,15 +68,13 @@ def _hostname(value: str) -> str:
 
 
 def _one_or_many(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _tag_filter(value: object) -> object:
-    if isinstance(value, str):
-        return {"matches": [value]}
-    if isinstance(value, list | tuple):
-        return {"matches": value}
-    return value
+    return {"matches": value} if isinstance(value, str | list) else value
 
 
 HttpUrl = Annotated[str, AfterValidator(_http_url)]

@@ -110,9 +110,10 @@ def _references(raw: Mapping[str, Any]) -> Iterator[Fault]:
             known = raw.get(setting)
             known = known if isinstance(known, Mapping) else {}
             if isinstance(wanted, str) and wanted and wanted not in known:
-                there = f"there are {', '.join(sorted(map(str, known)))}" if known else "there are none"
-                reason = f"is not under {setting}; {there}"
-                yield Fault(f"rules.{name}.{field}", wanted, reason, next(iter(sorted(map(str, known))), ""))
+                there = sorted(map(str, known))
+                reason = f"is not under {setting}; there " + (f"are {', '.join(there)}" if there else "are none")
+                close = difflib.get_close_matches(wanted, there, n=1, cutoff=0)
+                yield Fault(f"rules.{name}.{field}", wanted, reason, next(iter(close), ""))
 
 
 def _consistency(configuration: Configuration) -> Iterator[Fault]:

@@ -1,0 +1,35 @@
+# make demo: everything from nothing, with no account.  make test: all tiers.  Both set up what they need first.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/.venv/bin:$(PATH)
+PYTHON ?= python3
+PACKAGES := settings.py components harbor_mirror mirrorctl localcloud
+
+.PHONY: demo test lint setup clean
+
+demo: setup
+	@python -m localcloud.demo
+
+test: setup lint
+	@pytest -n 2 --dist worksteal tests
+
+lint: setup
+	@ruff format --check .
+	@ruff check .
+	@mypy $(PACKAGES)
+	@lint-imports --no-logo
+	@shellcheck tools/*.sh .ci/run
+
+setup: .venv/installed .tools/bin/pulumi
+
+.venv/installed: requirements.txt requirements-dev.txt
+	@echo "$$(date +%T) python: installing requirements into .venv"
+	@$(PYTHON) -m venv .venv
+	@.venv/bin/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+.tools/bin/pulumi:
+	@bash tools/install-engine.sh
+
+clean:
+	rm -rf .venv .tools .demo

@@ -1,0 +1,162 @@
+"""The host: a Linode instance that boots Harbor, with its address, firewall, data volume and DNS record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_linode as linode
+import pulumi_random as random
+
+from harbor_mirror.host import HostSpec, user_data
+from harbor_mirror.model.config import Host
+
+HTTPS_PORT = 443
+HTTP_PORT = 80
+SSH_PORT = 22
+#: Seconds; short, so that a changed address is seen soon.
+DNS_TTL = 300
+#: Harbor takes 8 to 128 characters with upper case, lower case and digits; these travel through compose's env files,
+#: which cut at blanks and drop what follows a `$`, so letters and digits only.
+PASSWORD_LENGTH = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class HarborHostArgs:
+    """`label` names the host in Linode (3 to 32 characters, unique in the account); see model.config.Host."""
+
+    label: str
+    host: Host
+    certificate_key: pulumi.Input[str] | None = None
+
+    @property
+    def url(self) -> str:
+        """Base URL of the Harbor that will run here."""
+        if self.host.tls != "none":
+            return f"https://{self.host.hostname}"
+        port = "" if self.host.http_port == HTTP_PORT else f":{self.host.http_port}"
+        return f"http://{self.host.hostname}{port}"
+
+
+class HarborHost(pulumi.ComponentResource):
+    """Everything on the volume outlives the instance; address, firewall and DNS stay as they are when it is replaced."""
+
+    url: str
+    ip: pulumi.Output[str]
+    instance_id: pulumi.Output[str]
+    volume_id: pulumi.Output[str]
+    initial_admin_password: pulumi.Output[str]
+
+    def __init__(self, name: str, args: HarborHostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("harbor-mirror:host:HarborHost", name, {}, opts)
+        host, children = args.host, pulumi.ResourceOptions(parent=self)
+        kept = pulumi.ResourceOptions(parent=self, protect=host.protect, retain_on_delete=host.protect)
+        admin = _password(f"{name}-admin", children)
+        database = _password(f"{name}-database", kept)
+        root = _password(f"{name}-root", children)
+
+        address = linode.NetworkingIp(
+            f"{name}-address", type="ipv4", public=True, reserved=True, region=host.region, opts=kept
+        )
+        firewall = linode.Firewall(
+            f"{name}-firewall",
+            label=args.label,
+            inbound_policy="DROP",
+            outbound_policy="ACCEPT",
+            inbounds=_inbound(host),
+            tags=list(host.tags),
+            opts=children,
+        )
+        volume_label = f"{args.label}-data"
+        files = pulumi.Output.all(admin=admin.result, database=database.result).apply(
+            lambda secrets: user_data(
+                HostSpec(
+                    hostname=host.hostname,
+                    version=host.version,
+                    tls=host.tls,
+                    http_port=host.http_port,
+                    admin_password=secrets["admin"],
+                    database_password=secrets["database"],
+                    volume_label=volume_label,
+                    installer_sha256=host.installer_sha256,
+                )
+            )
+        )
+        instance = linode.Instance(
+            f"{name}-instance",
+            label=args.label,
+            region=host.region,
+            type=host.type,
+            image=host.image,
+            root_pass=root.result,
+            authorized_keys=[key.strip() for key in host.authorized_keys],
+            # In the creating request: the server is never on the network without its firewall.
+            firewall_id=firewall.id.apply(int),
+            # The reserved address is what survives a replacement.
+            ipv4s=[address.address],
+            metadatas=[linode.InstanceMetadataArgs(user_data=pulumi.Output.secret(files))],
+            disk_encryption="enabled",
+            tags=list(host.tags),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                protect=host.protect,
+                # A label is unique and the address can be on one instance only: the old one must go first.
+                delete_before_replace=True,
+                # Keys are changed on the server; here they would replace it.
+                ignore_changes=["authorizedKeys"],
+            ),
+        )
+        volume = linode.Volume(
+            f"{name}-data",
+            label=volume_label,
+            region=host.region,
+            size=host.volume_gb,
+            # Attached after the first boot, which waits for it: an instance that never booted refuses a volume.
+            linode_id=instance.id.apply(int),
+            tags=list(host.tags),
+            opts=kept,
+        )
+        if host.dns_zone is not None:
+            zone = linode.get_domain_output(domain=host.dns_zone, opts=pulumi.InvokeOptions(parent=self))
+            linode.DomainRecord(
+                f"{name}-dns",
+                domain_id=zone.id.apply(int),
+                record_type="A",
+                name=host.hostname.removesuffix(f".{host.dns_zone}"),
+                target=address.address,
+                ttl_sec=DNS_TTL,
+                opts=children,
+            )
+        self.url = args.url
+        self.ip = address.address
+        self.instance_id = instance.id
+        self.volume_id = volume.id
+        self.initial_admin_password = admin.result
+        self.register_outputs({"ip": self.ip, "instanceId": self.instance_id, "volumeId": self.volume_id})
+
+
+def _password(name: str, opts: pulumi.ResourceOptions) -> random.RandomPassword:
+    return random.RandomPassword(
+        name, length=PASSWORD_LENGTH, special=False, min_upper=1, min_lower=1, min_numeric=1, opts=opts
+    )
+
+
+def _inbound(host: Host) -> list[linode.FirewallInboundArgs]:
+    # Port 80 with TLS answers ACME's challenge and redirects.
+    web = f"{HTTP_PORT},{HTTPS_PORT}" if host.tls != "none" else str(host.http_port)
+    rules = [_accept("web", web, host.web_cidrs)]
+    if host.admin_cidrs:
+        rules.append(_accept("ssh", str(SSH_PORT), host.admin_cidrs))
+    return rules
+
+
+def _accept(label: str, ports: str, networks: Sequence[str]) -> linode.FirewallInboundArgs:
+    return linode.FirewallInboundArgs(
+        label=label,
+        action="ACCEPT",
+        protocol="TCP",
+        ports=ports,
+        ipv4s=[network for network in networks if ":" not in network],
+        ipv6s=[network for network in networks if ":" in network],
+    )
