@@ -1,0 +1,1 @@
+"""Thin HTTP clients: Harbor's REST API and the OCI distribution API."""
