@@ -25,8 +25,6 @@ def harbor_provider(
         insecure=False,
         opts=pulumi.ResourceOptions.merge(
             opts,
-            pulumi.ResourceOptions(
-                hooks=healthy_before(f"{name}-healthy", url, username=username, password=password)
-            ),
+            pulumi.ResourceOptions(hooks=healthy_before(f"{name}-healthy", url, username=username, password=password)),
         ),
     )

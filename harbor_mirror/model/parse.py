@@ -70,7 +70,7 @@ def _section(model: type[Section], path: str, raw: object, faults: list[Fault]) 
     try:
         section: Section = model.read(raw)
     except ValidationError as error:
-        faults += (_translated(model, path, detail) for detail in error.errors(include_url=False))
+        faults += (_translated(model, path, raw, detail) for detail in error.errors(include_url=False))
         return None
     return section
 
@@ -157,11 +157,11 @@ def endpoint_name(key: str, endpoint: Endpoint) -> str:
     return endpoint.name or f"{key}-{endpoint.type}"
 
 
-def _translated(model: type[Section], base: str, detail: ErrorDetails) -> Fault:
+def _translated(model: type[Section], base: str, raw: object, detail: ErrorDetails) -> Fault:
     path = ".".join([base, *(str(part) for part in detail["loc"])])
     owner, field = _field(model, detail["loc"])
     hidden = field is not None and SecretStr in _types(field)
-    value = HIDDEN if hidden else detail["input"]
+    value = HIDDEN if hidden else _as_written(raw, detail["loc"])
     example = str(field.examples[0]) if field is not None and field.examples else ""
     kind, context = detail["type"], detail.get("ctx", {})
     if kind == "missing":
@@ -171,9 +171,20 @@ def _translated(model: type[Section], base: str, detail: ErrorDetails) -> Fault:
         return unknown_key(str(detail["loc"][-1]), known, value=None, path=path)
     if kind == "value_error":
         reason = str(context["error"])
+    elif kind in {"too_short", "string_too_short"}:
+        reason = "is empty"
     else:
         reason = detail["msg"].replace("Input should be", "must be").replace("String should", "must")
     return Fault(path, value, reason, example)
+
+
+def _as_written(raw: object, loc: tuple[int | str, ...]) -> object:
+    for part in loc:
+        if isinstance(raw, Mapping) and part in raw:
+            raw = raw[part]
+        elif isinstance(raw, list) and isinstance(part, int):
+            raw = raw[part]
+    return raw
 
 
 def _field(model: type[Section], loc: tuple[int | str, ...]) -> tuple[type[Section], FieldInfo | None]:

@@ -1,0 +1,177 @@
+"""Runs the real Pulumi engine on this project from a directory of its own.
+
+The directory links to the program and holds its own stack files and state, so that a demo or a test never writes into
+the checkout.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+PROJECT = Path(__file__).resolve().parent.parent
+#: What the engine and the program need to see of the checkout.
+PROGRAM = ("Pulumi.yaml", "__main__.py", "settings.py", "components", "harbor_mirror", "mirrorctl", ".venv")
+#: Outside the engine's own limits; a command that takes longer hangs.
+COMMAND_SECONDS = 900
+
+
+@dataclass(frozen=True)
+class Step:
+    """One planned or done operation on a resource, such as ("create", "harbor:index/project:Project", "mirror")."""
+
+    op: str
+    type: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command did: exit code, everything it printed, and the engine's own events."""
+
+    command: tuple[str, ...]
+    code: int
+    output: str
+    steps: tuple[Step, ...] = ()
+    diagnostics: tuple[tuple[str, str, str], ...] = ()
+    """(severity, logical name of the resource, message)"""
+
+    @property
+    def changes(self) -> tuple[Step, ...]:
+        """The steps that change something."""
+        return tuple(step for step in self.steps if step.op not in {"same", "read", "refresh"})
+
+    def ok(self) -> Result:
+        """This result. Raises RuntimeError with the command's output if it failed."""
+        if self.code != 0:
+            raise RuntimeError(f"pulumi {' '.join(self.command)}: exit code {self.code}\n{self.output}")
+        return self
+
+
+@dataclass
+class Workspace:
+    """One stack in a directory of its own; `env` holds the addresses of the clouds and of the stand-in providers."""
+
+    directory: Path
+    stack: str
+    env: Mapping[str, str] = field(default_factory=dict)
+
+    def create(self) -> None:
+        """Makes directory, backend and stack; an existing stack is kept."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        (self.directory / "state").mkdir(exist_ok=True)
+        for name in PROGRAM:
+            link = self.directory / name
+            if not link.is_symlink():
+                link.symlink_to(PROJECT / name)
+        self.pulumi("stack", "select", "--create", self.stack).ok()
+
+    def configure(self, config: Mapping[str, Any]) -> None:
+        """Replaces the stack's plain configuration, keyed as in a stack file ("harbor-mirror:rules")."""
+        file = self.directory / f"Pulumi.{self.stack}.yaml"
+        kept = yaml.safe_load(file.read_text()) or {} if file.exists() else {}
+        file.write_text(yaml.safe_dump({**kept, "config": dict(config)}, sort_keys=False))
+
+    def set_secret(self, path: str, value: str) -> None:
+        """`pulumi config set --path --secret`, the value by standard input as it belongs."""
+        self.pulumi("config", "set", "--path", "--secret", path, stdin=value).ok()
+
+    def preview(self, *options: str) -> Result:
+        """`pulumi preview`."""
+        return self.pulumi("preview", *options, events=True)
+
+    def up(self, *options: str) -> Result:
+        """`pulumi up` without its preview."""
+        return self.pulumi("up", "--yes", "--skip-preview", *options, events=True)
+
+    def refresh(self, *options: str) -> Result:
+        """`pulumi refresh` without its preview."""
+        return self.pulumi("refresh", "--yes", "--skip-preview", *options, events=True)
+
+    def destroy(self, *options: str) -> Result:
+        """`pulumi destroy` without its preview."""
+        return self.pulumi("destroy", "--yes", "--skip-preview", *options, events=True)
+
+    def outputs(self, *, secrets: bool = False) -> dict[str, Any]:
+        """The stack's outputs; secrets masked as "[secret]" unless asked for."""
+        shown = ("--show-secrets",) if secrets else ()
+        result: dict[str, Any] = json.loads(self.pulumi("stack", "output", "--json", *shown).ok().output)
+        return result
+
+    def export(self) -> str:
+        """The state as the backend has it."""
+        return self.pulumi("stack", "export").ok().output
+
+    def environment(self) -> dict[str, str]:
+        """The environment of every command: nothing of the user's own Pulumi but what `env` names."""
+        inherited = {
+            key: value for key, value in os.environ.items() if not key.startswith(("PULUMI_", "LINODE_", "HARBOR_"))
+        }
+        return {
+            **inherited,
+            # A language host without virtualenv support takes the first python on PATH.
+            "PATH": os.pathsep.join(
+                [str(PROJECT / ".venv/bin"), str(PROJECT / ".tools/bin"), os.environ.get("PATH", "")]
+            ),
+            "PULUMI_HOME": str(self.directory / "home"),
+            "PULUMI_BACKEND_URL": (self.directory / "state").as_uri(),
+            "PULUMI_CONFIG_PASSPHRASE": "local",
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            # Its event log is a debugging flag; it is the only machine-readable account of an `up`.
+            "PULUMI_DEBUG_COMMANDS": "true",
+            **self.env,
+        }
+
+    def pulumi(self, *arguments: str, stdin: str | None = None, events: bool = False) -> Result:
+        """Runs one command to its end."""
+        log = self.directory / "events.json"
+        log.unlink(missing_ok=True)
+        extra = ["--event-log", str(log)] if events else []
+        done = subprocess.run(  # noqa: S603 - the arguments are ours
+            ["pulumi", *arguments, "--color", "never", "--non-interactive", *extra],  # noqa: S607 - from our own PATH
+            cwd=self.directory,
+            env=self.environment(),
+            input=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT if events else subprocess.PIPE,
+            text=True,
+            timeout=COMMAND_SECONDS,
+            check=False,
+        )
+        output = done.stdout + (done.stderr or "" if done.returncode else "")
+        steps, diagnostics = _events(log) if log.exists() else ((), ())
+        return Result(arguments, done.returncode, output, steps, diagnostics)
+
+
+def _events(log: Path) -> tuple[tuple[Step, ...], tuple[tuple[str, str, str], ...]]:
+    steps: list[Step] = []
+    diagnostics: list[tuple[str, str, str]] = []
+    for line in log.read_text().splitlines():
+        event = json.loads(line)
+        if (before := event.get("resourcePreEvent")) is not None:
+            steps.append(_step(before["metadata"]))
+        if (diagnostic := event.get("diagnosticEvent")) is not None and diagnostic["severity"] != "debug":
+            diagnostics.append(
+                (diagnostic["severity"], _name(diagnostic.get("urn", "")), diagnostic["message"].strip())
+            )
+    return tuple(steps), tuple(diagnostics)
+
+
+def _step(metadata: Mapping[str, Any]) -> Step:
+    return Step(metadata["op"], metadata["type"], _name(metadata["urn"]))
+
+
+def _name(urn: str) -> str:
+    return urn.rsplit("::", 1)[-1]
+
+
+def names(steps: Sequence[Step], op: str) -> list[str]:
+    """Logical names of the resources that `op` was done to."""
+    return sorted(step.name for step in steps if step.op == op)
