@@ -54,7 +54,7 @@ _MONTH_NAMES = (
 )
 _DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 _DAY_NAMES = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
-_LONGEST_MONTH = {month: 31 for month in range(1, 13)} | {2: 29, 4: 30, 6: 30, 9: 30, 11: 30}
+_LONGEST_MONTH = dict.fromkeys(range(1, 13), 31) | {2: 29, 4: 30, 6: 30, 9: 30, 11: 30}
 _NUMBER = re.compile(r"\+?\d{1,18}", re.ASCII)
 _HASHED = re.compile(r"H(?:\((?P<low>\d+)-(?P<high>\d+)\))?(?:/(?P<step>\d+))?", re.ASCII)
 
@@ -350,7 +350,10 @@ def _refuse_never(text: str, times: Times, fields: Sequence[str]) -> None:
     if times.either_day or times.days[0] <= longest:
         return
     months = _and([_MONTH_NAMES[month - 1] for month in times.months])
-    reason = f"never occurs: {months} {'has' if len(times.months) == 1 else 'have'} no day {times.days[0]}, and Harbor's job service hangs on such a date for good"
+    have = "has" if len(times.months) == 1 else "have"
+    reason = (
+        f"never occurs: {months} {have} no day {times.days[0]}, and such a date hangs Harbor's job service for good"
+    )
     repaired = [*fields[:3], str(28 if times.months == (2,) else longest), *fields[4:]]
     raise Refused(text, reason, _offer(repaired))
 
