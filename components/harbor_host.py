@@ -9,6 +9,7 @@ import pulumi
 import pulumi_linode as linode
 import pulumi_random as random
 
+from components.health import healthy_before
 from harbor_mirror.host import HostSpec, user_data
 from harbor_mirror.model.config import Host
 
@@ -79,7 +80,7 @@ class HarborHost(pulumi.ComponentResource):
                     admin_password=secrets["admin"],
                     database_password=secrets["database"],
                     volume_label=volume_label,
-                    installer_sha256=host.installer_sha256,
+                    installer_sha256=host.installer_sha256 or "",
                 )
             )
         )
@@ -116,6 +117,15 @@ class HarborHost(pulumi.ComponentResource):
             linode_id=instance.id.apply(int),
             tags=list(host.tags),
             opts=kept,
+        )
+        # Made anew with every instance: the host is there when its Harbor answers, and not before.
+        random.RandomId(
+            f"{name}-ready",
+            byte_length=4,
+            keepers={"instance": instance.id},
+            opts=pulumi.ResourceOptions(
+                parent=self, depends_on=[volume], hooks=healthy_before(f"{name}-ready", args.url)
+            ),
         )
         if host.dns_zone is not None:
             zone = linode.get_domain_output(domain=host.dns_zone, opts=pulumi.InvokeOptions(parent=self))

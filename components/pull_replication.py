@@ -8,7 +8,7 @@ import pulumi
 import pulumiverse_harbor as harbor
 
 from harbor_mirror.model.config import Rule
-from harbor_mirror.model.filters import as_glob
+from harbor_mirror.model.filters import join
 from harbor_mirror.model.schedule import Schedule
 
 MANUAL = "manual"
@@ -41,11 +41,11 @@ class PullReplicationArgs:
         """What an entry under `rules` means."""
         return cls(
             registry_id=registry_id,
-            repositories=as_glob(rule.repositories),
+            repositories=join(rule.repositories),
             namespace=pulumi.Output.concat(project, f"/{rule.path}") if rule.path else project,
             flatten=rule.flatten,
-            tag_matches=as_glob(rule.tags.matches) if rule.tags.matches else None,
-            tag_excludes=as_glob(rule.tags.excludes) if rule.tags.excludes else None,
+            tag_matches=join(rule.tags.matches, "tag") if rule.tags.matches else None,
+            tag_excludes=join(rule.tags.excludes, "tag") if rule.tags.excludes else None,
             labels=rule.labels,
             resource=rule.resource,
             schedule=Schedule.parse(rule.schedule, name=name, allow_frequent=rule.allow_frequent).cron or MANUAL,

@@ -180,9 +180,7 @@ def _translated(model: type[Section], base: str, raw: object, detail: ErrorDetai
 
 def _as_written(raw: object, loc: tuple[int | str, ...]) -> object:
     for part in loc:
-        if isinstance(raw, Mapping) and part in raw:
-            raw = raw[part]
-        elif isinstance(raw, list) and isinstance(part, int):
+        if (isinstance(raw, Mapping) and part in raw) or (isinstance(raw, list) and isinstance(part, int)):
             raw = raw[part]
     return raw
 

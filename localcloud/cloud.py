@@ -1,0 +1,65 @@
+"""The local cloud, whole: a Linode API whose instances boot Harbors, two source registries, and the providers."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import ExitStack
+from types import TracebackType
+
+from localcloud.boot import Boot
+from localcloud.http import serve
+from localcloud.linode import LinodeApi
+from localcloud.providers import Providers
+from localcloud.source import SourceRegistry
+
+LINODE_TOKEN = "local-cloud-token"  # noqa: S105 - opens nothing but this process
+PARTNER_USERNAME = "mirror-bot"
+PARTNER_PASSWORD = "Partner-Secret-1"  # noqa: S105 - opens nothing but this process
+#: The real plugin polls every 4 s; its own setting shortens that.
+EVENT_POLL_MS = "200"
+
+
+class LocalCloud:
+    """Runs from construction to `close()`; `env` is what a program needs to use it instead of the real clouds.
+
+    `hub` is open, `partner` asks for credentials. `providers` is False where real plugins are used.
+    """
+
+    def __init__(self, *, boot_seconds: float = 1.0, providers: bool = True) -> None:
+        self._open = ExitStack()
+        self.boot = Boot()
+        self.linode = LinodeApi(LINODE_TOKEN, self.boot, boot_seconds=boot_seconds)
+        self._open.callback(self.linode.close)
+        self.hub = SourceRegistry(token_flow=True)
+        self.partner = SourceRegistry(PARTNER_USERNAME, PARTNER_PASSWORD)
+        for source in (self.hub, self.partner):
+            source.seed()
+        self.linode_url = self._open.enter_context(serve(self.linode.app)).url
+        self.hub_url = self._open.enter_context(serve(self.hub.app)).url
+        self.partner_url = self._open.enter_context(serve(self.partner.app)).url
+        self.env = {
+            "LINODE_URL": self.linode_url,
+            "LINODE_TOKEN": LINODE_TOKEN,
+            "LINODE_EVENT_POLL_MS": EVENT_POLL_MS,
+        }
+        if providers:
+            self.env |= self._open.enter_context(Providers(self.env)).env
+
+    def close(self) -> None:
+        """Stops everything; what ran here is gone."""
+        self._open.close()
+
+    def __enter__(self) -> LocalCloud:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port

@@ -1,0 +1,173 @@
+"""`make demo`: the whole product against the local cloud, with the real engine. No account, no network.
+
+KEEP=1 leaves it running until Ctrl-C, to look around.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import yaml
+
+from localcloud import plugins
+from localcloud.cloud import PARTNER_PASSWORD, PARTNER_USERNAME, LocalCloud, free_port
+from localcloud.engine import PROJECT, Result, Workspace
+
+STACK = "local"
+DIRECTORY = PROJECT / ".demo"
+
+
+class DemoFailed(Exception):
+    """A step did not do what it should; the text is what the user needs to see."""
+
+
+class Narrator:
+    """Says each step as it starts, and how long it took when it ends."""
+
+    def __init__(self, write: Callable[[str], None] = print) -> None:
+        self._write = write
+        self._began = time.monotonic()
+
+    def say(self, text: str) -> None:
+        """One line with the seconds since the start."""
+        self._write(f"[{time.monotonic() - self._began:5.1f} s] {text}")
+
+    @contextmanager
+    def step(self, title: str) -> Iterator[None]:
+        """Frames one step."""
+        self.say(f"{title} ...")
+        began = time.monotonic()
+        yield
+        self.say(f"{title}: done in {time.monotonic() - began:.1f} s")
+
+
+def stack_config(cloud: LocalCloud, port: int) -> dict[str, Any]:
+    """`Pulumi.local.yaml` with the addresses of this run."""
+    config: dict[str, Any] = yaml.safe_load((PROJECT / f"Pulumi.{STACK}.yaml").read_text())["config"]
+    config["harbor-mirror:host"]["httpPort"] = port
+    config["harbor-mirror:endpoints"]["hub"]["url"] = cloud.hub_url
+    config["harbor-mirror:endpoints"]["partner"] |= {"url": cloud.partner_url, "username": PARTNER_USERNAME}
+    return config
+
+
+def mirrorctl(workspace: Workspace, *arguments: str) -> tuple[int, str]:
+    """Runs mirrorctl on the workspace's stack; returns exit code and output."""
+    done = subprocess.run(  # noqa: S603 - the arguments are ours
+        [sys.executable, "-m", "mirrorctl", *arguments, "--stack", workspace.stack, "--cwd", str(workspace.directory)],
+        cwd=PROJECT,
+        env=workspace.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
+def rehearse(
+    cloud: LocalCloud,
+    workspace: Workspace,
+    narrator: Narrator,
+    *,
+    before_sync: Callable[[Mapping[str, Any]], None] = lambda _: None,
+    before_verify: Callable[[Mapping[str, Any]], None] = lambda _: None,
+) -> None:
+    """From an empty account to proven images. The two hooks get the stack's outputs; tests break things there.
+
+    Raises DemoFailed.
+    """
+    workspace.create()
+    workspace.configure(stack_config(cloud, free_port()))
+    workspace.set_secret("endpoints.partner.secret", PARTNER_PASSWORD)
+    with narrator.step("pulumi up: host, endpoints, projects, rules"):
+        done = _checked(workspace.up())
+        narrator.say(_counted(done))
+    with narrator.step("pulumi preview: an unchanged program changes nothing"):
+        _checked(workspace.preview("--expect-no-changes"))
+    outputs = workspace.outputs(secrets=True)
+    before_sync(outputs)
+    with narrator.step("mirrorctl sync: every rule runs once"):
+        _shown(narrator, mirrorctl(workspace, "sync", "--all", "--wait"))
+    before_verify(outputs)
+    with narrator.step("mirrorctl verify: the digests at the source and in Harbor"):
+        _shown(narrator, mirrorctl(workspace, "verify"))
+
+
+def main() -> int:
+    """Runs the demo; returns the exit code."""
+    narrator = Narrator()
+    why_not = plugins.install()
+    env: dict[str, str] = {} if why_not else {"PULUMI_HOME": str(plugins.home())}
+    shutil.rmtree(DIRECTORY, ignore_errors=True)  # the cloud of an earlier run is gone, and its state with it
+    with LocalCloud(providers=bool(why_not)) as cloud:
+        workspace = Workspace(DIRECTORY, STACK, {**cloud.env, **env})
+        narrator.say(f"engine: Pulumi {workspace_version(workspace)}, the real one")
+        narrator.say(
+            f"providers: stand-ins; the real plugins cannot be had ({why_not})"
+            if why_not
+            else "providers: the real plugins"
+        )
+        narrator.say(
+            f"local cloud: Linode API {cloud.linode_url}, source registries {cloud.hub_url} and {cloud.partner_url}"
+        )
+        try:
+            rehearse(cloud, workspace, narrator)
+            _keep(narrator, workspace)
+            with narrator.step("pulumi destroy"):
+                _checked(workspace.destroy())
+        except DemoFailed as failure:
+            print(failure, file=sys.stderr)
+            print("The demo failed. KEEP=1 make demo leaves it running to look around.", file=sys.stderr)
+            _keep(narrator, workspace)
+            return 1
+    return 0
+
+
+def workspace_version(workspace: Workspace) -> str:
+    """The engine's version; the directory need not exist yet."""
+    workspace.directory.mkdir(parents=True, exist_ok=True)
+    return workspace.pulumi("version").ok().output.strip()
+
+
+def _checked(result: Result) -> Result:
+    if result.code != 0:
+        raise DemoFailed(result.output)
+    return result
+
+
+def _shown(narrator: Narrator, outcome: tuple[int, str]) -> None:
+    code, output = outcome
+    if code != 0:
+        raise DemoFailed(output)
+    narrator.say("\n" + output)
+
+
+def _counted(result: Result) -> str:
+    return f"{len(result.changes)} resources created"
+
+
+def _keep(narrator: Narrator, workspace: Workspace) -> None:
+    if os.environ.get("KEEP") != "1":
+        return
+    outputs = workspace.outputs(secrets=True)
+    narrator.say(f"Harbor: {outputs.get('harborUrl')} (user {outputs.get('adminUsername')})")
+    shown = {"PULUMI_HOME", "PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE", *workspace.env}
+    exports = " ".join(f"{key}='{value}'" for key, value in workspace.environment().items() if key in shown)
+    narrator.say(f"in another shell: cd {workspace.directory} && export {exports}")
+    narrator.say("Ctrl-C ends it and destroys the stack")
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        pass
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

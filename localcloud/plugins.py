@@ -1,0 +1,48 @@
+"""Which providers run: the real plugins where they can be had, else the stand-ins."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.resources
+import json
+import os
+import subprocess
+from pathlib import Path
+
+from localcloud.engine import PROJECT
+
+PACKAGES = ("pulumi_linode", "pulumiverse_harbor", "pulumi_random")
+#: Enough for three downloads; where the network is closed the answer comes at once.
+INSTALL_SECONDS = 180
+
+
+def home() -> Path:
+    """A Pulumi home of our own in the user's cache: plugins are fetched once per user, not once per clone."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "harbor-mirror" / "pulumi-home"
+
+
+def install() -> str | None:
+    """Installs the real plugins that the Python packages ask for. Returns None, or why they cannot be had."""
+    for package in PACKAGES:
+        wanted = json.loads(importlib.resources.files(package).joinpath("pulumi-plugin.json").read_text())
+        server = ["--server", wanted["server"]] if wanted.get("server") else []
+        version = wanted.get("version") or importlib.metadata.version(package)
+        command = ["pulumi", "plugin", "install", "resource", wanted["name"], version, *server, "--color", "never"]
+        try:
+            done = subprocess.run(  # noqa: S603 - the arguments are the packages' own
+                command,
+                env={
+                    **os.environ,
+                    "PULUMI_HOME": str(home()),
+                    "PATH": f"{PROJECT / '.tools/bin'}:{os.environ['PATH']}",
+                },
+                capture_output=True,
+                text=True,
+                timeout=INSTALL_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return f"{wanted['name']} {version}: no answer within {INSTALL_SECONDS} s"
+        if done.returncode != 0:
+            return f"{wanted['name']} {version}: {(done.stderr or done.stdout).strip().splitlines()[-1]}"
+    return None
