@@ -1,0 +1,90 @@
+"""The simulator: Linode's API v4 as one ASGI application, with its state, request log and fault injection."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.routing import Mount
+from starlette.types import ASGIApp
+
+from localcloud.linode import (
+    account,
+    addresses,
+    catalog,
+    disks,
+    domains,
+    events,
+    firewalls,
+    instances,
+    machine,
+    objects,
+    volumes,
+)
+from localcloud.linode.faults import Faults, Seen
+from localcloud.linode.frontdoor import FrontDoor
+from localcloud.linode.machine import Instance
+from localcloud.linode.routing import http_exception, routes
+from localcloud.linode.state import Boot, Cloud
+from localcloud.linode.volumes import Volume
+
+_FAMILIES = (catalog, account, events, instances, disks, addresses, volumes, firewalls, domains, objects)
+VERSIONS = ("/v4", "/v4beta")
+
+
+class LinodeApi:
+    """A Linode account of its own.
+
+    `token`: the only one accepted. `boot`: starts what runs in an instance, called in a thread of its own
+    `boot_seconds` after creation. `job_seconds`: how long every other job takes. `zones`: DNS zones it begins with.
+    """
+
+    def __init__(
+        self,
+        token: str,
+        boot: Boot,
+        *,
+        boot_seconds: float = 1.0,
+        job_seconds: float = 0.2,
+        zones: tuple[str, ...] = ("example.com",),
+    ) -> None:
+        self.faults = Faults()
+        self.requests: list[Seen] = []
+        self.cloud = Cloud(boot, self.faults, boot_seconds, job_seconds)
+        for zone in zones:
+            domains.seed(self.cloud, zone)
+        operations = [operation for family in _FAMILIES for operation in family.OPERATIONS]
+        mounted = routes(self.cloud, operations, token)
+        api = Starlette(
+            routes=[Mount(version, routes=mounted) for version in VERSIONS],
+            exception_handlers={HTTPException: http_exception, Exception: http_exception},
+        )
+        self.app: ASGIApp = FrontDoor(api, self.faults, self.requests, lambda: self.cloud.closing)
+
+    @property
+    def instances(self) -> list[Instance]:
+        """The instances there are, oldest first."""
+        with self.cloud.lock:
+            return list(self.cloud.instances.values())
+
+    @property
+    def volumes(self) -> list[Volume]:
+        """The volumes there are, oldest first."""
+        with self.cloud.lock:
+            return list(self.cloud.volumes.values())
+
+    def close(self) -> None:
+        """Stops timers and every guest."""
+        self.cloud.closing = True
+        self.cloud.timers.close()
+        for instance in self.instances:
+            machine.stop_guest(instance)
+
+    def __enter__(self) -> LinodeApi:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

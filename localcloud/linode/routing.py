@@ -1,0 +1,110 @@
+"""From HTTP to a handler and back: JSON in, JSON out, refusals in Linode's form."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from localcloud.linode import lists
+from localcloud.linode.errors import ApiError, invalid
+
+if TYPE_CHECKING:
+    from localcloud.linode.state import Cloud
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a handler gets: the cloud, path parameters, query, X-Filter and the JSON body."""
+
+    cloud: Cloud
+    params: Mapping[str, Any]
+    query: Mapping[str, str]
+    filter: str | None
+    body: Json
+
+    @property
+    def id(self) -> int:
+        """The number in the path."""
+        return int(self.params["id"])
+
+    def page(self, items: Sequence[Mapping[str, Any]]) -> Json:
+        """`items` as the answer of a list call."""
+        return lists.page(items, self.query, self.filter)
+
+
+Handler = Callable[[Call], Json]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One call of the API. `public`: answered without a token, as the real one does for what it sells."""
+
+    method: str
+    path: str
+    handler: Handler
+    public: bool = False
+
+
+def routes(cloud: Cloud, operations: Sequence[Operation], token: str) -> list[Route]:
+    """The routes of `operations`, each checking the token and holding the cloud's lock while it runs."""
+    return [
+        Route(operation.path, _endpoint(cloud, operation, token), methods=[operation.method])
+        for operation in operations
+    ]
+
+
+def error_response(status: int, errors: list[dict[str, str]], headers: Mapping[str, str] | None = None) -> Response:
+    """A refusal in Linode's form."""
+    return JSONResponse({"errors": errors}, status_code=status, headers=headers)
+
+
+async def http_exception(_: Request, error: Exception) -> Response:
+    """What the router itself refuses (no such path, wrong method), in Linode's form."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    reason = {404: "Not found", 405: "Method Not Allowed"}.get(status, "An error occurred")
+    return error_response(status, [{"reason": reason}])
+
+
+def _endpoint(cloud: Cloud, operation: Operation, token: str) -> Callable[[Request], Any]:
+    async def endpoint(request: Request) -> Response:
+        given = request.headers.get("authorization")
+        # A wrong token is refused everywhere, a missing one only where an account is needed.
+        if given != f"Bearer {token}" and not (given is None and operation.public):
+            return error_response(401, [{"reason": "Invalid Token"}])
+        try:
+            call = Call(
+                cloud,
+                request.path_params,
+                request.query_params,
+                request.headers.get("x-filter"),
+                _body(await request.body()),
+            )
+            with cloud.lock:
+                return JSONResponse(operation.handler(call))
+        except ApiError as error:
+            return error_response(error.status, error.errors)
+
+    return endpoint
+
+
+def _body(raw: bytes) -> Json:
+    if not raw.strip():
+        return {}
+    try:
+        body = json.loads(raw)
+    except ValueError:
+        raise invalid("Invalid JSON") from None
+    if body is None:
+        return {}
+    if not isinstance(body, dict):
+        raise invalid("The request body must be a JSON object")
+    return body
