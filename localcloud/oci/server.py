@@ -185,7 +185,7 @@ class _Registry:
         if n is not None and not n.isdecimal():
             return _bad_page({"n": n})
         page, more = _page(request, list(self._store.tags(name)), self._limit(None if n is None else int(n)), str)
-        return json_response({"name": name, "tags": page}, headers=_link(request, page, more))
+        return json_response({"name": name, "tags": page or None}, headers=_link(request, page, more))
 
     def _limit(self, count: int | None) -> int | None:
         limits = [limit for limit in (count, self._page_size) if limit is not None]
