@@ -1,0 +1,1 @@
+"""The operators' tool: triggers, watches and proves replications. `python -m mirrorctl --help`."""
