@@ -315,7 +315,7 @@ def _ways(form: str, kind: Kind) -> list[tuple[_Step, ...]]:
             spanning = (_Step(anything, repeats=False), _Step(anything, repeats=True), *slash)
             ways = [way + spanning for way in ways] + ([] if last else ways)
         else:
-            ways = [way + (*_steps(component, within), *slash) for way in ways]
+            ways = [(*way, *_steps(component, within), *slash) for way in ways]
     return ways
 
 
