@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harbor_mirror.clients.harbor import Harbor, Json
-from harbor_mirror.model import filters
+from harbor_mirror.model import globs
 from mirrorctl.failure import Failure, unknown
 
 EVERYTHING = "**"
@@ -41,12 +41,12 @@ class Rule:
 
     def takes_repository(self, name: str) -> bool:
         """Whether the repository filter matches."""
-        return any(filters.matches(glob, name) for glob in self.repositories)
+        return any(globs.matches(glob, name) for glob in self.repositories)
 
     def takes_tag(self, tag: str) -> bool:
         """Whether the tag filters match."""
-        wanted = not self.tag_matches or any(filters.matches(glob, tag) for glob in self.tag_matches)
-        return wanted and not any(filters.matches(glob, tag) for glob in self.tag_excludes)
+        wanted = not self.tag_matches or any(globs.matches(glob, tag) for glob in self.tag_matches)
+        return wanted and not any(globs.matches(glob, tag) for glob in self.tag_excludes)
 
 
 def declared(outputs: Mapping[str, Any]) -> dict[str, Rule]:

@@ -13,15 +13,16 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from harbor_mirror.clients.harbor import Harbor, HarborError, Json, Unreachable
-from mirrorctl import failures
-from mirrorctl.failure import Failure
+from mirrorctl import failures, mirror, verify
+from mirrorctl.failure import AS_WANTED, BAD_FINDING, Failure
 from mirrorctl.mirror import Rule
-from mirrorctl.render import Output, duration
-from mirrorctl.reports import Outcome, RuleRun, TaskReport
+from mirrorctl.render import Output, duration, size
+from mirrorctl.reports import Outcome, RuleProof, RuleRun, SyncReport, TaskReport
+from mirrorctl.tool import Tool
 
 FINAL: Mapping[str, Outcome] = {"Succeed": "succeeded", "Failed": "failed", "Stopped": "stopped"}
 #: Outcomes with which the images are not where they should be.
-BAD = frozenset({"failed", "stopped", "empty", "unfinished", "refused", "missing"})
+BAD = frozenset({"disabled", "failed", "stopped", "empty", "unfinished", "refused", "missing"})
 SKIPPED = "active replication still in progress"
 POLL_SECONDS = 1.0
 #: Harbor may restart in the middle of a run, which it survives; beyond this the watching ends, not the run.
@@ -34,6 +35,48 @@ class Progress(Protocol):
     """Hears of every look at an execution."""
 
     def __call__(self, rule: str, execution: Json) -> None: ...
+
+
+def command(
+    tool: Tool,
+    names: Sequence[str],
+    *,
+    every: bool,
+    wait_for_end: bool,
+    timeout: float | None,
+    prove: bool,
+    allow_empty: bool,
+) -> int:
+    """See `mirrorctl sync --help`."""
+    if not names and not every:
+        raise Failure(f"name rules to run, or say --all; there are {', '.join(sorted(tool.rules)) or 'none'}")
+    if names and every:
+        raise Failure("name rules to run, or say --all; not both")
+    rules = mirror.chosen(tool.rules, names)
+    runs = start(tool.harbor, rules, note=tool.output.note)
+    if every:
+        # Asked for all, a rule that was switched off is left alone; asked for by name, that is a finding.
+        runs = [run.model_copy(update={"outcome": "skipped"}) if run.outcome == "disabled" else run for run in runs]
+    if wait_for_end or prove:
+        runs = _watch(tool, runs, timeout, allow_empty=allow_empty)
+    proofs = None
+    if prove:
+        ran = [rule for rule, run in zip(rules, runs, strict=True) if run.execution_id is not None]
+        proofs = verify.verification(tool, allow_empty=allow_empty).run(ran)
+    ok = not any(run.outcome in BAD for run in runs) and (proofs is None or proofs.ok)
+    report = SyncReport(ok=ok, harbor=tool.connection.url, rules=tuple(runs), verify=proofs)
+    tool.output.report(report)
+    show(tool.output, report)
+    return AS_WANTED if report.ok else BAD_FINDING
+
+
+def _watch(tool: Tool, runs: list[RuleRun], timeout: float | None, *, allow_empty: bool) -> list[RuleRun]:
+    started = [run.rule for run in runs if run.execution_id is not None]
+    try:
+        with watching(tool.output, started) as progress:
+            return wait(tool.harbor, runs, Watch(timeout), progress, allow_empty=allow_empty)
+    except KeyboardInterrupt:
+        raise Failure(f"interrupted. {resume(started)}") from None
 
 
 @dataclass(frozen=True)
@@ -174,7 +217,26 @@ def _task(harbor: Harbor, execution_id: int, task: Json) -> TaskReport:
     return TaskReport(repository=repository, status=task["status"], line=line, advice=failures.advice(line))
 
 
-def explain_bad(output: Output, runs: Sequence[RuleRun]) -> None:
+def show(output: Output, report: SyncReport) -> None:
+    """The findings, image by image, then a line for each rule, then what to do about the bad ones."""
+    proofs = {proof.rule: proof for proof in report.verify.rules} if report.verify else {}
+    if report.verify:
+        verify.show_findings(output, report.verify)
+    rows = [_row(run, proofs.get(run.rule), proven=bool(proofs)) for run in report.rules]
+    columns = ["rule", "execution", "result", "time", "repositories"]
+    output.table([*columns, "tags", "bytes", "digest proof"] if proofs else columns, rows)
+    _explain_bad(output, report.rules)
+
+
+def _row(run: RuleRun, proof: RuleProof | None, *, proven: bool) -> list[object]:
+    done = f"{run.succeeded}/{run.total}" if run.seconds is not None else "-"
+    row: list[object] = [run.rule, run.execution_id or "-", run.outcome, duration(run.seconds), done]
+    if proof is not None:
+        return [*row, proof.tags, size(proof.bytes), verify.proof(proof)]
+    return [*row, "-", "-", "-"] if proven else row
+
+
+def _explain_bad(output: Output, runs: Sequence[RuleRun]) -> None:
     """What went wrong and what to do, for each rule that is not as wanted."""
     for run in runs:
         if run.outcome not in BAD:

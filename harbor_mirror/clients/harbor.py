@@ -410,10 +410,18 @@ class Harbor:
 
     def artifacts(self, repository: str) -> list[Json]:
         """Artifacts of `PROJECT/PATH` with digest, size, tags and, of an index, references to its children."""
-        project, _, path = repository.partition("/")
-        # A slash in the name is encoded twice: Harbor's router decodes once before it looks for slashes.
-        name = quote(quote(path, safe=""), safe="")
-        return self.every(f"/projects/{quote(project, safe='')}/repositories/{name}/artifacts", with_tag="true")
+        return self.every(_artifacts_path(repository), with_tag="true")
+
+    def artifact(self, repository: str, reference: str) -> Json:
+        """One artifact by tag or digest."""
+        artifact: Json = self.get(f"{_artifacts_path(repository)}/{quote(reference, safe='')}")
+        return artifact
+
+
+def _artifacts_path(repository: str) -> str:
+    project, _, path = repository.partition("/")
+    # A slash in the name is encoded twice: Harbor's router decodes once before it looks for slashes.
+    return f"/projects/{quote(project, safe='')}/repositories/{quote(quote(path, safe=''), safe='')}/artifacts"
 
 
 def check_credentials(url: str, username: str, password: str) -> None:

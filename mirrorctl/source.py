@@ -1,0 +1,126 @@
+"""The sources as the operator reaches them: where their images are served, with whose credentials, what matches now."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harbor_mirror.clients.distribution import Registry, RegistryError
+from harbor_mirror.clients.docker_auth import Credentials, stored_credentials
+from harbor_mirror.model import globs
+from mirrorctl import stack
+from mirrorctl.connection import Connection
+from mirrorctl.failure import Failure
+from mirrorctl.mirror import Endpoint, Rule
+
+#: Docker Hub keeps its catalogue and its images under different names.
+IMAGES_AT: Mapping[str, str] = {"docker-hub": "https://registry-1.docker.io"}
+#: How image references name it, where that is not the host that serves it.
+NAMED: Mapping[str, str] = {"docker-hub": "docker.io"}
+#: Kinds whose secret in Harbor is a key of the cloud's API, which the registry itself does not take.
+API_KEYS = frozenset({"aws-ecr", "ali-acr", "huawei-SWR", "tencent-tcr", "volcengine-cr"})
+SETTING = "harbor-mirror:endpoints"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source registry; `host` is how references name it."""
+
+    registry: Registry
+    host: str
+
+
+class Sources:
+    """Opens each endpoint's registry once.
+
+    Credentials come from MIRRORCTL_SOURCE_<ENDPOINT>_USERNAME and _PASSWORD, then the stack's configuration, then
+    what docker, podman or skopeo keep. MIRRORCTL_SOURCE_<ENDPOINT>_URL is another way to the same registry.
+    """
+
+    def __init__(
+        self, connection: Connection, hide: Callable[[str], None], environ: Mapping[str, str] = os.environ
+    ) -> None:
+        self._connection = connection
+        self._hide = hide
+        self._environ = environ
+        self._open: dict[str, Source] = {}
+        self._configured: Mapping[str, Any] | None = None
+
+    def of(self, endpoint: Endpoint) -> Source:
+        """The registry of an endpoint."""
+        if endpoint.name not in self._open:
+            url = self._variable(endpoint, "URL") or IMAGES_AT.get(endpoint.type) or endpoint.url
+            url = url if "://" in url else f"http://{url}"
+            host = url.partition("://")[2].partition("/")[0]
+            credentials = self._credentials(endpoint, host)
+            if credentials:
+                self._hide(credentials.password)
+            self._open[endpoint.name] = Source(Registry(url, credentials), NAMED.get(endpoint.type, host))
+        return self._open[endpoint.name]
+
+    def close(self) -> None:
+        """Closes every registry's connections."""
+        for source in self._open.values():
+            source.registry.close()
+
+    def _variable(self, endpoint: Endpoint, what: str) -> str | None:
+        return self._environ.get(f"MIRRORCTL_SOURCE_{re.sub(r'[^A-Z0-9]', '_', endpoint.name.upper())}_{what}")
+
+    def _credentials(self, endpoint: Endpoint, host: str) -> Credentials | None:
+        username, password = self._variable(endpoint, "USERNAME"), self._variable(endpoint, "PASSWORD")
+        if username and password:
+            return Credentials(username, password)
+        return self._from_stack(endpoint) or stored_credentials(host, self._environ)
+
+    def _from_stack(self, endpoint: Endpoint) -> Credentials | None:
+        if self._connection.outputs is None or endpoint.type in API_KEYS:
+            return None
+        if self._configured is None:
+            try:
+                entry = stack.configuration(self._connection.stack, self._connection.cwd).get(SETTING) or {}
+                self._configured = entry.get("objectValue") or json.loads(entry.get("value") or "{}")
+            except (Failure, ValueError):
+                # The outputs could be read; a configuration that can't leaves the other two ways.
+                self._configured = {}
+        settings = (self._configured or {}).get(endpoint.name) or {}
+        username, secret = settings.get("username"), settings.get("secret")
+        if endpoint.type == "quay" and secret:
+            return _quay(secret)
+        return Credentials(username, secret) if username and secret else None
+
+
+def _quay(secret: str) -> Credentials | None:
+    """Quay's secret in Harbor is a JSON object with the parts of several kinds of credentials."""
+    try:
+        parts = json.loads(secret)
+        return Credentials(parts["account_name"], parts["docker_cli_password"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def matching_repositories(registry: Registry, rule: Rule) -> list[str]:
+    """The repositories a rule takes; the source's catalogue is asked only if a filter has a wildcard."""
+    named = [globs.exact(glob) for glob in rule.repositories]
+    if all(names is not None for names in named):
+        return list(dict.fromkeys(name for names in named for name in names or ()))
+    try:
+        catalog = registry.catalog()
+    except RegistryError as error:
+        raise RegistryError(
+            error.registry,
+            error.status,
+            f"its repositories can't be listed, and {rule.name} has a wildcard: {error.message}",
+        ) from None
+    return [name for name in catalog if rule.takes_repository(name)]
+
+
+def matching_tags(registry: Registry, rule: Rule, repository: str) -> list[str]:
+    """The tags a rule takes; tags named one by one are not listed, since a list may have hundreds of pages."""
+    named = [globs.exact(glob) for glob in rule.tag_matches]
+    if named and all(names is not None for names in named):
+        return [tag for names in named for tag in names or () if rule.takes_tag(tag)]
+    return [tag for tag in registry.tags(repository) if rule.takes_tag(tag)]

@@ -1,0 +1,82 @@
+"""One run of the tool: its output, its connection, and what becomes of errors. The rooms do the work."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+from harbor_mirror.clients.distribution import RegistryError
+from harbor_mirror.clients.harbor import Harbor, HarborError
+from mirrorctl.connection import Connection, connect
+from mirrorctl.failure import ERROR, Failure
+from mirrorctl.mirror import Rule
+from mirrorctl.render import Output
+
+Entered = TypeVar("Entered")
+
+
+class Tool:
+    """One run of the tool: where it writes, which Harbor it talks to."""
+
+    def __init__(self, output: Output, stack: str | None, cwd: Path | None, closing: ExitStack) -> None:
+        self.output = output
+        self._stack = stack
+        self._cwd = cwd
+        self._closing = closing
+
+    @cached_property
+    def connection(self) -> Connection:
+        """Found at the first use: some commands need none."""
+        connection = connect(self._stack, self._cwd)
+        self.output.secrets.add(*connection.secrets)
+        return connection
+
+    @cached_property
+    def harbor(self) -> Harbor:
+        """Logged in."""
+        harbor = self._closing.enter_context(self.connection.harbor())
+        harbor.login()
+        return harbor
+
+    @cached_property
+    def rules(self) -> dict[str, Rule]:
+        """All rules by name."""
+        return self.connection.rules(self.harbor)
+
+    def enter(self, context: AbstractContextManager[Entered]) -> Entered:
+        """Opens something until the command ends."""
+        return self._closing.enter_context(context)
+
+
+def run(work: Callable[[Tool], int], stack: str | None, cwd: Path | None, *, json: bool, verbose: bool) -> int:
+    """Runs a command; whatever goes wrong ends in one message and exit code 1."""
+    output = Output(json=json)
+    if verbose:
+        _log_to(output)
+    try:
+        with ExitStack() as closing:
+            return work(Tool(output, stack, cwd, closing))
+    except (Failure, HarborError, RegistryError) as error:
+        output.error(str(error))
+    except KeyboardInterrupt:
+        output.error("interrupted")
+    except BrokenPipeError:
+        # The reader of our output has gone, as with `| head`; nothing more can be said to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return ERROR
+
+
+def _log_to(output: Output) -> None:
+    class Notes(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            output.note(record.getMessage())
+
+    logger = logging.getLogger("harbor_mirror.clients")
+    logger.setLevel(logging.DEBUG)
+    logger.handlers = [Notes()]
