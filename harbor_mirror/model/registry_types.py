@@ -443,6 +443,9 @@ def _not_provided(kind: RegistryType) -> Refused:
     return Refused(kind.type, reason, "docker-registry", field="type")
 
 
+#: The command that sets what is missing; no value stands in it.
+_HOW_TO_SET = "pulumi config set --path --secret endpoints.NAME.secret"
+
 # --- Checks ----------------------------------------------------------------------------------------------------------
 
 
@@ -490,16 +493,15 @@ def _url(kind: RegistryType, url: str | None) -> _Found:
 
 
 def _pair(kind: RegistryType, username: str | None, secret: str | None) -> _Found:
-    set_secret = "pulumi config set --path --secret endpoints.NAME.secret"
     if username and not secret:
         reason = "is given without its secret, and Harbor refuses half a credential"
-        yield Refused(username, reason, set_secret, field="username")
+        yield Refused(username, reason, _HOW_TO_SET, field="username")
     elif secret and not username and kind.type not in _FIXED_ACCESS_ID:
         reason = "is missing beside the secret, and Harbor refuses half a credential"
         yield Refused(None, reason, kind.username_example, field="username")
     elif not secret and kind.needs_credential:
         reason = f"is missing; {kind.title} gives anonymous users {kind.anonymous}. It wants {kind.credential}"
-        yield Refused(None, reason, set_secret, field="secret")
+        yield Refused(None, reason, _HOW_TO_SET, field="secret")
 
 
 def check_rule(
