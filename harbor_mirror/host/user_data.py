@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import gzip as gzip_format
+import gzip
 import shlex
 from importlib import resources
 from typing import Any
@@ -53,18 +53,16 @@ class UserDataTooLarge(ValueError):
     """More than Linode takes; the text says what to take out."""
 
 
-def user_data(spec: HostSpec, *, gzip: bool = True) -> str:
-    """cloud-config in base64, on one line; secret. The same spec gives the same text, so nothing is replaced.
+def user_data(spec: HostSpec) -> str:
+    """cloud-config, gzipped, in base64 on one line; secret. The same spec gives the same text, so nothing is replaced.
 
-    `gzip` needs an image whose cloud-init gunzips Linode's user data (later than 24.3: Debian 13, not 12); without it
-    only the scripts inside are compressed. Raises UserDataTooLarge above USER_DATA_LIMIT bytes, and SpecError
-    for anything but a finished spec, such as a Pulumi Output.
+    The image's cloud-init must gunzip Linode's user data: later than 24.3, as in Debian 13. Raises UserDataTooLarge
+    above USER_DATA_LIMIT bytes, and SpecError for anything but a finished spec, such as a Pulumi Output.
     """
     if not isinstance(spec, HostSpec):
         raise SpecError(f"user data is made of a HostSpec, not of {type(spec).__name__}; build it inside `apply`")
-    document = cloud_config(spec, pack_files=not gzip).encode()
     # mtime: a time stamp inside would change the text from run to run and replace the server.
-    data = gzip_format.compress(document, mtime=0) if gzip else document
+    data = gzip.compress(cloud_config(spec).encode(), mtime=0)
     if len(data) > USER_DATA_LIMIT:
         raise UserDataTooLarge(
             f"user data is {len(data)} bytes, Linode takes {USER_DATA_LIMIT}; "
@@ -73,12 +71,12 @@ def user_data(spec: HostSpec, *, gzip: bool = True) -> str:
     return base64.b64encode(data).decode()
 
 
-def cloud_config(spec: HostSpec, *, pack_files: bool = False) -> str:
+def cloud_config(spec: HostSpec) -> str:
     """The `#cloud-config` document that `user_data` encodes. It holds secrets."""
     config: dict[str, Any] = {
         "ssh_pwauth": False,
         "disable_root": False,
-        "write_files": [*_own_files(spec), *_fixed_files(pack_files)],
+        "write_files": [*_own_files(spec), *_fixed_files()],
         "runcmd": [
             ["systemctl", "daemon-reload"],
             ["systemctl", "restart", "systemd-journald"],
@@ -148,16 +146,15 @@ def caddyfile(spec: HostSpec) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _fixed_files(pack: bool) -> list[dict[str, str]]:
-    files = []
-    for name, (path, mode) in FILES.items():
-        text = _package_data(name)
-        if pack and len(text) > 512:
-            packed = base64.b64encode(gzip_format.compress(text.encode(), mtime=0)).decode()
-            files.append({**_file(path, mode, packed), "encoding": "gz+b64"})
-        else:
-            files.append(_file(path, mode, text))
-    return files
+def _fixed_files() -> list[dict[str, str]]:
+    return [_file(path, mode, _lean(_package_data(name))) for name, (path, mode) in FILES.items()]
+
+
+def _lean(text: str) -> str:
+    """Without comment lines below the heading: a sixth of the limit, which a certificate may need."""
+    lines = text.splitlines(keepends=True)
+    heading = next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines))
+    return "".join(lines[:heading] + [line for line in lines[heading:] if not line.lstrip().startswith("# ")])
 
 
 def _package_data(name: str) -> str:

@@ -120,7 +120,7 @@ guard() {
   [ -n "$have" ] || compgen -G "$DATA/database/pg*" > /dev/null || return 0
   [ "$(printf '%s\n' "$base" "$VERSION" | sort -V | tail -n 1)" = "$VERSION" ] ||
     refuse "Harbor $base has written to this volume; $VERSION is older and cannot read it. Way back: docs/operations.md, failed upgrade"
-  [ "${base%%.*}" = "${VERSION%%.*}" ] && [ $(($(minor "$VERSION") - $(minor "$base"))) -le "$MINORS_PER_STEP" ] ||
+  { [ "${base%%.*}" = "${VERSION%%.*}" ] && [ $(($(minor "$VERSION") - $(minor "$base"))) -le "$MINORS_PER_STEP" ]; } ||
     refuse "Harbor $base cannot go to $VERSION in one step: at most $MINORS_PER_STEP minor releases at a time"
   [ -z "$have" ] || [ -s "$DATA/secret/keys/secretkey" ] ||
     refuse "$DATA/secret/keys/secretkey is missing: without it the stored credentials cannot be read. Restore it from a backup"
@@ -298,7 +298,7 @@ set_database_password() {
 serve_tls() {
   [ "$TLS" != none ] || return 0
   STEP=tls
-  local changed= user=caddy
+  local changed='' user=caddy
   install -d -o "$user" -g "$user" -m 0700 "$VOLUME/caddy"
   if [ "$TLS" = provided ]; then
     install -d -m 0755 /etc/caddy/harbor

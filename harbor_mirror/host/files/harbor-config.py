@@ -4,6 +4,7 @@
 import json
 import os
 import sys
+from typing import Any
 
 import yaml
 
@@ -12,7 +13,7 @@ SMALL_BYTES = 7 * 1024**3
 WORKERS_SMALL, WORKERS = 4, 10
 
 
-def lay_over(base, overlay):
+def lay_over(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
     """A new map: maps are merged, anything else is replaced."""
     merged = dict(base)
     for key, value in overlay.items():
@@ -21,7 +22,7 @@ def lay_over(base, overlay):
     return merged
 
 
-def main():
+def main() -> None:
     with open(sys.argv[1], encoding="utf-8") as file:
         base = yaml.safe_load(file)
     with open(sys.argv[2], encoding="utf-8") as file:

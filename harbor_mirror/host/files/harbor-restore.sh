@@ -53,7 +53,7 @@ restore_backup() {
   backup_target || refuse "no backup is configured"
   [ -f "$CURRENT/docker-compose.yml" ] || refuse "Harbor is not installed yet: let this server boot to the end first"
   if [ "$stamp" = latest ]; then stamp=$(whole_backups | tail -n 1); fi
-  [ -n "$stamp" ] && whole_backups | grep -qx "$stamp" || refuse "$TARGET holds no whole backup '$stamp'; see harbor-restore list"
+  whole_backups | grep -qx "${stamp:-none}" || refuse "$TARGET holds no whole backup '$stamp'; see harbor-restore list"
   rm -rf "$part"
   mkdir -p "$part/data"
   rclone --retries 3 copy "$TARGET/backups/$stamp" "$part/backup" || fail "the backup could not be read from $TARGET"

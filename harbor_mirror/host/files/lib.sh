@@ -11,7 +11,7 @@ export CURRENT=$OPT/current
 export COMPOSE_PROJECT_NAME=harbor
 
 # Not worth a second try: only a change by a person helps. systemd does not restart on it.
-REFUSED=3
+export REFUSED=3
 # Another script holds the lock.
 LOCKED=75
 
@@ -102,7 +102,7 @@ healthy() {
 }
 
 # Over the socket, PostgreSQL in Harbor's container trusts its own user: no password is needed.
-database_sql() { docker exec -i harbor-db psql -q -v ON_ERROR_STOP=1 -U postgres -d "${1:-postgres}"; }
+database_sql() { docker exec -i harbor-db psql -q -v ON_ERROR_STOP=1 -U postgres -d postgres; }
 database_answers() { database_sql <<< 'SELECT 1'; }
 
 # place blobs|database: `volume`, or where else it lives.

@@ -1,0 +1,103 @@
+"""Fixtures of the host tier. It needs root (mount namespaces, loop devices) and a few Debian packages, and says so."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harbor_mirror.host import HostSpec
+from tests.host.machine import Machine, Volume, World
+
+#: Debian packages with the programs the scripts and these tests use.
+PROGRAMS = {
+    "cloud-init": "cloud-init",
+    "shellcheck": "shellcheck",
+    "rclone": "rclone",
+    "jq": "jq",
+    "caddy": "caddy",
+    "openssl": "openssl",
+    "curl": "curl",
+    "mkfs.ext4": "e2fsprogs",
+    "systemd-analyze": "systemd",
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "host: the server's scripts on real devices and programs; wants root")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            item.add_marker(pytest.mark.host)
+
+
+@pytest.fixture(scope="session")
+def programs() -> None:
+    missing = sorted({package for program, package in PROGRAMS.items() if shutil.which(program) is None})
+    if missing:
+        pytest.fail(f"the host tier needs: apt-get install {' '.join(missing)}")
+
+
+@pytest.fixture(scope="session")
+def root(programs: None) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("left out: needs root, for mount namespaces and loop devices")
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    world = World()
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def spec(world: World) -> Callable[..., HostSpec]:
+    def make(**values: Any) -> HostSpec:
+        usual = {
+            "hostname": "harbor.test",
+            "version": "2.15.1",
+            "tls": "none",
+            "http_port": world.port,
+            "admin_password": "Initial0nly-admin",
+            "database_password": "Initial0nly-database",
+            "volume_label": "harbor-data",
+            "installer_url": world.url,
+        }
+        return HostSpec(**{**usual, **values})
+
+    return make
+
+
+@pytest.fixture
+def volume(root: None, tmp_path: Path) -> Iterator[Volume]:
+    volume = Volume(tmp_path / "volume")
+    yield volume
+    volume.close()
+
+
+@pytest.fixture
+def machine(
+    world: World, volume: Volume, spec: Callable[..., HostSpec], tmp_path: Path
+) -> Iterator[Callable[..., Machine]]:
+    """Makes a machine of the spec's values; the one before, if there is one, is deleted first, as Pulumi does."""
+    machines: list[Machine] = []
+
+    def make(*, attached: bool = True, **values: Any) -> Machine:
+        if machines:
+            machines.pop().close()
+        made = Machine(tmp_path / f"machine-{os.urandom(4).hex()}", spec(**values), volume, attached=attached)
+        machines.append(made)
+        world.machine = made
+        return made
+
+    yield make
+    for made in machines:
+        made.close()

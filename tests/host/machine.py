@@ -1,0 +1,317 @@
+"""A server for the scripts: a root of its own over this machine's, real loop devices and file systems, stub Docker.
+
+What the scripts change stays in an overlay on a tmpfs in a private mount namespace; it is gone when the machine is.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tarfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
+from pathlib import Path
+
+import yaml
+
+from harbor_mirror.host import HostSpec, release, user_data
+
+STUBS = Path(__file__).parent / "stubs"
+#: Generous: a step that takes longer hangs.
+STEP_SECONDS = 120
+#: Small enough to be quick, large enough for a real PostgreSQL.
+VOLUME_MEGABYTES = 256
+#: Waits of the scripts, shortened; the stub of sleep makes each of them 10 ms.
+QUICK = {"RETRY_SECONDS": "0", "HEALTH_WAIT_SECONDS": "30", "LOCK_WAIT_SECONDS": "30"}
+
+NAMESPACE = """
+set -e
+mount -t tmpfs machine "$1"
+mkdir "$1/upper" "$1/work" "$1/root"
+mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/root"
+cd "$1/root"
+mount --rbind /proc proc
+mount -t tmpfs devices dev
+cp -a /dev/null /dev/zero /dev/full /dev/random /dev/urandom dev/
+ln -s /proc/self/fd dev/fd
+mkdir -p dev/disk/by-id dev/shm
+chmod 1777 dev/shm
+mount -t tmpfs run run
+mkdir -p stub/bin stub/shims
+echo ready
+exec sleep infinity
+"""
+
+
+class Volume:
+    """A block device that outlives the machines it is attached to."""
+
+    def __init__(self, file: Path, megabytes: int = VOLUME_MEGABYTES) -> None:
+        with file.open("wb") as blank:
+            blank.truncate(megabytes * 1024 * 1024)
+        self.file = file
+        self.device = _output("losetup", "--find", "--show", str(file))
+
+    def filesystem(self) -> str:
+        shown = subprocess.run(
+            ["blkid", "-p", "-o", "value", "-s", "TYPE", self.device], capture_output=True, text=True, check=False
+        )
+        return shown.stdout.strip()
+
+    def digest(self) -> str:
+        return _output("sha256sum", str(self.file)).split()[0]
+
+    @contextmanager
+    def mounted(self, at: Path) -> Iterator[Path]:
+        """Its content, for a test to prepare or to look at; only while no machine has it mounted."""
+        at.mkdir(exist_ok=True)
+        _output("mount", self.device, str(at))
+        try:
+            yield at
+        finally:
+            _output("umount", str(at))
+
+    def close(self) -> None:
+        subprocess.run(["losetup", "--detach", self.device], check=False)
+
+
+class Machine:
+    """An instance: made of a spec's real user data, with a volume attached at once or later."""
+
+    def __init__(self, directory: Path, spec: HostSpec, volume: Volume, *, attached: bool = True) -> None:
+        self.spec, self.volume = spec, volume
+        directory.mkdir(parents=True)
+        self._holder = subprocess.Popen(
+            ["unshare", "--mount", "--propagation", "private", "bash", "-c", NAMESPACE, "bash", str(directory)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._holder.stdout is not None
+        if self._holder.stdout.readline() != "ready\n":
+            raise RuntimeError("this machine does not let root make a mount namespace with an overlay")
+        self._inside = f"{directory}/root"
+        self.root = Path(f"/proc/{self._holder.pid}/root{self._inside}")
+        device = Path(volume.device).stat().st_rdev
+        os.mknod(self.root / volume.device.removeprefix("/"), 0o60660, device)
+        for name in ("docker", "docker-compose"):
+            (self.root / "usr/bin" / name).unlink(missing_ok=True)
+        for stub in STUBS.iterdir():
+            shutil.copy(stub, self.root / "stub/bin" / stub.name)
+        for name in ("apt-get", "dpkg", "systemctl", "sleep"):
+            shutil.copy(STUBS / name, self.root / "usr/local/bin" / name)
+        self.stub("calls", "")
+        self.boot_media(spec)
+        self.link = f"/dev/disk/by-id/scsi-0Linode_Volume_{spec.volume_label}"
+        if attached:
+            (self.root / self.link.removeprefix("/")).symlink_to(volume.device)
+
+    def boot_media(self, spec: HostSpec) -> None:
+        """What cloud-init does with the user data: its files are written."""
+        config = yaml.safe_load(gzip.decompress(base64.b64decode(user_data(spec))))
+        for file in config["write_files"]:
+            path = self.path(file["path"])
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(file["content"])
+            path.chmod(int(file["permissions"], 8))
+
+    def attach_after(self, waits: int) -> None:
+        """The volume appears once the scripts have waited that often."""
+        (self.root / "stub/volume").symlink_to(self.volume.device)
+        self.stub("volume-name", self.link)
+        self.stub("volume-after", str(waits))
+
+    def path(self, path: str) -> Path:
+        return self.root / path.removeprefix("/")
+
+    def text(self, path: str) -> str:
+        """The file's content without its last line break; empty if there is none."""
+        return self.path(path).read_text().rstrip("\n") if self.path(path).exists() else ""
+
+    def stub(self, name: str, content: str) -> None:
+        self.path(f"/stub/{name}").write_text(content)
+
+    @property
+    def calls(self) -> list[str]:
+        return self.text("/stub/calls").splitlines()
+
+    def called(self, beginning: str) -> int:
+        return sum(call.startswith(beginning) for call in self.calls)
+
+    def popen(self, *command: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+        path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        return subprocess.Popen(
+            ["nsenter", f"--mount=/proc/{self._holder.pid}/ns/mnt", "chroot", self._inside, *command],
+            env={"PATH": path, "HOME": "/root", **QUICK, **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            # A group of its own: a test kills all of it at once.
+            start_new_session=True,
+        )
+
+    def run(self, *command: str, **environment: str) -> tuple[int, str]:
+        """Exit status and output."""
+        process = self.popen(*command, environment=environment)
+        try:
+            output, _ = process.communicate(timeout=STEP_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+        return process.returncode, output
+
+    def bootstrap(self, **environment: str) -> int:
+        """Runs harbor-bootstrap as its unit would; its output is in `self.output`."""
+        status, self.output = self.run("/usr/local/sbin/harbor-bootstrap", **environment)
+        return status
+
+    @property
+    def done(self) -> bool:
+        return self.path("/var/lib/harbor-mirror/harbor.done").exists()
+
+    @property
+    def failed(self) -> str:
+        return self.text("/var/lib/harbor-mirror/harbor.failed")
+
+    @property
+    def harbor_runs(self) -> bool:
+        return self.path("/stub/harbor-runs").exists()
+
+    def reboot(self) -> None:
+        self.run("/stub/bin/docker", "compose", "stop")
+        self.run("umount", "/mnt/harbor")
+
+    def close(self) -> None:
+        """Deletes the instance; the volume stays."""
+        self.run("/stub/bin/docker", "compose", "stop")
+        self.run("umount", "/mnt/harbor")
+        self._holder.kill()
+        self._holder.wait()
+
+
+class World:
+    """Around the machines: the installers' download server, and Harbor's health as the machines' stub Docker leaves it.
+
+    `faults` are used up one a download: corrupt, truncate, stall, no-range, 404, 500.
+    """
+
+    def __init__(self) -> None:
+        self.faults: list[str] = []
+        self.checksum_faults: list[str] = []
+        self.ranges: list[str] = []
+        self.machine: Machine | None = None
+        self.unhealthy_polls = 0
+        self._installers: dict[str, bytes] = {}
+        self.ended = threading.Event()
+        world = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                world._answer(self)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def close(self) -> None:
+        self.ended.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def installer(self, version: str) -> bytes:
+        """A tarball shaped as Harbor's online installer, with a stub for prepare; always the same bytes."""
+        if version not in self._installers:
+            known = release(version)
+            majors = f"# postgres {known.postgres_from} {known.postgres}\n".encode()
+            # Noise, so that a download has a middle.
+            files = {"prepare": (STUBS / "prepare").read_bytes(), "majors": majors, "LICENSE": os.urandom(200_000)}
+            buffer = BytesIO()
+            with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+                for name, data in files.items():
+                    entry = tarfile.TarInfo(f"harbor/{name}")
+                    entry.size, entry.mode = len(data), 0o755
+                    archive.addfile(entry, BytesIO(data))
+            self._installers[version] = buffer.getvalue()
+        return self._installers[version]
+
+    def _answer(self, request: BaseHTTPRequestHandler) -> None:
+        if request.path == "/api/v2.0/health":
+            self._health(request)
+        elif request.path.endswith("/md5sum"):
+            self._checksums(request)
+        else:
+            self._download(request)
+
+    def _health(self, request: BaseHTTPRequestHandler) -> None:
+        if self.machine is None or not self.machine.harbor_runs:
+            return _reply(request, 502, b"")
+        self.unhealthy_polls -= 1
+        status = "unhealthy" if self.unhealthy_polls >= 0 else "healthy"
+        parts = [{"name": "core", "status": "healthy"}, {"name": "database", "status": status}]
+        return _reply(request, 200, json.dumps({"status": status, "components": parts}, separators=(",", ":")).encode())
+
+    def _checksums(self, request: BaseHTTPRequestHandler) -> None:
+        fault = self.checksum_faults.pop(0) if self.checksum_faults else ""
+        if fault:
+            return _reply(request, 500, b"")
+        version = request.path.split("/")[1].removeprefix("v")
+        name = f"harbor-online-installer-v{version}.tgz"
+        sum_ = hashlib.md5(self.installer(version), usedforsecurity=False).hexdigest()
+        return _reply(request, 200, f"{'0' * 32}  harbor-offline-installer-v{version}.tgz\n{sum_}  {name}\n".encode())
+
+    def _download(self, request: BaseHTTPRequestHandler) -> None:
+        data = self.installer(request.path.split("/")[1].removeprefix("v"))
+        fault = self.faults.pop(0) if self.faults else ""
+        asked = request.headers.get("Range", "")
+        self.ranges.append(asked)
+        if fault in {"404", "500"}:
+            return _reply(request, int(fault), b"")
+        start = 0
+        if asked and fault != "no-range":
+            start = int(asked.removeprefix("bytes=").split("-")[0])
+            if start >= len(data):
+                return _reply(request, 416, b"")
+        request.send_response(206 if start else 200)
+        if start:
+            request.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+        body = data[start:]
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        if fault == "corrupt":
+            request.wfile.write(bytes(len(body)))
+        elif fault in {"truncate", "stall"}:
+            request.wfile.write(body[: len(body) // 2])
+            request.wfile.flush()
+            if fault == "stall":
+                self.ended.wait(STEP_SECONDS)
+            request.close_connection = True
+        else:
+            request.wfile.write(body)
+        return None
+
+
+def _reply(request: BaseHTTPRequestHandler, status: int, body: bytes) -> None:
+    request.send_response(status)
+    request.send_header("Content-Length", str(len(body)))
+    request.end_headers()
+    request.wfile.write(body)
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
