@@ -12,15 +12,14 @@ from typing import Any
 from harbor_mirror.clients.distribution import Registry, RegistryError
 from harbor_mirror.clients.docker_auth import Credentials, stored_credentials
 from harbor_mirror.model import globs
+from harbor_mirror.model.registry_types import image_host
 from mirrorctl import stack
 from mirrorctl.connection import Connection
 from mirrorctl.failure import Failure
 from mirrorctl.mirror import Endpoint, Rule
 
-#: Docker Hub keeps its catalogue and its images under different names.
-IMAGES_AT: Mapping[str, str] = {"docker-hub": "https://registry-1.docker.io"}
-#: How image references name it, where that is not the host that serves it.
-NAMED: Mapping[str, str] = {"docker-hub": "docker.io"}
+#: Docker Hub serves images from another host than references name.
+DOCKER_HUB, DOCKER_HUB_IMAGES = "docker.io", "https://registry-1.docker.io"
 #: Kinds whose secret in Harbor is a key of the cloud's API, which the registry itself does not take.
 API_KEYS = frozenset({"aws-ecr", "ali-acr", "huawei-SWR", "tencent-tcr", "volcengine-cr"})
 SETTING = "harbor-mirror:endpoints"
@@ -53,13 +52,14 @@ class Sources:
     def of(self, endpoint: Endpoint) -> Source:
         """The registry of an endpoint."""
         if endpoint.name not in self._open:
-            url = self._variable(endpoint, "URL") or IMAGES_AT.get(endpoint.type) or endpoint.url
-            url = url if "://" in url else f"http://{url}"
-            host = url.partition("://")[2].partition("/")[0]
+            scheme, _, rest = endpoint.url.rpartition("://")
+            # Harbor takes an address without a scheme for http.
+            host = image_host(endpoint.type, f"{scheme or 'http'}://{rest}") or rest.partition("/")[0]
+            served = DOCKER_HUB_IMAGES if host == DOCKER_HUB else f"{scheme or 'http'}://{host}"
             credentials = self._credentials(endpoint, host)
             if credentials:
                 self._hide(credentials.password)
-            self._open[endpoint.name] = Source(Registry(url, credentials), NAMED.get(endpoint.type, host))
+            self._open[endpoint.name] = Source(Registry(self._variable(endpoint, "URL") or served, credentials), host)
         return self._open[endpoint.name]
 
     def close(self) -> None:

@@ -222,8 +222,8 @@ class Registry:
         """Whether another try makes sense."""
         kind, _, rest = challenge.partition(" ")
         if kind.lower() == "basic":
-            tried, self._basic = self._basic, True
-            return self._credentials is not None and not tried
+            self._basic = True
+            return self._credentials is not None and used is None
         if kind.lower() != "bearer":
             return False
         parameters = dict(re.findall(r'(\w+)="([^"]*)"', rest))

@@ -1,0 +1,121 @@
+"""mirrorctl over real HTTP: a Harbor that does as it is told, a source registry, and the tool as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from localcloud.http import serve
+from localcloud.oci.images import push_image
+from localcloud.source import SourceRegistry
+from mirrorctl.__main__ import main
+from tests.mirrorctl.fake_harbor import ADMIN, PASSWORD, FakeHarbor
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a run of the tool left."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def harbor() -> Iterator[FakeHarbor]:
+    harbor = FakeHarbor()
+    yield harbor
+    harbor.close()
+
+
+@pytest.fixture
+def source() -> Iterator[SourceRegistry]:
+    """Three tags of one repository and one of another, behind the token flow, served at `.url`."""
+    source = SourceRegistry(token_flow=True)
+    for tag in ("1.25", "1.26", "2.0"):
+        push_image(source.store, "library/nginx", tag, f"nginx-{tag}")
+    push_image(source.store, "library/redis", "7", "redis-7")
+    with serve(source.app) as server:
+        source.url = server.url  # type: ignore[attr-defined]
+        yield source
+
+
+@pytest.fixture
+def mirrored(harbor: FakeHarbor, source: SourceRegistry) -> FakeHarbor:
+    """A Harbor with the endpoint `hub`, the project `mirror` and the rules `nginx` (tags 1.*) and `redis`."""
+    hub = harbor.registry("hub", source.url, source.store)  # type: ignore[attr-defined]
+    harbor.project("mirror")
+    harbor.policy("nginx", hub, repositories="library/nginx", tags="1.*")
+    harbor.policy("redis", hub, repositories="library/redis", cron="0 0 */6 * * *")
+    return harbor
+
+
+@pytest.fixture
+def environment(harbor: FakeHarbor, tmp_path: Path) -> dict[str, str]:
+    """A user's environment, with the fake Harbor in it and a home of its own."""
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "HARBOR_URL": harbor.url,
+        "HARBOR_USERNAME": ADMIN,
+        "HARBOR_PASSWORD": PASSWORD,
+    }
+
+
+@pytest.fixture
+def run(environment: dict[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs a command line in this process, which is quick; `process` does as a user does."""
+
+    def run(*arguments: str, **more: str) -> Done:
+        for name in list(os.environ):
+            monkeypatch.delenv(name)
+        for name, value in {**environment, **more}.items():
+            if value:
+                monkeypatch.setenv(name, value)
+        monkeypatch.chdir(environment["HOME"])
+        capsys.readouterr()
+        code = main(list(arguments))
+        done = Done(code, *capsys.readouterr())
+        assert PASSWORD not in done.out + done.err
+        return done
+
+    return run
+
+
+@pytest.fixture
+def process(environment: dict[str, str]) -> Run:
+    """Runs a command line as a user does, in a process of its own."""
+
+    def process(*arguments: str, **more: str) -> Done:
+        env = {**environment, "PYTHONPATH": str(ROOT), **more}
+        done = subprocess.run(
+            [sys.executable, "-m", "mirrorctl", *arguments],
+            env={name: value for name, value in env.items() if value},
+            cwd=env["HOME"],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert PASSWORD not in done.stdout + done.stderr
+        assert "Traceback" not in done.stderr, done.stderr
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    return process
