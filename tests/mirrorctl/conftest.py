@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from harbor_mirror.clients.http import Retry
 from localcloud.http import serve
 from localcloud.oci.images import push_image
 from localcloud.source import SourceRegistry
@@ -38,29 +40,53 @@ class Done:
 Run = Callable[..., Done]
 
 
-@pytest.fixture
-def harbor() -> Iterator[FakeHarbor]:
-    harbor = FakeHarbor()
-    yield harbor
-    harbor.close()
+class Front:
+    """One server for all tests, so that each need not start its own; `app` is the present test's."""
+
+    def __init__(self) -> None:
+        self.app: ASGIApp | None = None
+        self.server = serve(self)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert self.app is not None
+        await self.app(scope, receive, send)
+
+
+@pytest.fixture(scope="session")
+def fronts() -> Iterator[tuple[Front, Front]]:
+    fronts = Front(), Front()
+    yield fronts
+    for front in fronts:
+        front.server.close()
 
 
 @pytest.fixture
-def source() -> Iterator[SourceRegistry]:
-    """Three tags of one repository and one of another, behind the token flow, served at `.url`."""
+def harbor(fronts: tuple[Front, Front]) -> FakeHarbor:
+    fronts[0].app = harbor = FakeHarbor(fronts[0].server.url)
+    return harbor
+
+
+@pytest.fixture
+def source(fronts: tuple[Front, Front]) -> SourceRegistry:
+    """Three tags of one repository and one of another, behind the token flow."""
     source = SourceRegistry(token_flow=True)
     for tag in ("1.25", "1.26", "2.0"):
         push_image(source.store, "library/nginx", tag, f"nginx-{tag}")
     push_image(source.store, "library/redis", "7", "redis-7")
-    with serve(source.app) as server:
-        source.url = server.url  # type: ignore[attr-defined]
-        yield source
+    fronts[1].app = source.app
+    return source
 
 
 @pytest.fixture
-def mirrored(harbor: FakeHarbor, source: SourceRegistry) -> FakeHarbor:
+def source_url(fronts: tuple[Front, Front]) -> str:
+    """Where the source is served."""
+    return fronts[1].server.url
+
+
+@pytest.fixture
+def mirrored(harbor: FakeHarbor, source: SourceRegistry, source_url: str) -> FakeHarbor:
     """A Harbor with the endpoint `hub`, the project `mirror` and the rules `nginx` (tags 1.*) and `redis`."""
-    hub = harbor.registry("hub", source.url, source.store)  # type: ignore[attr-defined]
+    hub = harbor.registry("hub", source_url, source.store)
     harbor.project("mirror")
     harbor.policy("nginx", hub, repositories="library/nginx", tags="1.*")
     harbor.policy("redis", hub, repositories="library/redis", cron="0 0 */6 * * *")
@@ -119,3 +145,13 @@ def process(environment: dict[str, str]) -> Run:
         return Done(done.returncode, done.stdout, done.stderr)
 
     return process
+
+
+@pytest.fixture
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries without their pauses."""
+    monkeypatch.setattr("harbor_mirror.clients.http.Retry.pause", _no_pause)
+
+
+def _no_pause(retry: Retry, attempt: int, _answer: object) -> float | None:
+    return 0.0 if attempt < retry.attempts else None

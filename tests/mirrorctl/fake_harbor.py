@@ -18,7 +18,6 @@ from starlette.types import Message, Receive, Scope, Send
 
 from harbor_mirror.model import globs
 from harbor_mirror.model.destinations import destination
-from localcloud.http import Server, serve
 from localcloud.oci.auth import BasicAuth, basic_credentials
 from localcloud.oci.server import distribution_app
 from localcloud.oci.store import ImageStore, references
@@ -31,10 +30,10 @@ Json = dict[str, Any]
 
 @dataclass
 class Fault:
-    """What comes instead of an answer: a status and body, silence for a while, or a cut connection (status 0)."""
+    """What comes instead of an answer: a status and body, or a cut connection (0); None only delays the answer."""
 
     path: str
-    status: int = 500
+    status: int | None = 500
     body: str = '{"errors":[{"code":"UNKNOWN","message":"internal server error"}]}'
     times: int = 1
     method: str = ""
@@ -43,9 +42,10 @@ class Fault:
 
 
 class FakeHarbor:
-    """State is public; tests set it and read it. Serves from construction to `close()`."""
+    """An ASGI application to be served at `url`. State is public; tests set it and read it."""
 
-    def __init__(self) -> None:
+    def __init__(self, url: str) -> None:
+        self.url = url
         self.store = ImageStore()
         self.sessions: dict[str, str] = {}  # session id -> "" or the user
         self.sessions_allowed = True
@@ -76,11 +76,6 @@ class FakeHarbor:
         self._holds: dict[int, int] = {}
         distribution = distribution_app(self.store, BasicAuth(lambda user, word: bool(self._principal(user, word))))
         self._v2 = distribution
-        self._server: Server = serve(self)
-        self.url = self._server.url
-
-    def close(self) -> None:
-        self._server.close()
 
     # Setting the stage
 
@@ -199,7 +194,7 @@ class FakeHarbor:
             if fault.status == 0:
                 await self._die(send)
                 return
-            if fault.status:
+            if fault.status is not None:
                 kind = "application/json" if fault.body.startswith(("{", "[")) else "text/html"
                 headers = {"Content-Type": kind, **fault.headers}
                 await Response(fault.body, fault.status, headers)(scope, receive, send)
