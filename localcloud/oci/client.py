@@ -248,6 +248,7 @@ class Step:
 
 
 OnStep = Callable[[Step], None]
+MoveBlob = Callable[[Remote, str, Descriptor, ImageStore, str, OnStep], int]
 
 
 def ignore(_step: Step) -> None:
@@ -264,11 +265,13 @@ def copy_image(
     *,
     override: bool = True,
     on_step: OnStep = ignore,
+    move_blob: MoveBlob | None = None,
 ) -> int:
     """Copies a manifest or index with all it refers to; returns the bytes that crossed the network and were kept.
 
-    `on_step` is told of each step before the next begins; what it raises (stop, quota) ends the copy. Raises
-    RegistryError, RegistryUnreachable, and ValueError for content that does not match its digest.
+    `on_step` is told of each step before the next begins; what it raises (stop, quota) ends the copy. `move_blob`
+    takes the place of `copy_blob`, to retry or to refuse. Raises RegistryError, RegistryUnreachable, and ValueError
+    for content that does not match its digest.
     """
 
     def tell(kind: StepKind) -> None:
@@ -291,10 +294,17 @@ def copy_image(
     for child in references(manifest.body):
         if child.is_manifest:
             copied += copy_image(
-                remote, repository, child.digest, store, dest_repository, child.digest, on_step=on_step
+                remote,
+                repository,
+                child.digest,
+                store,
+                dest_repository,
+                child.digest,
+                on_step=on_step,
+                move_blob=move_blob,
             )
         else:
-            copied += copy_blob(remote, repository, child, store, dest_repository, on_step)
+            copied += (move_blob or copy_blob)(remote, repository, child, store, dest_repository, on_step)
     tell("pushing")
     store.put_manifest(dest_repository, dest_tag, manifest.body, manifest.media_type)
     tell("pushed")
