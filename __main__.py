@@ -1,6 +1,6 @@
 """The whole program: settings -> host -> provider (gated) -> endpoints -> projects -> rules -> outputs."""
 
-from urllib.parse import urlsplit
+from collections.abc import Mapping
 
 import pulumi
 
@@ -18,41 +18,66 @@ from components import (
     RegistryEndpointArgs,
     harbor_provider,
 )
-from harbor_mirror.model.outputs import image_map, rule_output
+from harbor_mirror.model.outputs import endpoint_output, images, rule_output
 
 stack = settings.load()
 config = stack.configuration
 
-host = None
-if config.host:
-    args = HarborHostArgs(label=f"harbor-{stack.stack}", host=config.host, certificate_key=stack.certificate_key)
-    host = HarborHost("harbor", args)
-    url, username, password = host.url, "admin", stack.harbor_password or host.initial_admin_password
-else:
-    url, username, password = config.harbor.url, config.harbor.username, stack.harbor_password
+host = HarborHost("harbor", HarborHostArgs.of(config.host, stack.name, stack.secrets)) if config.host else None
+password = host.admin_password if host else stack.secrets.harbor_password
+provider = harbor_provider("harbor", config.url, config.admin_username, password, depends_on=host)
 
-provider = harbor_provider(
-    "harbor", url=url, username=username, password=password, opts=pulumi.ResourceOptions(depends_on=host)
-)
-in_harbor = pulumi.ResourceOptions(providers={"harbor": provider})
+
+def in_harbor_after(*needed: pulumi.Resource) -> pulumi.ResourceOptions:
+    """Options of what lives in this Harbor. By depends_on, not by values: a preview then shows the names."""
+    return pulumi.ResourceOptions(providers={"harbor": provider}, depends_on=needed)
+
 
 endpoints = {
-    name: RegistryEndpoint(name, RegistryEndpointArgs.of(name, endpoint, stack.endpoint_secrets.get(name)), in_harbor)
+    name: RegistryEndpoint(
+        name, RegistryEndpointArgs.of(name, endpoint, stack.secrets.endpoints.get(name)), in_harbor_after()
+    )
     for name, endpoint in config.endpoints.items()
 }
 projects = {
-    name: MirrorProject(name, MirrorProjectArgs.of(project), in_harbor) for name, project in config.projects.items()
+    name: MirrorProject(name, MirrorProjectArgs.of(project), in_harbor_after())
+    for name, project in config.projects.items()
 }
 rules = {
     name: PullReplication(
         name,
-        PullReplicationArgs.of(
-            name,
-            rule,
-            registry_id=endpoints[rule.endpoint].registry_id,
-            project=projects[rule.project].project_name,
-        ),
-        in_harbor,
+        PullReplicationArgs.of(name, rule, registry_id=endpoints[rule.endpoint].registry_id),
+        in_harbor_after(projects[rule.project]),
     )
     for name, rule in config.rules.items()
 }
+access = PullAccess(
+    "pull",
+    PullAccessArgs(
+        name=f"mirror-{stack.name}",
+        projects=tuple(projects),
+        restrict_project_creation=config.restricts_project_creation,
+    ),
+    in_harbor_after(*projects.values()),
+)
+
+concerned: Mapping[str, Mapping[str, pulumi.Resource]] = {"endpoints": endpoints, "rules": rules}
+for caution in stack.cautions:
+    pulumi.log.warn(caution.text, concerned[caution.section][caution.name])
+
+pulumi.export("harborUrl", config.url)
+pulumi.export("registryHost", config.registry_host)
+pulumi.export(
+    "endpoints",
+    {name: {"id": endpoints[name].registry_id, **endpoint_output(entry)} for name, entry in config.endpoints.items()},
+)
+pulumi.export(
+    "rules", {name: {"id": rules[name].policy_id, **rule_output(name, rule)} for name, rule in config.rules.items()}
+)
+pulumi.export("images", images(config))
+pulumi.export("pullUsername", access.username)
+pulumi.export("pullPassword", access.password)
+pulumi.export("adminUsername", config.admin_username)
+pulumi.export("adminPassword", password)
+if host:
+    pulumi.export("host", {"ip": host.ip, "instanceId": host.instance_id, "volumeId": host.volume_id})

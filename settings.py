@@ -11,22 +11,29 @@ import pulumi
 from pulumi.runtime import config as stack_config
 from pydantic import SecretStr
 
-from harbor_mirror.model.checks import cautions
+from harbor_mirror.model.checks import check
 from harbor_mirror.model.config import Configuration
 from harbor_mirror.model.faults import Caution, ConfigurationError
 from harbor_mirror.model.parse import parse
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """A stack's checked configuration; secrets come as Outputs that Pulumi keeps encrypted."""
+class Secrets:
+    """Every secret of the configuration, as Outputs that Pulumi keeps encrypted."""
 
-    stack: str
-    configuration: Configuration
-    cautions: tuple[Caution, ...]
     harbor_password: pulumi.Output[str] | None
     certificate_key: pulumi.Output[str] | None
-    endpoint_secrets: Mapping[str, pulumi.Output[str]]
+    endpoints: Mapping[str, pulumi.Output[str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """A stack: its name, its checked configuration, its secrets, and what its preview should warn of."""
+
+    name: str
+    configuration: Configuration
+    secrets: Secrets
+    cautions: tuple[Caution, ...]
 
 
 def load() -> Settings:
@@ -38,18 +45,18 @@ def load() -> Settings:
         configuration = parse(_raw(pulumi.get_project()))
     except ConfigurationError as error:
         raise pulumi.RunError(str(error)) from None
-    host = configuration.host
+    host, endpoints = configuration.host, configuration.endpoints
     return Settings(
-        stack=pulumi.get_stack(),
+        name=pulumi.get_stack(),
         configuration=configuration,
-        cautions=tuple(cautions(configuration)),
-        harbor_password=_secret(configuration.harbor_password),
-        certificate_key=_secret(host.certificate_key) if host else None,
-        endpoint_secrets={
-            name: secret
-            for name, endpoint in configuration.endpoints.items()
-            if (secret := _secret(endpoint.secret)) is not None
-        },
+        secrets=Secrets(
+            harbor_password=_wrapped(configuration.harbor_password),
+            certificate_key=_wrapped(host.certificate_key if host else None),
+            endpoints={
+                name: secret for name, entry in endpoints.items() if (secret := _wrapped(entry.secret)) is not None
+            },
+        ),
+        cautions=tuple(check(configuration)[1]),
     )
 
 
@@ -69,5 +76,5 @@ def _value(text: str) -> Any:
         return text
 
 
-def _secret(value: SecretStr | None) -> pulumi.Output[str] | None:
-    return None if value is None else pulumi.Output.secret(value.get_secret_value())
+def _wrapped(secret: SecretStr | None) -> pulumi.Output[str] | None:
+    return None if secret is None else pulumi.Output.secret(secret.get_secret_value())

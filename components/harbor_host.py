@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,11 +12,12 @@ import pulumi_random as random
 
 from components.health import healthy_before
 from harbor_mirror.host import HostSpec, user_data
-from harbor_mirror.model.config import Host
+from harbor_mirror.model.config import HTTP_PORT, HTTPS_PORT, Host
+from settings import Secrets
 
-HTTPS_PORT = 443
-HTTP_PORT = 80
 SSH_PORT = 22
+#: Firewalls and volumes have labels of at most 32 characters; the volume's ends in "-data".
+LABEL_LENGTH = 27
 #: Seconds; short, so that a changed address is seen soon.
 DNS_TTL = 300
 #: Harbor takes 8 to 128 characters with upper case, lower case and digits; these travel through compose's env files,
@@ -25,29 +27,32 @@ PASSWORD_LENGTH = 32
 
 @dataclass(frozen=True, kw_only=True)
 class HarborHostArgs:
-    """`label` names the host in Linode (3 to 32 characters, unique in the account); see model.config.Host."""
+    """`label` names the host in Linode (3 to 32 characters, unique in the account).
+
+    `admin_password` is the administrator's since a rotation; without it the generated, initial one still is.
+    """
 
     label: str
     host: Host
-    certificate_key: pulumi.Input[str] | None = None
+    admin_password: pulumi.Output[str] | None = None
+    certificate_key: pulumi.Output[str] | None = None
 
-    @property
-    def url(self) -> str:
-        """Base URL of the Harbor that will run here."""
-        if self.host.tls != "none":
-            return f"https://{self.host.hostname}"
-        port = "" if self.host.http_port == HTTP_PORT else f":{self.host.http_port}"
-        return f"http://{self.host.hostname}{port}"
+    @classmethod
+    def of(cls, host: Host, stack: str, secrets: Secrets) -> HarborHostArgs:
+        """What the entry `host` means in a stack."""
+        label = re.sub(r"[^a-z0-9]+", "-", f"harbor-{stack.lower()}")[:LABEL_LENGTH].rstrip("-")
+        return cls(
+            label=label, host=host, admin_password=secrets.harbor_password, certificate_key=secrets.certificate_key
+        )
 
 
 class HarborHost(pulumi.ComponentResource):
-    """Everything on the volume outlives the instance; address, firewall and DNS stay as they are when it is replaced."""
+    """Everything on the volume outlives the instance; address, firewall and DNS stay when it is replaced."""
 
-    url: str
     ip: pulumi.Output[str]
     instance_id: pulumi.Output[str]
     volume_id: pulumi.Output[str]
-    initial_admin_password: pulumi.Output[str]
+    admin_password: pulumi.Output[str]
 
     def __init__(self, name: str, args: HarborHostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("harbor-mirror:host:HarborHost", name, {}, opts)
@@ -124,7 +129,7 @@ class HarborHost(pulumi.ComponentResource):
             byte_length=4,
             keepers={"instance": instance.id},
             opts=pulumi.ResourceOptions(
-                parent=self, depends_on=[volume], hooks=healthy_before(f"{name}-ready", args.url)
+                parent=self, depends_on=[volume], hooks=healthy_before(f"{name}-ready", host.url)
             ),
         )
         if host.dns_zone is not None:
@@ -138,11 +143,10 @@ class HarborHost(pulumi.ComponentResource):
                 ttl_sec=DNS_TTL,
                 opts=children,
             )
-        self.url = args.url
         self.ip = address.address
         self.instance_id = instance.id
         self.volume_id = volume.id
-        self.initial_admin_password = admin.result
+        self.admin_password = admin.result if args.admin_password is None else args.admin_password
         self.register_outputs({"ip": self.ip, "instanceId": self.instance_id, "volumeId": self.volume_id})
 
 

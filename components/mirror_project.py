@@ -39,11 +39,9 @@ class MirrorProject(pulumi.ComponentResource):
     deployments use are not ours to drop: without `force_destroy` the project stays in Harbor, out of the stack.
     """
 
-    project_name: pulumi.Output[str]
-
     def __init__(self, name: str, args: MirrorProjectArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("harbor-mirror:mirror:MirrorProject", name, {}, opts)
-        project = harbor.Project(
+        harbor.Project(
             name,
             name=name,
             public=args.public,
@@ -52,5 +50,4 @@ class MirrorProject(pulumi.ComponentResource):
             force_destroy=args.force_destroy,
             opts=pulumi.ResourceOptions(parent=self, retain_on_delete=not args.force_destroy),
         )
-        self.project_name = project.name
-        self.register_outputs({"projectName": self.project_name})
+        self.register_outputs({})

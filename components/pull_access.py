@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -16,7 +15,7 @@ class PullAccessArgs:
     """`name` is the robot's in Harbor, without the `robot$` that Harbor puts in front."""
 
     name: str
-    projects: Sequence[pulumi.Input[str]]
+    projects: tuple[str, ...]
     restrict_project_creation: bool = True
 
 

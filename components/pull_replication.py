@@ -9,9 +9,7 @@ import pulumiverse_harbor as harbor
 
 from harbor_mirror.model.config import Rule
 from harbor_mirror.model.filters import join
-from harbor_mirror.model.schedule import Schedule
-
-MANUAL = "manual"
+from harbor_mirror.model.outputs import MANUAL, cron
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +18,7 @@ class PullReplicationArgs:
 
     registry_id: pulumi.Input[int]
     repositories: str
-    namespace: pulumi.Input[str]
+    namespace: str
     flatten: int = 0
     tag_matches: str | None = None
     tag_excludes: str | None = None
@@ -35,20 +33,18 @@ class PullReplicationArgs:
     description: str = ""
 
     @classmethod
-    def of(
-        cls, name: str, rule: Rule, *, registry_id: pulumi.Input[int], project: pulumi.Input[str]
-    ) -> PullReplicationArgs:
+    def of(cls, name: str, rule: Rule, *, registry_id: pulumi.Input[int]) -> PullReplicationArgs:
         """What an entry under `rules` means."""
         return cls(
             registry_id=registry_id,
             repositories=join(rule.repositories),
-            namespace=pulumi.Output.concat(project, f"/{rule.path}") if rule.path else project,
+            namespace=rule.namespace,
             flatten=rule.flatten,
             tag_matches=join(rule.tags.matches, "tag") if rule.tags.matches else None,
             tag_excludes=join(rule.tags.excludes, "tag") if rule.tags.excludes else None,
             labels=rule.labels,
             resource=rule.resource,
-            schedule=Schedule.parse(rule.schedule, name=name, allow_frequent=rule.allow_frequent).cron or MANUAL,
+            schedule=cron(name, rule),
             override=rule.override,
             enabled=rule.enabled,
             deletion=rule.deletion,

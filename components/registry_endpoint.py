@@ -9,7 +9,7 @@ import pulumiverse_harbor as harbor
 
 from harbor_mirror.model.config import Endpoint
 from harbor_mirror.model.parse import endpoint_name
-from harbor_mirror.model.registry_types import provider_name, url_of
+from harbor_mirror.model.registry_types import access_id, access_secret, provider_name, url_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +31,10 @@ class RegistryEndpointArgs:
             name=endpoint_name(key, endpoint),
             provider_name=provider_name(endpoint.type),
             url=url_of(endpoint.type, endpoint.url),
-            username=endpoint.username,
-            secret=secret,
+            username=access_id(endpoint.type, endpoint.username, None if secret is None else ""),
+            secret=None
+            if secret is None
+            else secret.apply(lambda value: access_secret(endpoint.type, endpoint.username, value) or ""),
             description=endpoint.description,
             insecure=endpoint.insecure,
         )

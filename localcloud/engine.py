@@ -74,10 +74,17 @@ class Workspace:
         self.pulumi("stack", "select", "--create", self.stack).ok()
 
     def configure(self, config: Mapping[str, Any]) -> None:
-        """Replaces the stack's plain configuration, keyed as in a stack file ("harbor-mirror:rules")."""
-        file = self.directory / f"Pulumi.{self.stack}.yaml"
-        kept = yaml.safe_load(file.read_text()) or {} if file.exists() else {}
-        file.write_text(yaml.safe_dump({**kept, "config": dict(config)}, sort_keys=False))
+        """Replaces the stack's configuration, keyed as in a stack file ("harbor-mirror:rules")."""
+        file = self._stack_file()
+        file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), "config": dict(config)}, sort_keys=False))
+
+    def configuration(self) -> dict[str, Any]:
+        """The stack's configuration as its file has it, secrets encrypted."""
+        config: dict[str, Any] = yaml.safe_load(self._stack_file().read_text()).get("config", {})
+        return config
+
+    def _stack_file(self) -> Path:
+        return self.directory / f"Pulumi.{self.stack}.yaml"
 
     def set_secret(self, path: str, value: str) -> None:
         """`pulumi config set --path --secret`, the value by standard input as it belongs."""

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic.alias_generators import to_camel
@@ -41,6 +42,8 @@ KEY = re.compile(r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*")
 #: Harbor refuses an endpoint's name beyond 64 characters, a rule's beyond 256 (measured: 400 and 500).
 ENDPOINT_NAME_LENGTH = 64
 RULE_NAME_LENGTH = 256
+HTTP_PORT = 80
+HTTPS_PORT = 443
 #: One RFC 1123 host name without a port: a label must not start or end with a hyphen.
 HOSTNAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 
@@ -114,7 +117,7 @@ class Host(Section):
     """PEM chain for `tls: provided`."""
     certificate_key: SecretStr | None = Field(None, examples=["{secure: v1:…}"])
     """PEM key for `tls: provided`; set it with `pulumi config set --path --secret host.certificateKey`."""
-    http_port: int = Field(80, ge=1, le=65535, examples=[80])
+    http_port: int = Field(HTTP_PORT, ge=1, le=65535, examples=[80])
     """Port that Harbor serves with `tls: none`."""
     version: str = Field("2.15.1", pattern=r"^\d+\.\d+\.\d+$", examples=["2.15.1"])
     """Harbor version."""
@@ -134,6 +137,14 @@ class Host(Section):
     """Linode tags of the instance, volume and firewall."""
     protect: bool = Field(False, examples=[True])
     """Keeps the volume and the address from being deleted and the server from being replaced."""
+
+    @property
+    def url(self) -> str:
+        """Base URL of the Harbor that runs here."""
+        if self.tls != "none":
+            return f"https://{self.hostname}"
+        port = "" if self.http_port == HTTP_PORT else f":{self.http_port}"
+        return f"http://{self.hostname}{port}"
 
 
 class ExistingHarbor(Section):
@@ -224,6 +235,11 @@ class Rule(Section):
     description: str = Field("", examples=["Base images of the web team"])
     """Free text shown in Harbor."""
 
+    @property
+    def namespace(self) -> str:
+        """Harbor's destination namespace: the project and the path below it."""
+        return f"{self.project}/{self.path}" if self.path else self.project
+
 
 class Configuration(Section):
     """A stack, whole."""
@@ -240,3 +256,24 @@ class Configuration(Section):
     """Destination projects by name."""
     rules: Mapping[str, Rule] = Field(default_factory=dict)
     """Pull replication rules by name."""
+
+    @property
+    def url(self) -> str:
+        """Base URL of Harbor; empty without host and harbor."""
+        target = self.host or self.harbor
+        return target.url if target else ""
+
+    @property
+    def registry_host(self) -> str:
+        """What stands in front of image references: host, and port where it is not the scheme's own."""
+        return urlsplit(self.url).netloc
+
+    @property
+    def admin_username(self) -> str:
+        """Harbor's administrator."""
+        return self.harbor.username if self.harbor else "admin"
+
+    @property
+    def restricts_project_creation(self) -> bool:
+        """Whether only administrators may create projects: always on a host of ours, on another if it is asked for."""
+        return self.harbor.restrict_project_creation if self.harbor else True

@@ -10,7 +10,9 @@ from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from harbor_mirror.model.checks import check
 from harbor_mirror.model.config import (
+    HTTP_PORT,
     KEY,
     PROJECT_NAME,
     PROJECT_NAME_LENGTH,
@@ -50,7 +52,7 @@ def parse(raw: Mapping[str, Any]) -> Configuration:
     faults += _references(raw)
     if not faults:
         configuration = Configuration.model_construct(**fields)
-        faults += _consistency(configuration)
+        faults += [*_consistency(configuration), *check(configuration)[0]]
     if faults:
         raise ConfigurationError(faults)
     return configuration
@@ -144,8 +146,8 @@ def _host_consistency(host: Host) -> Iterator[Fault]:
             reason = "is missing with tls: provided" if value is None else f"has no use with tls: {host.tls}"
             example = f"pulumi config set --path --secret host.{field}"
             yield Fault(f"host.{field}", None, reason, example)
-    if host.tls != "none" and host.http_port != 80:
-        yield Fault("host.httpPort", host.http_port, f"has no use with tls: {host.tls}", "80")
+    if host.tls != "none" and host.http_port != HTTP_PORT:
+        yield Fault("host.httpPort", host.http_port, f"has no use with tls: {host.tls}", str(HTTP_PORT))
 
 
 def endpoint_name(key: str, endpoint: Endpoint) -> str:
@@ -180,8 +182,10 @@ def _translated(model: type[Section], base: str, raw: object, detail: ErrorDetai
 
 def _as_written(raw: object, loc: tuple[int | str, ...]) -> object:
     for part in loc:
-        if (isinstance(raw, Mapping) and part in raw) or (isinstance(raw, list) and isinstance(part, int)):
-            raw = raw[part]
+        try:
+            raw = raw[part]  # type: ignore[index]
+        except (KeyError, IndexError, TypeError):
+            return raw
     return raw
 
 
