@@ -238,7 +238,7 @@ REGISTRY_TYPES = {
             type="azure-acr",
             title="Azure Container Registry",
             provider_name="azure",
-            url_form=r"https://[a-z0-9]{5,50}(-[a-z0-9]+)?\.azurecr\.(io|cn|us|de)",
+            url_form=r"https://[a-z0-9]+(-[a-z0-9]+)?\.azurecr\.(io|cn|us|de)",
             url_example="https://acme.azurecr.io",
             credential="application id and secret of a service principal with AcrPull, a token, or the admin user",
             username_example="3d9e1c52-0f3b-4f0a-9a53-0c7e3d5c2b1f",
@@ -553,7 +553,8 @@ def _repositories(kind: RegistryType, host: str | None, pattern: str, *, anonymo
         yield refused(reason, _without_catalogue(pattern) or kind.path_example)
     elif kind.type == "docker-hub":
         yield from _namespaces(pattern, refused, anonymous=anonymous)
-    elif needs_catalogue and host in PUBLIC_HOSTS:
+    elif needs_catalogue and host in PUBLIC_HOSTS and kind.type != "gitlab":
+        # GitLab is asked for the token's own projects, not for a catalogue.
         if takes_everything(pattern):
             yield refused(f"would copy the whole of {host}")
         else:

@@ -74,13 +74,17 @@ class _BadField(ValueError):
 
 @dataclass(frozen=True)
 class _Field:
-    """One of cron's fields: its bounds, the names it knows, and what repairs it when nothing better is known."""
+    """One of cron's fields: its bounds, the names it knows, and what repairs it when nothing better is known.
+
+    `unit` is the field's step in minutes, where the slot of a name is a minute of the week.
+    """
 
     name: str
     low: int
     high: int
     names: Sequence[str] = ()
     repair: str = "*"
+    unit: int = 1
 
     @property
     def everything(self) -> tuple[int, ...]:
@@ -159,22 +163,22 @@ class _Field:
         low, high = int(form["low"] or self.low), int(form["high"] or last)
         if not self.low <= low <= high <= self.high:
             raise _BadField(f"has {part!r}, but the {self.name} goes from {self.low} to {self.high}", "H")
-        span = high - low + 1
+        span, draw = high - low + 1, slot // self.unit
         if form["step"] is None:
-            return str(low + slot % span)
+            return str(low + draw % span)
         step = int(form["step"])
         if not 0 < step <= span:
             raise _BadField(f"has {part!r}, a step that is 0 or longer than the {self.name}'s range", "H")
         end = f"-{high}" if form["high"] or last != self.high else ""
-        return f"{low + slot % step}{end}/{step}"
+        return f"{low + draw % step}{end}/{step}"
 
 
 _SECOND = _Field("second", 0, 59, repair="0")
 _MINUTE = _Field("minute", 0, 59, repair="0")
-_HOUR = _Field("hour", 0, 23)
+_HOUR = _Field("hour", 0, 23, unit=60)
 _DAY = _Field("day of the month", 1, 31)
 _MONTH = _Field("month", 1, 12, _MONTHS)
-_WEEKDAY = _Field("day of the week", 0, 6, _DAYS)
+_WEEKDAY = _Field("day of the week", 0, 6, _DAYS, unit=24 * 60)
 _FIELDS = (_SECOND, _MINUTE, _HOUR, _DAY, _MONTH, _WEEKDAY)
 
 
@@ -449,12 +453,12 @@ def _notes(cron: str, times: Times) -> Iterator[str]:
 
 
 def _step_of(values: Sequence[int], kind: _Field) -> int:
-    """n if the values are every n-th of the field from start to end, else 0."""
+    """n if the values are every n-th of the field, round the clock, else 0."""
     gaps = {later - sooner for sooner, later in pairwise(values)}
     if len(gaps) != 1:
         return 0
     (gap,) = gaps
-    return gap if values[0] - kind.low < gap and values[-1] + gap > kind.high else 0
+    return gap if len(values) * gap == len(kind.everything) else 0
 
 
 def _number(count: int, noun: str) -> str:

@@ -1,0 +1,333 @@
+"""Globs and filters: held against the library that Harbor uses and against recorded executions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harbor_mirror.model.filters import (
+    TagFilter,
+    can_match_repository,
+    check,
+    depths,
+    exact,
+    example,
+    join,
+    matches,
+    may_overlap,
+    mutable_tag,
+    notes,
+    specific,
+    takes_everything,
+)
+from harbor_mirror.model.globs import BadGlob, expand, is_name
+from harbor_mirror.model.refusal import Refused
+from tests.data.model import rows
+
+#: What the source of the recorded executions held.
+REPOSITORIES = ("library/nginx", "team/app/web", "team/app/api")
+SOURCE_TAGS = ("1.0.0", "1.1.0", "2.0.0-rc1", "latest")
+
+
+def answer(pattern: str, name: str) -> bool | None:
+    """What Harbor's library says: True, False, or None for a syntax error."""
+    try:
+        return matches(pattern, name)
+    except BadGlob:
+        return None
+
+
+def refused(pattern: str, kind: Any = "repository") -> Refused | None:
+    try:
+        check(pattern, kind)
+    except Refused as found:
+        return found
+    return None
+
+
+# --- The library ------------------------------------------------------------------------------------------------------
+
+
+def test_the_glob_library_agrees() -> None:
+    table = [row for row in rows("globs-library") if row["pattern"]]
+    for row in table:
+        assert answer(row["pattern"], row["name"]) == (None if "error" in row else row["match"]), row
+    assert {answer(row["pattern"], row["name"]) for row in table} == {True, False, None}
+    print(f"globs: all {len(table)} answers of doublestar 1.3.4 agree")
+
+
+def test_what_the_library_calls_an_error_is_refused_and_what_it_matches_is_not_called_impossible() -> None:
+    for row in rows("globs-library"):
+        found = refused(row["pattern"])
+        if "error" in row:
+            assert found is not None, row
+        elif row["match"] and is_name(row["name"]) and found is not None:
+            assert "can never match" not in found.reason, row
+
+
+# --- Recorded executions ----------------------------------------------------------------------------------------------
+
+
+def landed(filters: Iterable[dict[str, Any]]) -> list[tuple[str, int]] | None:
+    """Repositories and numbers of tags that a run copies, or None if it fails, by the model alone."""
+    names = [one["value"] for one in filters if one["type"] == "name"]
+    tags = [TagFilter(one["value"], one.get("decoration") or "matches") for one in filters if one["type"] == "tag"]
+    if any(one["type"] == "label" for one in filters):
+        return []
+    asked = specific(names[0]) if names else None
+    try:
+        taken = [name for name in asked or REPOSITORIES if all(matches(pattern, name) for pattern in names)]
+        if not set(taken) <= set(REPOSITORIES):
+            return None
+        kept = {name: [tag for tag in SOURCE_TAGS if all(one.keeps(tag) for one in tags)] for name in taken}
+    except BadGlob:
+        return None
+    return sorted((name, len(tags)) for name, tags in kept.items() if tags)
+
+
+def test_every_recorded_filter_takes_what_the_model_says() -> None:
+    table = rows("executions-filters")
+    for row in table:
+        expected = None if row["status"] == "Failed" else [(source, count) for source, _, count in row["landed"]]
+        if row["id"] == "executions-113":
+            # One copy of forty at once failed, for a reason of its own.
+            expected = [(source, count) for source, _, count in row["landed"]]
+        assert landed(row["filters"]) == expected, row
+    print(f"recorded filters: all {len(table)} agree")
+
+
+def test_what_a_recorded_run_fails_on_for_its_pattern_is_refused() -> None:
+    for row in rows("executions-filters"):
+        if row["status"] == "Failed" and row["id"] != "executions-113":
+            found = [refused(one["value"], "tag" if one["type"] == "tag" else "repository") for one in row["filters"]]
+            # `nginx` and `library/nosuch` are right in form: only the source knows that they are not there.
+            assert any(found) or row["what"] in {"filter name 'nginx'", "filter name missing repo"}, row
+
+
+# --- What is refused --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words", "shown"),
+    [
+        ("", "empty", "**"),
+        (" ", "blank", "**"),
+        ("team/app/{web, api}", "blank", "team/app/{web,api}"),
+        ("library/nginx ", "blank", "library/nginx"),
+        ("{a,b", "never closed", "{a,b}"),
+        ("a,b", "comma", "{a,b}"),
+        ("[a-z", "character class", "library/[a-z]*"),
+        ("lib[]x", "character class", "library/[a-z]*"),
+        ("lib[-a]x", "character class", "library/[a-z]*"),
+        ("lib[z-a]x", "holds nothing", "library/{nginx,redis}"),
+        ("lib[!a]x", "negates", "lib[^a]x"),
+        ("a\\", "backslash", "a"),
+        ("x}", "closes nothing", "library/{nginx,redis}"),
+        ("a]", "closes nothing", "library/{nginx,redis}"),
+        ("Library/NGINX", "lower case", "library/nginx"),
+        ("/library/nginx", "empty path component", "library/nginx"),
+        ("library/nginx/", "empty path component", "library/nginx"),
+        ("library//nginx", "empty path component", "library/nginx"),
+        ("{a,/b}", "empty path component", "library/{nginx,redis}"),
+        ("library/nginx:1.0.0", "colon", "library/nginx"),
+        ("library/nginx@sha256:0123", "colon", "library/nginx"),
+        ("https://docker.io/library/nginx", "URL", "library/nginx"),
+        ("library/nginx{,/extra}", "within a path component", "{library/nginx,library/nginx/extra}"),
+        ("{nginx,nginx/extra}", "doesn't take nginx", "nginx"),
+        ("_nginx", "can never match", "library/{nginx,redis}"),
+        ("library/ng!nx", "can never match", "library/{nginx,redis}"),
+    ],
+)
+def test_a_bad_repository_glob_is_refused_with_a_good_one(pattern: str, words: str, shown: str) -> None:
+    found = refused(pattern)
+    assert found is not None
+    assert words in found.reason
+    assert found.example == shown
+    assert refused(shown) is None
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words", "shown"),
+    [
+        ("1.0.0,latest", "comma", "{1.0.0,latest}"),
+        ("1.*, latest", "blank", "{1.*,latest}"),
+        ("{1.0.0", "never closed", "{1.0.0}"),
+        ("[1-", "character class", "[0-9]*"),
+        ("v1/2", "slash", "{1.*,latest}"),
+        ("-x", "can never match", "{1.*,latest}"),
+        ("a:b", "can never match", "{1.*,latest}"),
+    ],
+)
+def test_a_bad_tag_glob_is_refused_with_a_good_one(pattern: str, words: str, shown: str) -> None:
+    found = refused(pattern, "tag")
+    assert found is not None
+    assert words in found.reason
+    assert found.example == shown
+    assert refused(shown, "tag") is None
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "library/nginx",
+        "**",
+        "*",
+        "library/*",
+        "**/web",
+        "{library,team}/**",
+        "{a,{b,c}}",
+        "lib?ary/[a-z]*",
+        "a/{b,c/d}",
+    ],
+)
+def test_a_good_repository_glob_is_taken(pattern: str) -> None:
+    check(pattern)
+
+
+@pytest.mark.parametrize("pattern", ["*", "**", "1.*", "{1.*,latest}", "v[0-9]*", "*-rc[^1]", "V1_X", "Stable"])
+def test_a_good_tag_glob_is_taken(pattern: str) -> None:
+    check(pattern, "tag")
+
+
+def test_excluding_every_tag_is_refused() -> None:
+    with pytest.raises(Refused, match="nothing is ever copied"):
+        TagFilter("**", "excludes").check()
+    TagFilter("*-rc*", "excludes").check()
+
+
+PIECES = st.sampled_from(
+    ["a", "b", "lib", "*", "**", "?", "/", "{", "}", ",", "[a-b]", "[^a]", "[", "-", ".", " ", "A"]
+)
+PATTERNS = st.lists(PIECES, max_size=7).map("".join)
+COMPONENTS = st.one_of(
+    st.lists(st.sampled_from(["a", "b", "*", "?", "[ab]", "[^a]", "{a,b}", "{a*,b}"]), min_size=1, max_size=3).map(
+        "".join
+    ),
+    st.sampled_from(["**", "{a/b,b}", "{a/**,*}"]),
+)
+GLOBS = st.lists(COMPONENTS, min_size=1, max_size=3).map("/".join).filter(lambda pattern: refused(pattern) is None)
+NAMES = st.from_regex(r"\A[ab]{1,2}(/[ab]{1,2}){0,2}\Z")
+
+
+@given(PATTERNS)
+def test_a_refusal_offers_a_pattern_that_is_taken(pattern: str) -> None:
+    found = refused(pattern)
+    if found is not None:
+        assert refused(found.example) is None
+
+
+@given(GLOBS, NAMES)
+def test_a_pattern_that_is_taken_never_fails_and_its_properties_hold(pattern: str, name: str) -> None:
+    taken = matches(pattern, name)
+    shown = example(pattern)
+    assert shown is not None
+    assert matches(pattern, shown)
+    names, asked = exact(pattern), specific(pattern)
+    if names is not None:
+        assert taken == (name in names)
+    if asked is not None:
+        assert taken <= (name in asked)
+    if taken:
+        fewest, most = depths(pattern)
+        assert fewest <= name.count("/") + 1 <= (most or 99)
+        assert len(shown) <= len(name)
+        assert any(matches(form, name) for form in expand(pattern))
+    if takes_everything(pattern):
+        assert taken
+
+
+@given(GLOBS, GLOBS, NAMES)
+def test_an_overlap_has_a_witness_and_no_overlap_has_none(one: str, other: str, name: str) -> None:
+    shared = may_overlap(one, other)
+    if shared is None:
+        assert not (matches(one, name) and matches(other, name))
+    else:
+        assert is_name(shared)
+        assert matches(one, shared)
+        assert matches(other, shared)
+
+
+# --- What a pattern says ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names", "asked"),
+    [
+        ("library/nginx", ("library/nginx",), ("library/nginx",)),
+        ("team/{web,api}", ("team/web", "team/api"), ("team/web", "team/api")),
+        ("{a,b}/{x,y}", ("a/x", "a/y", "b/x", "b/y"), ("a/x", "a/y", "b/x", "b/y")),
+        ("web-{1,2}-x", ("web-1-x", "web-2-x"), ("web-1-x", "web-2-x")),
+        ("{library/nginx,team/app/web}", ("library/nginx", "team/app/web"), None),
+        ("{a,{b,c}}", ("a", "b", "c"), None),
+        ("library/*", None, None),
+        ("library/ngin?", None, None),
+        ("library/[a-c]", None, None),
+    ],
+)
+def test_exact_names(pattern: str, names: tuple[str, ...] | None, asked: tuple[str, ...] | None) -> None:
+    assert exact(pattern) == names
+    assert specific(pattern) == asked
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "shared"),
+    [
+        ("library/*", "*/nginx", "library/nginx"),
+        ("library/**", "team/**", None),
+        ("**/web", "team/**", "team/web"),
+        ("library/nginx", "library/*", "library/nginx"),
+        ("{a,b}/*", "b/x*", "b/x"),
+        ("library/*", "library/*/*", None),
+        ("a[b-d]", "a[c-e]", "ac"),
+    ],
+)
+def test_overlaps(one: str, other: str, shared: str | None) -> None:
+    assert may_overlap(one, other) == shared
+    assert may_overlap(other, one) == shared
+
+
+@pytest.mark.parametrize(
+    ("listed", "joined"),
+    [
+        (["library/nginx"], "library/nginx"),
+        (["library/nginx", "library/redis"], "library/{nginx,redis}"),
+        (["library/nginx", "library/nginx"], "library/nginx"),
+        (["a/x", "a/y", "b/x", "b/y"], "{a,b}/{x,y}"),
+        (["a/x", "b/y"], "{a/x,b/y}"),
+        (["library/*", "team/**"], "{library/*,team/**}"),
+        (["team/app", "team/app/web"], "{team/app,team/app/web}"),
+    ],
+)
+def test_a_list_becomes_one_pattern(listed: list[str], joined: str) -> None:
+    assert join(listed) == joined
+    for pattern in listed:
+        assert matches(joined, example(pattern) or "")
+    assert join(["1.*", "latest"], "tag") == "{1.*,latest}"
+
+
+def test_a_list_of_which_harbor_would_lose_one_is_refused() -> None:
+    with pytest.raises(Refused, match="doesn't take nginx"):
+        join(["nginx", "nginx/extra"])
+
+
+def test_tags_that_move_by_custom_are_found() -> None:
+    assert mutable_tag("**") == "latest"
+    assert mutable_tag("{1.0,stable}") == "stable"
+    assert mutable_tag("1.*") is None
+    assert TagFilter("{latest,*rc*}", "excludes").mutable_tag == "stable"
+    assert TagFilter("v*").mutable_tag is None
+
+
+def test_small_predicates() -> None:
+    assert takes_everything("**")
+    assert takes_everything("{**,library/*}")
+    assert not takes_everything("*/**")
+    assert can_match_repository("library/*")
+    assert not can_match_repository("Library/*")
+    assert notes("lib**/x") == ("in lib**/x the ** stands within a path component, where it means no more than *",)
+    assert "without a slash only" in notes("*")[0]
+    assert notes("library/**") == ()

@@ -1,0 +1,341 @@
+"""The catalogue of source registries: URLs, credentials, and what each kind can't do."""
+
+from __future__ import annotations
+
+import json
+import typing
+from typing import Any
+
+import pytest
+
+from harbor_mirror.model.config import EndpointType
+from harbor_mirror.model.filters import TagFilter
+from harbor_mirror.model.refusal import Findings, Refused
+from harbor_mirror.model.registry_types import (
+    REGISTRY_TYPES,
+    access_id,
+    access_secret,
+    check_endpoint,
+    check_rule,
+    image_host,
+    provider_name,
+    url_of,
+)
+from tests.data.model import rows
+
+GOOGLE_KEY = json.dumps({"type": "service_account", "private_key": "fake", "client_email": "a@b.example"})
+#: One endpoint of each kind that is right.
+GOOD: dict[str, tuple[str | None, str | None, str | None]] = {
+    "docker-hub": (None, "acme-bot", "dckr_pat_fake"),
+    "docker-registry": ("https://registry.example.com:5000", None, None),
+    "aws-ecr": ("https://123456789012.dkr.ecr.eu-west-1.amazonaws.com", "AKIAIOSFODNN7EXAMPLE", "fake"),
+    "azure-acr": ("https://acme.azurecr.io", "3d9e1c52-0f3b-4f0a-9a53-0c7e3d5c2b1f", "fake"),
+    "ali-acr": ("https://registry.cn-hangzhou.aliyuncs.com", "LTAI5tEXAMPLE", "fake"),
+    "google-gcr": ("https://eu.gcr.io", None, GOOGLE_KEY),
+    "huawei-SWR": ("https://swr.eu-west-101.myhuaweicloud.eu", "eu-west-101@AK", "fake"),
+    "gitlab": (None, "acme-bot", "glpat-fake"),
+    "quay": (None, "acme+mirror", "fake"),
+    "jfrog-artifactory": ("https://acme.jfrog.io", "acme-bot", "fake"),
+    "github-ghcr": (None, "acme-bot", "ghp_fake"),
+    "harbor": ("https://harbor.example.com", "robot$mirror", "fake"),
+}
+
+
+def endpoint(type_: str, url: str | None = None, username: str | None = None, secret: str | None = None) -> Findings:
+    return check_endpoint(type_, url, username, secret)
+
+
+def rule(type_: str, repositories: str, **given: Any) -> Findings:
+    url, username, _ = GOOD[type_]
+    return check_rule(type_, **{"url": url, "anonymous": username is None, "repositories": repositories, **given})
+
+
+def words(findings: Findings) -> str:
+    return " | ".join([f"{one.field}: {one.reason}" for one in findings.refused] + list(findings.cautions))
+
+
+# --- The catalogue ----------------------------------------------------------------------------------------------------
+
+
+def test_the_catalogue_has_every_type_of_the_configuration() -> None:
+    assert set(REGISTRY_TYPES) == set(typing.get_args(EndpointType))
+
+
+@pytest.mark.parametrize("entry", REGISTRY_TYPES.values(), ids=lambda entry: entry.type)
+def test_an_entry_agrees_with_its_own_examples(entry: Any) -> None:
+    secret = GOOGLE_KEY if entry.type == "google-gcr" else "fake"
+    found = endpoint(entry.type, entry.url_example, entry.username_example, secret)
+    assert [one.field for one in found.refused] == ([] if entry.provider_name else ["type"])
+    assert entry.docs.startswith("https://")
+    assert entry.credential
+    assert entry.anonymous
+    if entry.provider_name:
+        assert rule(entry.type, entry.path_example).refused == ()
+
+
+@pytest.mark.parametrize("type_", GOOD)
+def test_a_right_endpoint_is_taken(type_: str) -> None:
+    assert endpoint(type_, *GOOD[type_]) == Findings()
+
+
+def test_provider_names_are_those_of_the_pinned_provider() -> None:
+    names = {type_: entry.provider_name for type_, entry in REGISTRY_TYPES.items()}
+    assert names == {
+        "docker-hub": "docker-hub",
+        "docker-registry": "docker-registry",
+        "aws-ecr": "aws",
+        "azure-acr": "azure",
+        "ali-acr": "alibaba",
+        "google-gcr": "google",
+        "huawei-SWR": "huawei",
+        "gitlab": "gitlab",
+        "quay": "quay",
+        "jfrog-artifactory": "jfrog",
+        "github-ghcr": "github",
+        "harbor": "harbor",
+        "tencent-tcr": None,
+        "volcengine-cr": None,
+    }
+    assert provider_name("github-ghcr") == "github"
+    with pytest.raises(Refused, match="use docker-registry with its address and exact repository names"):
+        provider_name("tencent-tcr")
+
+
+# --- Recorded answers of Harbor ---------------------------------------------------------------------------------------
+
+#: What only a connection can tell, so that Harbor refuses and a check on paper can't.
+ONLY_HARBOR_KNOWS = ("unreachable", "basic wrong", "nosuch.invalid", "https://127.0.0.1:25000", "'http://'")
+
+
+def test_recorded_endpoints_agree_where_paper_can_tell() -> None:
+    agreed = stricter = 0
+    for row in rows("registries"):
+        if row["type"] not in REGISTRY_TYPES or any(mark in row["what"] for mark in ONLY_HARBOR_KNOWS):
+            continue
+        refused = bool(endpoint(row["type"], row["url"], row["username"], row["secret"]).refused)
+        if row["status"] == 201 and refused:
+            # A cloud's type with an address that isn't the cloud's: Harbor takes it and every run would fail.
+            assert row["type"] in {"azure-acr", "huawei-SWR", "github-ghcr", "google-gcr"} or "ur" in row["what"], row
+            stricter += 1
+        else:
+            assert refused == (row["status"] != 201), row
+            agreed += 1
+    print(f"recorded endpoints: {agreed} agree, {stricter} refused on purpose")
+    assert agreed > 30
+
+
+# --- Endpoints --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("type_", "url", "username", "secret", "says", "shown"),
+    [
+        (
+            "docker-hub",
+            "https://index.docker.io",
+            None,
+            None,
+            "url: is no address of Docker Hub",
+            "https://hub.docker.com",
+        ),
+        ("docker-hub", None, "acme", None, "username: is given without its secret", "config set"),
+        ("docker-hub", None, None, "fake", "username: is missing beside the secret", "acme-bot"),
+        ("docker-registry", None, None, None, "url: is missing", "https://registry.example.com"),
+        ("docker-registry", "https://docker.io", None, None, "url: is Docker Hub", "type: docker-hub"),
+        ("docker-registry", "https://r.example.com/v2", None, None, "url: has a path", "https://r.example.com"),
+        ("docker-registry", "https://r.example.com/library", None, None, "url: has a path", "https://r.example.com"),
+        (
+            "aws-ecr",
+            "https://ecr.amazonaws.com",
+            "AKIAIOSFODNN7EXAMPLE",
+            "fake",
+            "url: is no address of AWS",
+            "123456789012",
+        ),
+        (
+            "aws-ecr",
+            "https://public.ecr.aws",
+            "AKIAIOSFODNN7EXAMPLE",
+            "fake",
+            "url: is the public gallery",
+            "docker-registry",
+        ),
+        ("aws-ecr", GOOD["aws-ecr"][0], "AWS", "fake", "username: is docker login's user", "AKIA"),
+        ("aws-ecr", GOOD["aws-ecr"][0], "ASIAIOSFODNN7EXAMPLE", "fake", "username: is a temporary key", "AKIA"),
+        ("aws-ecr", GOOD["aws-ecr"][0], "acme-bot", "fake", "username: is no access key id", "AKIA"),
+        ("aws-ecr", GOOD["aws-ecr"][0], None, None, "secret: is missing", "config set"),
+        ("azure-acr", "https://acme.example.com", None, None, "url: is no address of Azure", "azurecr.io"),
+        (
+            *("azure-acr", "https://acme.azurecr.io", "00000000-0000-0000-0000-000000000000", "eyJfake"),
+            *("username: is a token of az acr login", "3d9e1c52"),
+        ),
+        ("ali-acr", "https://cr.example.com", "LTAI5t", "fake", "url: is no address of Alibaba", "aliyuncs.com"),
+        ("google-gcr", "https://gcr.io", None, None, "secret: is missing", "config set"),
+        ("google-gcr", "https://gcr.io", "me", GOOGLE_KEY, "username: must be _json_key", "_json_key"),
+        ("google-gcr", "https://gcr.io", None, "fake", "secret: is no service account key", "key.json"),
+        ("google-gcr", "https://gcr.io", None, '{"private_key": "x"}', "secret: is no service account key", "key.json"),
+        (
+            *("google-gcr", "https://europe-west1-docker.pkg.dev", None, GOOGLE_KEY),
+            *("url: is Artifact Registry", "type: docker-registry, url: https://europe-west1-docker.pkg.dev"),
+        ),
+        ("huawei-SWR", "https://swr.example.com", "r@AK", "fake", "url: is no address of Huawei", "myhuaweicloud.com"),
+        ("huawei-SWR", GOOD["huawei-SWR"][0], None, None, "secret: is missing", "config set"),
+        (
+            "gitlab",
+            "https://gitlab.com",
+            "me",
+            "glpat-fake",
+            "url: is GitLab's own address",
+            "https://registry.gitlab.com",
+        ),
+        ("gitlab", None, "gitlab+deploy-token-1", "gldt-fake", "secret: is a deploy token", "glpat-"),
+        ("gitlab", None, "me", "glcbt-fake", "secret: is a CI job token", "glpat-"),
+        ("gitlab", None, None, None, "secret: is missing", "config set"),
+        ("quay", None, None, "fake", "username: is missing: quay needs", "acme+mirror"),
+        ("quay", None, "json_file", '{"oauth2_token": "x"}', "secret: is JSON without account_name", "acme+mirror"),
+        (
+            *("jfrog-artifactory", "https://co.jfrog.io/artifactory/api/docker/docker-local", "me", "fake"),
+            *("url: has a path", "https://co.jfrog.io"),
+        ),
+        ("github-ghcr", "https://github.com", None, None, "url: is no address of GitHub", "https://ghcr.io"),
+        ("harbor", None, None, None, "url: is missing", "https://harbor.example.com"),
+        ("tencent-tcr", "https://a.tencentcloudcr.com", "AKIDx", "fake", "type: can't be created", "docker-registry"),
+        ("tencent-tcr", "https://a.tencentcloudcr.com", "me", "fake", "username: is no SecretId", "AKID"),
+        (
+            "volcengine-cr",
+            "https://a-cn-beijing.cr.volces.com",
+            "AK",
+            "fake",
+            "type: can't be created",
+            "docker-registry",
+        ),
+    ],
+)
+def test_a_wrong_endpoint_is_refused_with_the_right_form(
+    type_: str, url: str | None, username: str | None, secret: str | None, says: str, shown: str
+) -> None:
+    found = endpoint(type_, url, username, secret)
+    assert says in words(found)
+    assert any(shown in one.example for one in found.refused if f"{one.field}: {one.reason}".startswith(says))
+
+
+@pytest.mark.parametrize("type_", GOOD)
+def test_no_message_repeats_a_secret(type_: str) -> None:
+    secret = "gldt-hunter2-eyJ{"
+    for url in (None, "http://example.com/path"):
+        for username in (None, "AWS", "me"):
+            found = endpoint(type_, url, username, secret)
+            assert "hunter2" not in "".join([words(found), *(str(one) + str(one.value) for one in found.refused)])
+
+
+def test_what_is_doubtful_is_a_caution() -> None:
+    found = endpoint("ali-acr", GOOD["ali-acr"][0], "me@1234567890", "fake")
+    assert found.refused == ()
+    assert "RAM AccessKey" in words(found)
+    assert "unencrypted" in words(endpoint("docker-registry", "http://registry.example.com", "me", "fake"))
+
+
+def test_credentials_are_composed_as_the_adapters_want_them() -> None:
+    composed = access_secret("quay", "acme+mirror", "fake")
+    assert json.loads(composed or "") == {"account_name": "acme+mirror", "docker_cli_password": "fake"}
+    assert access_id("quay", "acme+mirror", "fake") == "json_file"
+    own = json.dumps({"account_name": "a", "docker_cli_password": "b", "oauth2_token": "c"})
+    assert access_secret("quay", None, own) == own
+    assert access_id("google-gcr", None, GOOGLE_KEY) == "_json_key"
+    assert access_secret("google-gcr", None, GOOGLE_KEY) == GOOGLE_KEY
+    assert (access_id("quay", None, None), access_secret("quay", None, None)) == (None, None)
+    assert (access_id("docker-hub", "me", "fake"), access_secret("docker-hub", "me", "fake")) == ("me", "fake")
+
+
+def test_urls_and_image_hosts() -> None:
+    assert url_of("docker-hub", None) == "https://hub.docker.com"
+    assert url_of("docker-registry", "https://r.example.com/") == "https://r.example.com"
+    with pytest.raises(Refused):
+        url_of("docker-registry", None)
+    assert image_host("docker-hub", None) == "docker.io"
+    assert image_host("docker-registry", "http://127.0.0.1:5000") == "127.0.0.1:5000"
+    assert image_host("ali-acr", "https://cr.cn-hangzhou.aliyuncs.com") == "registry.cn-hangzhou.aliyuncs.com"
+    assert image_host("aws-ecr", "https://api.ecr.eu-west-1.amazonaws.com") is None
+
+
+# --- Rules ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("type_", "repositories", "says", "shown"),
+    [
+        ("docker-hub", "nginx", "has 2 path components", "library/nginx"),
+        ("docker-hub", "*", "has 2 path components", "library/*"),
+        ("docker-hub", "a/b/c", "has 2 path components", "library/nginx"),
+        ("docker-hub", "docker.io/library/nginx", "begins with the registry's host", "library/nginx"),
+        ("docker-hub", "{library/nginx,library/redis}", "whole paths in braces", "library/{nginx,redis}"),
+        ("docker-hub", "{library/nginx,grafana/grafana}", "a rule for each namespace", "library/{nginx,redis}"),
+        ("github-ghcr", "my-org/**", "can't list", "acme/{api,web}"),
+        ("github-ghcr", "my-org/*", "can't list", "acme/{api,web}"),
+        ("github-ghcr", "{my-org/api,my-org/web}", "can't list", "my-org/{api,web}"),
+        ("github-ghcr", "ghcr.io/my-org/api", "begins with the registry's host", "my-org/api"),
+        ("quay", "**", "whole of quay.io", "prometheus/prometheus"),
+        ("quay", "prometheus", "2 or more path components", "prometheus/prometheus"),
+        ("jfrog-artifactory", "app", "2 or more path components", "docker-local/app"),
+        ("harbor", "nginx", "2 or more path components", "team/app"),
+    ],
+)
+def test_a_rule_that_a_source_cannot_serve_is_refused(type_: str, repositories: str, says: str, shown: str) -> None:
+    (refused,) = rule(type_, repositories).refused
+    assert refused.field == "repositories"
+    assert says in refused.reason
+    assert refused.example == shown
+
+
+@pytest.mark.parametrize(
+    ("type_", "repositories"),
+    [
+        ("docker-hub", "library/nginx"),
+        ("docker-hub", "library/*"),
+        ("docker-hub", "{library,grafana}/{nginx,grafana}"),
+        ("docker-hub", "acme/**"),
+        ("github-ghcr", "my-org/{api,web}"),
+        ("github-ghcr", "my-org/api"),
+        ("docker-registry", "**"),
+        ("docker-registry", "nginx"),
+        ("quay", "prometheus/{prometheus,alertmanager}"),
+        ("aws-ecr", "*"),
+        ("gitlab", "acme/**"),
+        ("harbor", "library/**"),
+    ],
+)
+def test_a_rule_that_a_source_can_serve_is_taken(type_: str, repositories: str) -> None:
+    assert rule(type_, repositories) == Findings()
+
+
+def test_an_anonymous_hub_has_no_namespaces_and_an_account_only_its_own() -> None:
+    assert "anonymous" in words(rule("docker-hub", "*/nginx", anonymous=True))
+    found = rule("docker-hub", "**", anonymous=False)
+    assert found.refused == ()
+    assert "own namespaces only" in words(found)
+
+
+@pytest.mark.parametrize("host", ["registry.k8s.io", "mcr.microsoft.com", "ghcr.io"])
+def test_a_public_registry_is_not_mirrored_whole(host: str) -> None:
+    found = rule("docker-registry", "**", url=f"https://{host}")
+    assert f"whole of {host}" in words(found)
+    assert "catalogue" in rule("docker-registry", "team/*", url=f"https://{host}").cautions[0]
+
+
+def test_huawei_says_loudly_that_it_ignores_every_filter() -> None:
+    found = rule("huawei-SWR", "group/app", tags=[TagFilter("v1.*"), TagFilter("*-rc", "excludes")])
+    assert found.refused == ()
+    assert "ignores all filters" in words(found)
+
+
+def test_gitlab_cannot_exclude_tags() -> None:
+    (refused,) = rule("gitlab", "acme/app", tags=[TagFilter("*-rc", "excludes")]).refused
+    assert refused.field == "tags"
+    assert rule("gitlab", "acme/app", tags=[TagFilter("v*")]) == Findings()
+
+
+def test_labels_work_in_harbor_only_and_the_resource_filter_nowhere() -> None:
+    assert rule("harbor", "team/app", labels=["release"]) == Findings()
+    (refused,) = rule("docker-registry", "team/app", labels=["release"]).refused
+    assert refused.field == "labels"
+    assert "ignores the resource filter" in words(rule("harbor", "team/app", resource="image"))
