@@ -23,6 +23,7 @@ import pytest
 
 from localcloud.http import serve
 from localcloud.oci.auth import BasicAuth
+from localcloud.oci.client import RegistryError, Remote, copy_image
 from localcloud.oci.images import push_image, push_index, push_multi_arch
 from localcloud.oci.server import distribution_app
 from localcloud.oci.store import (
@@ -369,6 +370,27 @@ def test_answers_as_docker_registry(open_registries: Both, what: str) -> None:
 @pytest.mark.parametrize("what", [ask.what for ask in UNAUTHORIZED])
 def test_refuses_as_docker_registry(guarded_registries: Both, what: str) -> None:
     assert guarded_registries.ours[what] == guarded_registries.real[what]
+
+
+def test_our_client_copies_from_docker_registry_with_credentials(tmp_path: Path) -> None:
+    store = ImageStore()
+    with docker_registry(tmp_path, HTPASSWD) as url:
+        with httpx.Client(base_url=url, trust_env=False, timeout=60, auth=("robot", "pw")) as http:
+            push(http, SAMPLE)
+        with Remote(url, "robot", "pw") as remote:
+            remote.ping()
+            for repository in remote.catalog():
+                for tag in remote.tags(repository):
+                    copy_image(remote, repository, tag, store, repository, tag)
+        with Remote(url) as anonymous, pytest.raises(RegistryError) as caught:
+            anonymous.tags("library/nginx")
+    assert str(caught.value) == (
+        'http status code: 401, body: {"errors":[{"code":"UNAUTHORIZED","message":"authentication required",'
+        '"detail":[{"Type":"repository","Class":"","Name":"library/nginx","Action":"pull"}]}]}\n'
+    )
+    assert {name: store.tags(name) for name in store.repositories()} == {
+        name: SAMPLE.tags(name) for name in SAMPLE.repositories()
+    }
 
 
 def test_the_requests_have_names_of_their_own() -> None:

@@ -1,0 +1,269 @@
+"""What the registry does beyond Debian's docker-registry, and how it fits into another application."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Mount, Route
+
+from localcloud.http import serve
+from localcloud.oci.auth import TOKEN_SECONDS, TokenService, registry_error
+from localcloud.oci.images import push_image, push_multi_arch
+from localcloud.oci.server import Event, distribution_app
+from localcloud.oci.store import OCI_MANIFEST, ImageStore, digest_of
+
+ACCEPT = {"Accept": OCI_MANIFEST}
+
+
+def client(url: str) -> httpx.Client:
+    return httpx.Client(base_url=url, trust_env=False, timeout=60)
+
+
+@pytest.fixture
+def store() -> ImageStore:
+    store = ImageStore()
+    for number in range(5):
+        push_image(store, "p/a", f"t{number}", "x")
+    return store
+
+
+@pytest.fixture
+def http(store: ImageStore) -> Iterator[httpx.Client]:
+    with serve(distribution_app(store)) as server, client(server.url) as http:
+        yield http
+
+
+@pytest.mark.parametrize(
+    ("query", "tags", "link"),
+    [
+        ("", ["t0", "t1", "t2", "t3", "t4"], None),
+        ("?n=2", ["t0", "t1"], '</v2/p/a/tags/list?last=t1&n=2>; rel="next"'),
+        ("?n=2&last=t1", ["t2", "t3"], '</v2/p/a/tags/list?last=t3&n=2>; rel="next"'),
+        ("?n=2&last=t3", ["t4"], None),
+        ("?n=5", ["t0", "t1", "t2", "t3", "t4"], None),
+        ("?n=0", None, None),
+        ("?last=t3", ["t4"], None),
+        ("?last=zz", None, None),
+    ],
+)
+def test_tags_are_paged_on_demand(http: httpx.Client, query: str, tags: list[str] | None, link: str | None) -> None:
+    answer = http.get(f"/v2/p/a/tags/list{query}")
+    assert answer.json() == {"name": "p/a", "tags": tags}
+    assert answer.headers.get("link") == link
+
+
+@pytest.mark.parametrize("n", ["-1", "x", "1.5"])
+def test_a_page_of_tags_needs_a_number(http: httpx.Client, n: str) -> None:
+    answer = http.get(f"/v2/p/a/tags/list?n={n}")
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, "PAGINATION_NUMBER_INVALID")
+
+
+def test_a_page_size_caps_every_page(store: ImageStore) -> None:
+    push_image(store, "p/b", "1", "x")
+    with serve(distribution_app(store, page_size=1)) as server, client(server.url) as http:
+        assert http.get("/v2/_catalog?n=100").json() == {"repositories": ["p/a"]}
+        assert http.get("/v2/_catalog?n=100").headers["link"] == '</v2/_catalog?last=p%2Fa&n=1>; rel="next"'
+        assert http.get("/v2/p/a/tags/list").json()["tags"] == ["t0"]
+
+
+def test_an_upload_in_one_post(http: httpx.Client) -> None:
+    digest = digest_of(b"data")
+    answer = http.post(f"/v2/p/a/blobs/uploads/?digest={digest}", content=b"data")
+    assert answer.status_code == 201
+    assert answer.headers["location"].endswith(f"/v2/p/a/blobs/{digest}")
+    assert http.get(f"/v2/p/a/blobs/{digest}").content == b"data"
+    wrong = http.post(f"/v2/p/a/blobs/uploads/?digest={digest}", content=b"other")
+    assert (wrong.status_code, wrong.json()["errors"][0]["code"]) == (400, "DIGEST_INVALID")
+
+
+def test_a_range_outside_of_a_blob(http: httpx.Client) -> None:
+    digest = digest_of(b"data")
+    http.post(f"/v2/p/a/blobs/uploads/?digest={digest}", content=b"data")
+    answer = http.get(f"/v2/p/a/blobs/{digest}", headers={"Range": "bytes=9-"})
+    assert (answer.status_code, answer.headers["content-range"]) == (416, "bytes */4")
+
+
+def test_addresses_keep_the_scheme_that_a_proxy_names(http: httpx.Client) -> None:
+    answer = http.post("/v2/p/a/blobs/uploads/", headers={"X-Forwarded-Proto": "https", "Host": "harbor.example"})
+    assert answer.headers["location"].startswith("https://harbor.example/v2/p/a/blobs/uploads/")
+
+
+@pytest.mark.parametrize("at", ["/v2", "/"])
+def test_works_mounted_in_another_application(store: ImageStore, at: str) -> None:
+    def health(_request: Request) -> Response:
+        return PlainTextResponse("well")
+
+    app = Starlette(routes=[Route("/health", health), Mount(at, distribution_app(store))])
+    with serve(app) as server, client(server.url) as http:
+        assert http.get("/health").text == "well"
+        assert http.get("/v2/").text == "{}"
+        assert http.get("/v2/_catalog").json() == {"repositories": ["p/a"]}
+        assert http.get("/v2/p/a/tags/list?n=1").headers["link"].startswith("</v2/p/a/tags/list?")
+        location = http.post("/v2/p/a/blobs/uploads/").headers["location"]
+        assert location.startswith(f"{server.url}/v2/p/a/blobs/uploads/")
+        done = http.put(f"{location}&digest={digest_of(b'data')}", content=b"data")
+        assert done.status_code == 201
+
+
+def test_the_authorizer_decides_each_request_by_repository_and_action(store: ImageStore) -> None:
+    asked: list[tuple[str, str | None, str]] = []
+
+    def authorize(request: Request, repository: str | None, action: str) -> Response | None:
+        asked.append((request.method, repository, action))
+        return registry_error(403, "DENIED", "no") if repository == "secret/x" else None
+
+    blob = digest_of(b"data")
+    store.put_blob(b"data", "secret/x")
+    with serve(distribution_app(store, authorize)) as server, client(server.url) as http:
+        http.get("/v2/")
+        http.get("/v2/_catalog")
+        http.get("/v2/p/a/tags/list")
+        http.head("/v2/p/a/manifests/t0")
+        http.put("/v2/p/a/manifests/t0")
+        http.delete(f"/v2/p/a/manifests/{blob}")
+        assert http.get(f"/v2/secret/x/blobs/{blob}").status_code == 403
+        # Mounting reads the other repository too.
+        assert http.post(f"/v2/p/a/blobs/uploads/?mount={blob}&from=secret/x").status_code == 403
+        assert store.blob(blob, "p/a") is None
+        http.get("/v2/p/a")  # no address of the API: nobody is asked
+    assert asked == [
+        ("GET", None, "base"),
+        ("GET", None, "catalog"),
+        ("GET", "p/a", "pull"),
+        ("HEAD", "p/a", "pull"),
+        ("PUT", "p/a", "push"),
+        ("DELETE", "p/a", "delete"),
+        ("GET", "secret/x", "pull"),
+        ("POST", "p/a", "push"),
+        ("POST", "secret/x", "pull"),
+    ]
+
+
+def test_events_tell_of_pulls_pushes_and_deletions_that_succeeded(store: ImageStore) -> None:
+    events: list[Event] = []
+    digest = store.tags("p/a")["t0"]
+    manifest = store.manifest("p/a", "t0")
+    assert manifest is not None
+    with serve(distribution_app(store, observe=events.append)) as server, client(server.url) as http:
+        http.get("/v2/p/a/manifests/t0", headers=ACCEPT)
+        http.head("/v2/p/a/manifests/t0", headers=ACCEPT)
+        http.get("/v2/p/a/manifests/nosuch", headers=ACCEPT)
+        http.put("/v2/p/a/manifests/new", content=manifest.body, headers={"Content-Type": OCI_MANIFEST})
+        http.put("/v2/p/a/manifests/bad", content=b"{", headers={"Content-Type": OCI_MANIFEST})
+        http.delete(f"/v2/p/a/manifests/{digest}")
+        http.delete(f"/v2/p/a/manifests/{digest}")
+    assert [(e.action, e.repository, e.reference, e.digest) for e in events] == [
+        ("pull", "p/a", "t0", digest),
+        ("push", "p/a", "new", digest),
+        ("delete", "p/a", digest, digest),
+    ]
+
+
+def test_a_manifest_list_without_the_default_platform(store: ImageStore) -> None:
+    index = push_multi_arch(store, "p/multi", "1", "x", docker=True)
+    manifest = store.manifest("p/multi", index.digest)
+    assert manifest is not None
+    body = manifest.body.replace(b"amd64", b"riscv")
+    store.put_manifest("p/multi", "2", body, manifest.media_type)
+    with serve(distribution_app(store)) as server, client(server.url) as http:
+        assert http.get("/v2/p/multi/manifests/1").status_code == 200
+        answer = http.get("/v2/p/multi/manifests/2")
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (404, "MANIFEST_UNKNOWN")
+
+
+# The token flow
+
+
+class Tokens:
+    """A registry where `writer` may do everything in p/a, others only pull there."""
+
+    def __init__(self, store: ImageStore) -> None:
+        self.now = 1000.0
+        service = TokenService("test", self.authenticate, self.grant, clock=lambda: self.now)
+        routes = [Route("/token", service.endpoint), Mount("/", distribution_app(store, service))]
+        self.app = Starlette(routes=routes)
+
+    def authenticate(self, username: str | None, password: str | None) -> str | None:
+        if username is None:
+            return "anonymous"
+        return username if password == "pw" else None
+
+    def grant(self, principal: str, kind: str, name: str, actions: Collection[str]) -> Collection[str]:
+        if (kind, name) != ("repository", "p/a"):
+            return ()
+        return actions if principal == "writer" else set(actions) & {"pull"}
+
+
+@pytest.fixture
+def tokens(store: ImageStore) -> Tokens:
+    return Tokens(store)
+
+
+@pytest.fixture
+def guarded(tokens: Tokens) -> Iterator[httpx.Client]:
+    with serve(tokens.app) as server, client(server.url) as http:
+        yield http
+
+
+def bearer(http: httpx.Client, scope: str, username: str | None = None) -> dict[str, str]:
+    auth = None if username is None else (username, "pw")
+    answer = http.get("/token", params={"service": "test", "scope": scope}, auth=auth).json()
+    assert answer["expires_in"] == TOKEN_SECONDS
+    assert answer["access_token"] == answer["token"]
+    return {"Authorization": f"Bearer {answer['token']}"}
+
+
+def test_the_challenge_names_realm_service_and_scope(guarded: httpx.Client) -> None:
+    realm = f'Bearer realm="{str(guarded.base_url).rstrip("/")}/token",service="test"'
+    challenge = guarded.get("/v2/").headers["www-authenticate"]
+    assert challenge == realm
+    challenge = guarded.get("/v2/p/a/tags/list").headers["www-authenticate"]
+    assert challenge == f'{realm},scope="repository:p/a:pull"'
+    challenge = guarded.post("/v2/p/a/blobs/uploads/").headers["www-authenticate"]
+    assert challenge == f'{realm},scope="repository:p/a:pull,push"'
+    challenge = guarded.get("/v2/_catalog").headers["www-authenticate"]
+    assert challenge == f'{realm},scope="registry:catalog:*"'
+
+
+def test_a_token_opens_what_was_granted_and_nothing_else(guarded: httpx.Client, store: ImageStore) -> None:
+    push_image(store, "p/b", "1", "x")
+    reader = bearer(guarded, "repository:p/a:pull,push")
+    assert guarded.get("/v2/", headers=reader).status_code == 200
+    assert guarded.get("/v2/p/a/tags/list", headers=reader).status_code == 200
+    refused = guarded.post("/v2/p/a/blobs/uploads/", headers=reader)
+    assert refused.status_code == 401
+    assert 'error="insufficient_scope"' in refused.headers["www-authenticate"]
+    assert guarded.get("/v2/p/b/tags/list", headers=reader).status_code == 401
+
+    writer = bearer(guarded, "repository:p/a:pull,push", "writer")
+    assert guarded.post("/v2/p/a/blobs/uploads/", headers=writer).status_code == 202
+    digest = store.tags("p/a")["t0"]
+    assert guarded.delete(f"/v2/p/a/manifests/{digest}", headers=writer).status_code == 401
+    everything = bearer(guarded, "repository:p/a:*", "writer")
+    assert guarded.delete(f"/v2/p/a/manifests/{digest}", headers=everything).status_code == 202
+
+
+@pytest.mark.parametrize("token", ["x", "x.y", "e30=.00"])
+def test_a_made_up_token_opens_nothing(guarded: httpx.Client, token: str) -> None:
+    answer = guarded.get("/v2/p/a/tags/list", headers={"Authorization": f"Bearer {token}"})
+    assert answer.status_code == 401
+
+
+def test_a_token_ends(guarded: httpx.Client, tokens: Tokens) -> None:
+    reader = bearer(guarded, "repository:p/a:pull")
+    tokens.now += TOKEN_SECONDS - 1
+    assert guarded.get("/v2/p/a/tags/list", headers=reader).status_code == 200
+    tokens.now += 1
+    refused = guarded.get("/v2/p/a/tags/list", headers=reader)
+    assert refused.status_code == 401
+    assert 'error="invalid_token"' in refused.headers["www-authenticate"]
+
+
+def test_wrong_credentials_get_no_token(guarded: httpx.Client) -> None:
+    answer = guarded.get("/token", auth=("writer", "wrong"))
+    assert (answer.status_code, "token" in answer.json()) == (401, False)
