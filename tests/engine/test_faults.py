@@ -40,7 +40,7 @@ def test_ten_faults_are_ten_lines_and_nothing_is_registered(workspace: Callable[
 def test_a_source_that_is_down_is_named_and_a_rerun_converges(
     mirror: Mirror, locked_source: tuple[SourceRegistry, str]
 ) -> None:
-    registry, url = locked_source
+    _, url = locked_source
     mirror.section("endpoints")[mirror.name] |= {"url": url, "username": SOURCE_USERNAME}
     mirror.workspace.configure(mirror.config)
     mirror.workspace.set_secret(f"endpoints.{mirror.name}.secret", "Wrong-Secret-1")

@@ -131,9 +131,7 @@ def test_the_pull_robot_cannot_create_projects(outputs: dict[str, Any]) -> None:
         robot.request("POST", "/projects", body={"project_name": "by-robot"})
 
 
-def test_a_replaced_server_keeps_address_and_data(
-    stack: Workspace, outputs: dict[str, Any], cloud: LocalCloud
-) -> None:
+def test_a_replaced_server_keeps_address_and_data(stack: Workspace, outputs: dict[str, Any]) -> None:
     config = stack.configuration()
     config["harbor-mirror:host"]["image"] = "linode/ubuntu24.04"
     stack.configure(config)
@@ -144,7 +142,9 @@ def test_a_replaced_server_keeps_address_and_data(
     assert after["host"]["ip"] == outputs["host"]["ip"]
     assert after["host"]["volumeId"] == outputs["host"]["volumeId"]
     assert after["host"]["instanceId"] != outputs["host"]["instanceId"]
-    wait_until_healthy(after["harborUrl"], timeout_seconds=PATIENCE_SECONDS, interval_seconds=0.5, report=lambda _: None)
+    wait_until_healthy(
+        after["harborUrl"], timeout_seconds=PATIENCE_SECONDS, interval_seconds=0.5, report=lambda _: None
+    )
     code, output = mirrorctl(stack, "verify")
     assert code == 0, output
     assert stack.preview("--expect-no-changes").code == 0

@@ -1,0 +1,79 @@
+"""The program under Pulumi's mocks: what it registers, without an engine."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import runpy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+
+PROGRAM = Path(__file__).resolve().parents[2] / "__main__.py"
+
+
+@dataclass
+class Registered:
+    """One resource as the program registered it."""
+
+    type: str
+    name: str
+    inputs: Mapping[str, Any]
+
+
+@dataclass
+class Recorder(pulumi.runtime.Mocks):
+    """Answers as a cloud would, and keeps what was registered."""
+
+    resources: list[Registered] = field(default_factory=list)
+
+    def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
+        self.resources.append(Registered(args.typ, args.name, args.inputs))
+        computed: dict[str, Any] = {}
+        if args.typ == "harbor:index/registry:Registry":
+            computed = {"registryId": 7}
+        elif args.typ == "random:index/randomPassword:RandomPassword":
+            computed = {"result": f"Generated-{args.name}"}
+        elif args.typ == "linode:index/networkingIp:NetworkingIp":
+            computed = {"address": "192.0.2.10"}
+        return str(len(self.resources)), {**args.inputs, **computed}
+
+    def call(self, _: pulumi.runtime.MockCallArgs) -> dict[str, Any]:
+        return {"id": 77}
+
+    def of(self, kind: str) -> list[Registered]:
+        """The resources of one type, `linode:index/instance:Instance` by its last word."""
+        return [resource for resource in self.resources if resource.type.rsplit(":", 1)[-1] == kind]
+
+    def only(self, kind: str) -> Registered:
+        """The one resource of a type."""
+        (resource,) = self.of(kind)
+        return resource
+
+
+Program = Callable[[Mapping[str, Any]], Recorder]
+
+
+@pytest.fixture
+def program() -> Program:
+    """Runs `__main__.py` with a configuration keyed as in `Pulumi.<stack>.yaml`, without the project's name."""
+
+    def run(config: Mapping[str, Any]) -> Recorder:
+        recorder = Recorder()
+        asyncio.set_event_loop(asyncio.new_event_loop())
+        pulumi.runtime.set_mocks(recorder, project="harbor-mirror", stack="test", preview=False)
+        texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
+        pulumi.runtime.set_all_config({f"harbor-mirror:{key}": text for key, text in texts.items()})
+
+        async def main() -> None:
+            runpy.run_path(str(PROGRAM))
+            await pulumi.runtime.stack.wait_for_rpcs()
+
+        asyncio.get_event_loop().run_until_complete(main())
+        return recorder
+
+    return run
