@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from harbor_mirror.host import HostSpec
-from tests.host.machine import Machine, Volume, World
+from tests.host.machine import Machine, Volume, World, usual_spec
 
 #: Debian packages with the programs the scripts and these tests use.
 PROGRAMS = {
@@ -61,17 +61,7 @@ def world() -> Iterator[World]:
 @pytest.fixture
 def spec(world: World) -> Callable[..., HostSpec]:
     def make(**values: Any) -> HostSpec:
-        usual = {
-            "hostname": "harbor.test",
-            "version": "2.15.1",
-            "tls": "none",
-            "http_port": world.port,
-            "admin_password": "Initial0nly-admin",
-            "database_password": "Initial0nly-database",
-            "volume_label": "harbor-data",
-            "installer_url": world.url,
-        }
-        return HostSpec(**{**usual, **values})
+        return usual_spec(world, **values)
 
     return make
 

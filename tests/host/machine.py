@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -28,10 +29,9 @@ from harbor_mirror.host import HostSpec, release, user_data
 STUBS = Path(__file__).parent / "stubs"
 #: Generous: a step that takes longer hangs.
 STEP_SECONDS = 120
-#: Small enough to be quick, large enough for a real PostgreSQL.
-VOLUME_MEGABYTES = 256
+VOLUME_MEGABYTES = 64
 #: Waits of the scripts, shortened; the stub of sleep makes each of them 10 ms.
-QUICK = {"RETRY_SECONDS": "0", "HEALTH_WAIT_SECONDS": "30", "LOCK_WAIT_SECONDS": "30"}
+QUICK = {"RETRY_SECONDS": "0", "HEALTH_WAIT_SECONDS": "30", "LOCK_WAIT_SECONDS": "30", "SPARE_MEGABYTES": "1"}
 
 NAMESPACE = """
 set -e
@@ -304,6 +304,21 @@ class World:
         else:
             request.wfile.write(body)
         return None
+
+
+def usual_spec(world: World, **values: Any) -> HostSpec:
+    """A server without TLS, whose installer and health are the world's."""
+    usual = {
+        "hostname": "harbor.test",
+        "version": "2.15.1",
+        "tls": "none",
+        "http_port": world.port,
+        "admin_password": "Initial0nly-admin",
+        "database_password": "Initial0nly-database",
+        "volume_label": "harbor-data",
+        "installer_url": world.url,
+    }
+    return HostSpec(**{**usual, **values})
 
 
 def _reply(request: BaseHTTPRequestHandler, status: int, body: bytes) -> None:

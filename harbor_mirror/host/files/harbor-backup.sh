@@ -64,3 +64,4 @@ if rclone lsf --dirs-only "$TARGET/replaced" > "$STATE/replaced" 2> /dev/null; t
   done < "$STATE/replaced"
 fi
 log "$TARGET/backups/$stamp, ${#whole[@]} kept"
+succeed

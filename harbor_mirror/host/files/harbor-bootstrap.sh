@@ -172,7 +172,7 @@ return_to_snapshot() {
 
 download() {
   STEP=download
-  local name=harbor-online-installer-v$VERSION.tgz url file try status
+  local name=harbor-online-installer-v$VERSION.tgz url file try status code
   [ ! -e "$OPT/$VERSION/.complete" ] || return 0
   url=$INSTALLER_URL/v$VERSION
   file=$OPT/$name
@@ -182,13 +182,13 @@ download() {
     for ((try = 1; ; try++)); do
       status=0
       # Resumes what an earlier try left. The speed limit ends a transfer that has stalled.
-      fetch "$url/$name" -C - -o "$file.part" || status=$?
+      code=$(fetch "$url/$name" -C - -o "$file.part" -w '%{http_code}') || status=$?
       if verified "$file.part" "$url" "$name"; then break; fi
-      # Whole and wrong, or not to be resumed (22: refused, 33: no ranges): from the start.
-      case $status in 0 | 22 | 33) rm -f "$file.part" ;; esac
+      # Whole and wrong, or not to be resumed (no ranges, nothing beyond): from the start.
+      case $status:$code in 0:* | 33:* | *:416) rm -f "$file.part" ;; esac
       [ "$try" -lt "${DOWNLOAD_TRIES:-8}" ] ||
-        fail "$url/$name could not be had with the right checksum in $try tries (curl: $status); reachable from here? installerSha256 right?"
-      log "try $try failed (curl: $status)"
+        fail "$url/$name could not be had with the right checksum in $try tries (curl: $status, HTTP $code); reachable from here? installerSha256 right?"
+      log "try $try failed (curl: $status, HTTP $code)"
       sleep $((try * ${RETRY_SECONDS:-15}))
     done
     mv "$file.part" "$file"
@@ -335,3 +335,4 @@ start
 await_health
 serve_tls
 echo "$APPLIED" | write "$STATE/settings.applied" 0644
+succeed

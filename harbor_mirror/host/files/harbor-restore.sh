@@ -106,3 +106,4 @@ restore_backup() {
 }
 
 if [ "$which" = snapshot ]; then restore_snapshot; else restore_backup; fi
+succeed

@@ -24,3 +24,4 @@ if [ "${1:-}" != fetch ] && [ "$(cat "$STATE/settings.applied" 2> /dev/null)" !=
   STEP=apply
   systemctl reload-or-restart harbor.service || fail "Harbor could not be brought to the new settings; see harbor.failed"
 fi
+succeed

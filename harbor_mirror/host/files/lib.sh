@@ -17,6 +17,7 @@ LOCKED=75
 
 REASON=
 STEP=start
+SUCCEEDED=
 
 log() { printf '%s: %s\n' "$STEP" "$*"; }
 
@@ -65,26 +66,30 @@ exclusive() {
   shift
   mkdir -p "$STATE"
   HARBOR_LOCK_HELD=1 exec flock --wait "$wait" --conflict-exit-code "$LOCKED" --close "$STATE/lock" \
-    setpriv --pdeathsig KILL -- "$@"
+    setpriv --pdeathsig TERM -- "$@"
 }
 
-# report NAME: from now on the end of this script leaves NAME.done or NAME.failed, the latter with step and reason.
+# report NAME: the end of this script leaves NAME.done if it came to `succeed`, else NAME.failed with step and reason.
 report() {
   local name=$1
   trap 'REASON=${REASON:-"line $LINENO: $BASH_COMMAND"}' ERR
   # shellcheck disable=SC2064  # the name is meant to be fixed now
-  trap "finish $name \$?" EXIT
+  trap "finish $name" EXIT
   rm -f "$STATE/$name.done" "$STATE/$name.failed"
 }
 
+# The exit status would not do: a signal leaves the one of the last command.
+succeed() { SUCCEEDED=1; }
+
 finish() {
   trap - ERR
+  trap '' TERM INT
   set +e
-  if [ "$2" -eq 0 ]; then
+  if [ -n "$SUCCEEDED" ]; then
     date -u +%FT%TZ | write "$STATE/$1.done" 0644
     log "$1 done"
   else
-    printf '%s: %s (exit status %s)\n' "$STEP" "${REASON:-interrupted}" "$2" | write "$STATE/$1.failed" 0644
+    echo "$STEP: ${REASON:-interrupted}" | write "$STATE/$1.failed" 0644
     log "$1 FAILED: ${REASON:-interrupted}"
   fi
 }

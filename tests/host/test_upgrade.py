@@ -1,0 +1,232 @@
+"""Versions on a volume: what may follow what, and that no way there leads to an empty or half a database."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from tests.host.machine import Machine, World
+
+Make = Callable[..., Machine]
+DATABASE = "/mnt/harbor/data/database"
+
+
+def _populated(machine: Make, version: str, major: int) -> Machine:
+    """A Harbor of that version with something in its database."""
+    server = machine(version=version)
+    assert server.bootstrap() == 0, server.output
+    server.path(f"{DATABASE}/pg{major}/registry").write_text("images")
+    return server
+
+
+def _content(server: Machine) -> dict[str, str]:
+    return {path.parent.name: path.read_text().rstrip() for path in sorted(server.path(DATABASE).glob("pg*/registry"))}
+
+
+def _refused(server: Machine) -> str:
+    before = _content(server) if server.path(DATABASE).exists() else {}
+    assert server.bootstrap() == 3, server.output
+    assert not server.done
+    assert not server.harbor_runs
+    assert not server.called("prepare")
+    assert not before or _content(server) == before
+    return server.failed
+
+
+def test_two_minors_at_a_time_lead_from_2_9_to_2_15(machine: Make) -> None:
+    _populated(machine, "2.9.5", 14)
+    for version, major in (("2.11.2", 15), ("2.13.5", 15), ("2.15.1", 15), ("2.15.2", 18)):
+        server = machine(version=version)
+        assert server.bootstrap() == 0, server.output
+        assert _content(server) == {f"pg{major}": "images"}
+        assert server.text("/mnt/harbor/harbor-version") == version
+
+
+def test_upgrade_keeps_a_copy_of_the_database_from_before(machine: Make) -> None:
+    _populated(machine, "2.13.5", 15)
+    server = machine(version="2.15.2")
+    assert server.bootstrap() == 0, server.output
+    assert server.text("/mnt/harbor/upgrade-snapshot/version") == "2.13.5"
+    assert server.text("/mnt/harbor/upgrade-snapshot/database/pg15/registry") == "images"
+
+
+def test_postgres_is_upgraded_alone_and_without_restarts(machine: Make) -> None:
+    _populated(machine, "2.13.5", 15)
+    server = machine(version="2.15.2")
+    assert server.bootstrap() == 0, server.output
+    ups = [call for call in server.calls if " up " in call]
+    assert ups == [
+        "docker compose -f upgrade.yml up -d --force-recreate log postgresql",
+        "docker compose up -d --remove-orphans --force-recreate",
+    ]
+    assert 'restart: "no"' in server.text("/opt/harbor/2.15.2/upgrade.yml")
+
+
+def test_upgrade_in_place_works_too(machine: Make) -> None:
+    server = _populated(machine, "2.13.5", 15)
+    server.boot_media(server.spec.model_copy(update={"version": "2.15.1"}))
+    assert server.bootstrap() == 0, server.output
+    assert server.called("docker compose stop") == 1, "the copy is made of a database at rest"
+    assert _content(server) == {"pg15": "images"}
+
+
+@pytest.mark.parametrize(
+    ("old", "major", "new", "reason"),
+    [
+        ("2.15.1", 15, "2.14.4", "2.14.4 is older and cannot read it"),
+        ("2.15.1", 15, "2.15.0", "2.15.0 is older and cannot read it"),
+        ("2.15.2", 18, "2.15.1", "the database is PostgreSQL 18; Harbor 2.15.1 takes 14 or 15"),
+        ("2.9.5", 14, "2.15.2", "the database is PostgreSQL 14; Harbor 2.15.2 takes 15 or 18"),
+        ("2.9.5", 14, "2.12.4", "Harbor 2.9.5 cannot go to 2.12.4 in one step"),
+        ("2.11.2", 15, "2.14.4", "at most 2 minor releases at a time"),
+    ],
+)
+def test_wrong_step_is_refused(machine: Make, old: str, major: int, new: str, reason: str) -> None:
+    _populated(machine, old, major)
+    assert reason in _refused(machine(version=new))
+
+
+def test_refused_server_works_again_with_its_own_version(machine: Make) -> None:
+    _populated(machine, "2.13.5", 15)
+    _refused(machine(version="2.12.4"))
+    server = machine(version="2.13.5")
+    assert server.bootstrap() == 0, server.output
+    assert _content(server) == {"pg15": "images"}
+
+
+def test_silent_empty_database_beside_the_old_is_refused(machine: Make) -> None:
+    server = _populated(machine, "2.13.5", 15)
+    empty = server.path(f"{DATABASE}/pg18")
+    empty.mkdir()
+    (empty / "PG_VERSION").write_text("18\n")
+    (empty / "registry").write_text("empty")
+    assert "several databases (PostgreSQL 15 18) and no upgrade explains it" in _refused(machine(version="2.15.2"))
+
+
+def test_vanished_database_is_refused(machine: Make) -> None:
+    server = _populated(machine, "2.15.1", 15)
+    server.run("rm", "-r", DATABASE)
+    server = machine(version="2.15.1")
+    assert "its database is gone" in _refused(server)
+    assert not server.path(DATABASE).exists()
+
+
+def test_database_of_unknown_version_is_refused_until_it_is_told(machine: Make) -> None:
+    server = _populated(machine, "2.13.5", 15)
+    server.path("/mnt/harbor/harbor-version").unlink()
+    server = machine(version="2.15.1")
+    assert "of unknown version. Write that version to /mnt/harbor/harbor-version" in _refused(server)
+    server.path("/mnt/harbor/harbor-version").write_text("2.13.5\n")
+    assert server.bootstrap() == 0, server.output
+
+
+def test_unreadable_version_is_refused(machine: Make) -> None:
+    server = _populated(machine, "2.13.5", 15)
+    server.path("/mnt/harbor/harbor-version").write_text("v2.13\n")
+    assert "holds 'v2.13', which is no version" in _refused(machine(version="2.13.5"))
+
+
+def test_damaged_database_is_refused(machine: Make) -> None:
+    server = _populated(machine, "2.13.5", 15)
+    server.path(f"{DATABASE}/pg15/PG_VERSION").unlink()
+    server.path(f"{DATABASE}/pg15/global").mkdir()
+    server.path(f"{DATABASE}/pg15/global/pg_control").write_text("control")
+    assert "has lost its PG_VERSION file" in _refused(machine(version="2.13.5"))
+
+
+def test_database_from_before_harbor_2_is_refused(machine: Make) -> None:
+    server = _populated(machine, "2.13.5", 15)
+    server.path(f"{DATABASE}/PG_VERSION").write_text("9.6\n")
+    assert "older than any Harbor known here" in _refused(machine(version="2.13.5"))
+
+
+def test_missing_secret_key_is_refused(machine: Make) -> None:
+    server = _populated(machine, "2.15.1", 15)
+    server.path("/mnt/harbor/data/secret/keys/secretkey").unlink()
+    assert "secretkey is missing" in _refused(machine(version="2.15.1"))
+
+
+def test_upgrade_without_room_for_it_is_refused(machine: Make) -> None:
+    server = _populated(machine, "2.13.5", 15)
+    server = machine(version="2.15.2")
+    assert server.bootstrap(SPARE_MEGABYTES="100000") == 3
+    assert "make the volume larger first" in server.failed
+    assert _content(server) == {"pg15": "images"}
+    assert server.bootstrap() == 0, server.output
+
+
+def test_moved_blobs_or_database_are_refused(machine: Make) -> None:
+    server = _populated(machine, "2.15.1", 15)
+    settings = server.text("/etc/harbor-mirror/settings.json")
+    server.path("/etc/harbor-mirror/settings.json").write_text(
+        settings.replace('"blobs": "volume"', '"blobs": "https://us-east-1.linodeobjects.com/other"')
+    )
+    assert server.bootstrap() == 3
+    assert "Moving them is a migration" in server.failed
+    assert server.harbor_runs, "what works goes on working"
+
+
+def test_power_cut_during_the_upgrade_of_postgres_heals(machine: Make) -> None:
+    _populated(machine, "2.13.5", 15)
+    server = machine(version="2.15.2")
+    server.stub("upgrade-is-cut-off", "")
+    assert server.bootstrap() == -signal.SIGKILL
+    assert server.path(f"{DATABASE}/pg18/PG_VERSION").exists(), "half filled, and the container would take it"
+    assert server.bootstrap() == 0, server.output
+    assert _content(server) == {"pg18": "images"}
+
+
+def test_power_cut_during_the_upgrade_heals_on_another_server(machine: Make) -> None:
+    _populated(machine, "2.13.5", 15)
+    server = machine(version="2.15.2")
+    server.stub("upgrade-is-cut-off", "")
+    assert server.bootstrap() == -signal.SIGKILL
+    server = machine(version="2.15.2")
+    assert server.bootstrap() == 0, server.output
+    assert _content(server) == {"pg18": "images"}
+
+
+def test_beginning_of_a_database_is_removed(machine: Make) -> None:
+    server = machine()
+    server.stub("pull-fails", "again\n" * 9)
+    assert server.bootstrap() == 1
+    server.stub("pull-fails", "")
+    server.path(f"{DATABASE}/pg15/base").mkdir(parents=True)
+    assert server.bootstrap() == 0, server.output
+    assert _content(server) == {"pg15": "empty"}
+
+
+def test_upgrade_that_fails_keeps_its_way_back(machine: Make, world: World) -> None:
+    _populated(machine, "2.13.5", 15)
+    server = machine(version="2.15.2")
+    world.unhealthy_polls = 10**9
+    assert server.bootstrap(HEALTH_WAIT_SECONDS="1") == 1
+    assert server.text("/mnt/harbor/harbor-version") == "2.13.5"
+    assert server.text("/mnt/harbor/harbor-version.next") == "2.15.2"
+    world.unhealthy_polls = 0
+
+    # The version before may not simply be started on what the new one has touched.
+    old = machine(version="2.14.4")
+    assert "Harbor 2.15.2 has written to this volume" in _refused(old) or "PostgreSQL 18" in old.failed
+
+    server = machine(version="2.15.2")
+    server.bootstrap(HEALTH_WAIT_SECONDS="0")
+    status, output = server.run("/usr/local/sbin/harbor-restore", "snapshot", "--yes")
+    assert status == 0, output
+    assert "Now set `version: 2.13.5`" in output
+    old = machine(version="2.13.5")
+    assert old.bootstrap() == 0, old.output
+    assert _content(old) == {"pg15": "images"}
+
+
+def test_newer_patch_may_follow_an_upgrade_that_failed(machine: Make, world: World) -> None:
+    _populated(machine, "2.13.5", 15)
+    world.unhealthy_polls = 10**9
+    assert machine(version="2.15.1").bootstrap(HEALTH_WAIT_SECONDS="1") == 1
+    world.unhealthy_polls = 0
+    server = machine(version="2.15.2")
+    assert server.bootstrap() == 0, server.output
+    assert _content(server) == {"pg18": "images"}
+    assert server.text("/mnt/harbor/upgrade-snapshot/version") == "2.13.5", "the copy from before both"
