@@ -47,6 +47,12 @@ def json_response(body: Any, status: int = 200, headers: dict[str, str] | None =
     return Response(text, status, {**API_VERSION, **(headers or {})}, "application/json; charset=utf-8")
 
 
+def absolute_url(request: Request, path: str, query: str = "") -> str:
+    """An address on the host that the client talks to, with the scheme that a proxy in between names."""
+    scheme = request.headers.get("x-forwarded-proto", request.url.scheme)
+    return str(request.url.replace(scheme=scheme, path=path, query=query))
+
+
 def basic_credentials(request: Request) -> tuple[str, str] | None:
     """User name and password of a Basic Authorization header; None if there is none or it is garbled."""
     scheme, _, value = request.headers.get("authorization", "").partition(" ")
@@ -149,7 +155,7 @@ class TokenService(Generic[Principal]):
             for kind, name, a in wanted
         ):
             return None
-        realm = self._realm or str(request.url.replace(path="/token", query=""))
+        realm = self._realm or absolute_url(request, "/token")
         challenge = f'Bearer realm="{realm}",service="{self._service}"'
         if wanted:
             kind, name, _ = wanted[0]

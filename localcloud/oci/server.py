@@ -24,6 +24,7 @@ from localcloud.oci.auth import (
     API_VERSION,
     Action,
     Authorizer,
+    absolute_url,
     allow_all,
     json_response,
     registry_error,
@@ -352,7 +353,7 @@ class _Registry:
         headers = {
             **API_VERSION,
             "Docker-Upload-UUID": upload_id,
-            "Location": _absolute(request, path, urlencode({"_state": size})),
+            "Location": absolute_url(request, path, urlencode({"_state": size})),
             "Range": f"0-{max(size - 1, 0)}",
         }
         return Response(None, status, headers)
@@ -399,13 +400,8 @@ def _link(request: Request, page: list[str], more: bool) -> dict[str, str]:
     return {"Link": f'<{request.url.path}?{query}>; rel="next"'}
 
 
-def _absolute(request: Request, path: str, query: str = "") -> str:
-    scheme = request.headers.get("x-forwarded-proto", request.url.scheme)
-    return str(request.url.replace(scheme=scheme, path=path, query=query))
-
-
 def _created(request: Request, path: str, digest: str) -> Response:
-    headers = {**API_VERSION, "Docker-Content-Digest": digest, "Location": _absolute(request, path)}
+    headers = {**API_VERSION, "Docker-Content-Digest": digest, "Location": absolute_url(request, path)}
     return Response(None, 201, headers)
 
 

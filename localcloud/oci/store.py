@@ -6,6 +6,7 @@ data volume) keeps the images; it can also be pickled and copied.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import re
@@ -116,7 +117,8 @@ class ImageStore:
 
     def __getstate__(self) -> dict[str, Any]:
         with self._lock:
-            state = {**self.__dict__, "_blobs": dict(self._blobs), "_repositories": dict(self._repositories)}
+            state = {**self.__dict__, "_blobs": dict(self._blobs)}
+            state["_repositories"] = copy.deepcopy(self._repositories)
         del state["_lock"]
         return state
 
