@@ -1,0 +1,57 @@
+"""Stand-ins for the provider plugins linode, harbor and random, for machines where the real ones can't be had.
+
+They are attached to the real engine with PULUMI_DEBUG_PROVIDERS and speak HTTP to whatever URL the provider's configuration
+names, request for request as recorded from the real plugins, so that a program can't tell the difference.
+
+    with Providers() as providers:
+        subprocess.run(["pulumi", "up"], env={**os.environ, **providers.env})
+"""
+
+from __future__ import annotations
+
+import os
+from collections import ChainMap
+from collections.abc import Mapping
+from concurrent import futures
+from types import TracebackType
+
+import grpc
+from pulumi.runtime._grpc_settings import _GRPC_CHANNEL_OPTIONS
+from pulumi.runtime.proto import provider_pb2_grpc
+
+from localcloud.providers.harbor import HarborPackage
+from localcloud.providers.linode import LinodePackage
+from localcloud.providers.random import RandomPackage
+from localcloud.providers.service import Package, Servicer
+
+#: A create that waits for a machine to boot holds a thread; the engine runs as many steps at once as it likes.
+WORKERS = 64
+
+
+class Providers:
+    """A running server for all three packages; `env` attaches an engine to it.
+
+    `environment` stands before the process's own, for what the real plugins read from theirs (LINODE_URL, LINODE_TOKEN,
+    HARBOR_URL, HARBOR_USERNAME, HARBOR_PASSWORD, HARBOR_SESSION_ID...).
+    """
+
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        packages: list[Package] = [HarborPackage(), LinodePackage(), RandomPackage()]
+        servicer = Servicer(packages, ChainMap(dict(environment or {}), os.environ))
+        self._server = grpc.server(futures.ThreadPoolExecutor(WORKERS), options=_GRPC_CHANNEL_OPTIONS)
+        provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, self._server)
+        self.port: int = self._server.add_insecure_port("127.0.0.1:0")
+        self.env = {"PULUMI_DEBUG_PROVIDERS": ",".join(f"{package.name}:{self.port}" for package in packages)}
+        self._server.start()
+
+    def close(self) -> None:
+        """Stops serving; calls under way get half a second."""
+        self._server.stop(0.5).wait()
+
+    def __enter__(self) -> Providers:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,195 @@
+"""The stand-in for the random provider: values made once, kept in state, made anew only when an input changes."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import string
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import bcrypt
+
+from localcloud.providers.resource import Draft, Failed, Resource
+from localcloud.providers.schema import Field, flag, mapping, number, out, text
+from localcloud.providers.values import Values
+
+SPECIAL = "!@#$%&*()-_=+[]{}<>:?"
+#: bcrypt looks at no more than this many bytes; the real plugin hashes so much of a longer password.
+BCRYPT_BYTES, BCRYPT_COST = 72, 10
+_ADJECTIVES = (
+    "able",
+    "brave",
+    "calm",
+    "daring",
+    "eager",
+    "fair",
+    "gentle",
+    "humble",
+    "keen",
+    "lucky",
+    "merry",
+    "noble",
+)
+_ANIMALS = (
+    "badger",
+    "crane",
+    "dolphin",
+    "egret",
+    "falcon",
+    "gecko",
+    "heron",
+    "ibex",
+    "jackal",
+    "lynx",
+    "marten",
+    "otter",
+)
+
+
+class Random(Resource[None]):
+    """Made once: nothing is read back, and no property can be changed in place."""
+
+    framework = True
+    keepers = mapping(new=True)
+
+    def read(self, api: None, draft: Draft) -> None:
+        pass
+
+    def update(self, api: None, draft: Draft) -> None:
+        pass
+
+    def delete(self, api: None, draft: Draft) -> None:
+        pass
+
+
+class RandomString(Random):
+    _options: Mapping[str, Field] = {
+        "keepers": Random.keepers,
+        "length": number(required=True, new=True),
+        "lower": flag(computed=True, default=True, new=True),
+        "minLower": number(computed=True, default=0, new=True),
+        "minNumeric": number(computed=True, default=0, new=True),
+        "minSpecial": number(computed=True, default=0, new=True),
+        "minUpper": number(computed=True, default=0, new=True),
+        "number": flag(computed=True, new=True),
+        "numeric": flag(computed=True, new=True),
+        "overrideSpecial": text(new=True),
+        "special": flag(computed=True, default=True, new=True),
+        "upper": flag(computed=True, default=True, new=True),
+    }
+    fields: Mapping[str, Field] = {**_options, "result": out(text())}
+
+    def adjust(self, old: Values | None, planned: Values, inputs: Values) -> None:  # noqa: ARG002
+        # `number` is the old name of `numeric`: either stands for both.
+        stated = [inputs[name] for name in ("numeric", "number") if inputs.get(name) is not None]
+        planned["number"] = planned["numeric"] = stated[0] if stated else True
+
+    def create(self, api: None, draft: Draft) -> None:  # noqa: ARG002
+        result = self._make(draft)
+        draft.set(result=result)
+        draft.id = result
+
+    def found(self, api: None, draft: Draft) -> None:  # noqa: ARG002
+        self._take(draft, draft.id)
+
+    def _take(self, draft: Draft, result: str) -> None:
+        defaults: Values = {name: spec.default for name, spec in self.fields.items() if spec.default is not None}
+        draft.set(**defaults, number=True, numeric=True, length=len(result), result=result)
+
+    @staticmethod
+    def _make(draft: Draft) -> str:
+        kinds = [
+            (draft["lower"], string.ascii_lowercase, draft["minLower"]),
+            (draft["upper"], string.ascii_uppercase, draft["minUpper"]),
+            (draft["numeric"], string.digits, draft["minNumeric"]),
+            (draft["special"], draft["overrideSpecial"] or SPECIAL, draft["minSpecial"]),
+        ]
+        least = sum(minimum for _, _, minimum in kinds)
+        if draft["length"] < max(least, 1):
+            raise Failed(f"Random String Error: the length must be at least {max(least, 1)}, got: {draft['length']}")
+        alphabet = "".join(letters for used, letters, _ in kinds if used)
+        chosen = [secrets.choice(letters) for _, letters, minimum in kinds for _ in range(minimum)]
+        chosen += [secrets.choice(alphabet) for _ in range(draft["length"] - len(chosen))]
+        secrets.SystemRandom().shuffle(chosen)
+        return "".join(chosen)
+
+
+class RandomPassword(RandomString):
+    fields = {
+        **RandomString._options,
+        "bcryptHash": out(text(secret=True)),
+        "result": out(text(secret=True)),
+    }
+
+    def create(self, api: None, draft: Draft) -> None:  # noqa: ARG002
+        result = self._make(draft)
+        draft.set(result=result, bcryptHash=_bcrypt(result))
+        draft.id = "none"
+
+    def found(self, api: None, draft: Draft) -> None:  # noqa: ARG002
+        self._take(draft, draft.id)
+        draft.set(bcryptHash=_bcrypt(draft.id))
+        draft.id = "none"
+
+
+def _bcrypt(password: str) -> str:
+    return bcrypt.hashpw(password.encode()[:BCRYPT_BYTES], bcrypt.gensalt(BCRYPT_COST)).decode()
+
+
+class RandomId(Random):
+    fields = {
+        "b64Std": out(text()),
+        "b64Url": out(text()),
+        "byteLength": number(required=True, new=True),
+        "dec": out(text()),
+        "hex": out(text()),
+        "keepers": Random.keepers,
+        "prefix": text(new=True),
+    }
+
+    def create(self, api: None, draft: Draft) -> None:  # noqa: ARG002
+        value = secrets.token_bytes(draft["byteLength"])
+        prefix = draft["prefix"]
+        draft.id = base64.urlsafe_b64encode(value).decode().rstrip("=")
+        draft.set(
+            b64Std=prefix + base64.b64encode(value).decode(),
+            b64Url=prefix + draft.id,
+            dec=prefix + str(int.from_bytes(value)),
+            hex=prefix + value.hex(),
+        )
+
+
+class RandomPet(Random):
+    fields = {
+        "keepers": Random.keepers,
+        "length": number(computed=True, default=2, new=True),
+        "prefix": text(new=True),
+        "separator": text(computed=True, default="-", new=True),
+    }
+
+    def create(self, api: None, draft: Draft) -> None:  # noqa: ARG002
+        words = [secrets.choice(_ADJECTIVES) for _ in range(draft["length"] - 1)] + [secrets.choice(_ANIMALS)]
+        draft.id = draft["separator"].join([*filter(None, [draft["prefix"]]), *words])
+
+
+class RandomUuid(Random):
+    fields = {"keepers": Random.keepers, "result": out(text())}
+
+    def create(self, api: None, draft: Draft) -> None:  # noqa: ARG002
+        draft.id = str(uuid.uuid4())
+        draft.set(result=draft.id)
+
+
+class RandomPackage:
+    name = "random"
+    label = "random"
+    resources: Mapping[str, Resource[Any]] = {
+        f"random:index/{kind.__name__[0].lower()}{kind.__name__[1:]}:{kind.__name__}": kind()
+        for kind in (RandomPassword, RandomString, RandomId, RandomPet, RandomUuid)
+    }
+    functions: Mapping[str, Callable[[Any, Values], Values]] = {}
+
+    def configure(self, config: Values, environment: Mapping[str, str]) -> None:  # noqa: ARG002
+        return None

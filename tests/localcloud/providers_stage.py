@@ -1,0 +1,291 @@
+"""What the tests of the stand-in providers stand on: recorded answers to replay, and an engine in miniature.
+
+`Replay` serves a recorded phase: each request gets the answer that the same request got then. `Engine` drives the providers over
+gRPC as the real engine does, one resource after the other, without its seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+from google.rpc import status_pb2
+from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from localcloud.http import serve
+from localcloud.providers.values import Values, decode, encode
+
+DATA = Path(__file__).parents[1] / "data" / "providers"
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+#: Answers of the replay for what was not recorded: no real status, so that it can't be mistaken for one.
+UNEXPECTED = 599
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request as it is compared: query included, volatile headers left out."""
+
+    method: str
+    path: str
+    body: str = ""
+    filters: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path} {self.body} {self.filters}".strip()
+
+
+def recordings(package: str) -> dict[str, Values]:
+    """The recorded phases of a package by name: what was typed, how it ended, and its `calls`.
+
+    Our own measurements of the real plugins (pulumi-harbor 3.10.21 on a Harbor 2.15.2; pulumi-linode 6.0.0 on a stub).
+    """
+    lines = (DATA / f"{package}.jsonl").read_text().splitlines()
+    return {row["phase"]: row for row in map(json.loads, lines)}
+
+
+def call_of(row: Values) -> Call:
+    """A recorded row as a `Call`."""
+    path = row["path"] + (f"?{row['query']}" if row.get("query") else "")
+    return Call(row["method"], path, _canonical(row["body"]), row.get("x_filter") or "")
+
+
+def _canonical(body: Any) -> str:
+    return "" if body is None else json.dumps(body, sort_keys=True)
+
+
+@dataclass
+class Replay:
+    """Answers from recorded rows; `calls` is what was asked. Change `rows` to play another phase."""
+
+    rows: list[Values] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+    url: str = ""
+    _used: set[int] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def play(self, rows: list[Values]) -> None:
+        self.rows, self.calls, self._used = rows, [], set()
+
+    async def answer(self, request: Request) -> Response:
+        body = await request.body()
+        path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        call = Call(
+            request.method,
+            path,
+            _canonical(json.loads(body)) if body else "",
+            request.headers.get("x-filter", ""),
+        )
+        with self._lock:
+            self.calls.append(call)
+            row = self._row(call)
+        if row is None:
+            return Response(f"not recorded: {call}", status_code=UNEXPECTED)
+        answer = row["response"]
+        headers = {"Location": row["location"]} if row.get("location") else {}
+        content = b"" if answer is None else json.dumps(answer).encode()
+        return Response(content, row["status"], headers, media_type="application/json")
+
+    def _row(self, call: Call) -> Values | None:
+        """The first unused row of the same request, be it with another body; the last one again if all are used."""
+        same = [
+            (index, call_of(row))
+            for index, row in enumerate(self.rows)
+            if (row["method"], call_of(row).path, row.get("x_filter") or "") == (call.method, call.path, call.filters)
+        ]
+        unused = [entry for entry in same if entry[0] not in self._used]
+        exact = [entry for entry in unused if entry[1] == call]
+        chosen = (exact or unused or same[-1:])[:1]
+        self._used.update(index for index, _ in chosen)
+        return self.rows[chosen[0][0]] if chosen else None
+
+
+@contextmanager
+def replaying() -> Iterator[Replay]:
+    replay = Replay()
+    app = Starlette(routes=[Route("/{path:path}", replay.answer, methods=METHODS)])
+    with serve(app) as server:
+        replay.url = server.url
+        yield replay
+
+
+@dataclass
+class Known:
+    """A resource as the engine's state has it."""
+
+    token: str
+    id: str
+    inputs: Values
+    outputs: Values
+    errors: list[str] = field(default_factory=list)
+
+
+class StepFailed(Exception):
+    """A step of the engine failed; the text is the provider's."""
+
+
+class Engine:
+    """Creates, updates, replaces, refreshes, imports and deletes, step by step; `state` is by resource name."""
+
+    def __init__(self, port: int, package: str, config: Values) -> None:
+        self.state: dict[str, Known] = {}
+        self.steps: list[str] = []
+        self._channel = grpc.insecure_channel(f"127.0.0.1:{port}")
+        self._stub = provider_pb2_grpc.ResourceProviderStub(self._channel)
+        self._package = package
+        self.configure(config)
+
+    def configure(self, config: Values) -> None:
+        urn = f"urn:pulumi:test::test::pulumi:providers:{self._package}::provider"
+        request = provider_pb2.ConfigureRequest(urn=urn, args=encode(config), acceptSecrets=True)
+        self._call(self._stub.Configure, request)
+
+    def close(self) -> None:
+        self._channel.close()
+
+    def check(self, name: str, token: str, inputs: Values) -> Values:
+        """The checked inputs. Raises StepFailed if they are refused."""
+        known = self.state.get(name)
+        request = provider_pb2.CheckRequest(
+            urn=self._urn(name, token),
+            olds=encode(known.inputs) if known else None,
+            news=encode(inputs),
+            randomSeed=b"seed",
+        )
+        response = self._stub.Check(request)
+        if response.failures:
+            raise StepFailed("; ".join(failure.reason for failure in response.failures))
+        return decode(response.inputs)
+
+    def diff(self, name: str, token: str, inputs: Values) -> provider_pb2.DiffResponse:
+        known = self.state[name]
+        request = provider_pb2.DiffRequest(
+            id=known.id,
+            urn=self._urn(name, token),
+            olds=encode(known.outputs),
+            news=encode(self.check(name, token, inputs)),
+            old_inputs=encode(known.inputs),
+        )
+        return self._stub.Diff(request)
+
+    def up(self, name: str, token: str, inputs: Values) -> str:
+        """Brings one resource to where `inputs` want it, and says how: create, same, update or replace."""
+        known = self.state.get(name)
+        if known is None:
+            self._create(name, token, inputs)
+            return self._did("create", name)
+        diff = self.diff(name, token, inputs)
+        if diff.changes == provider_pb2.DiffResponse.DIFF_NONE and not known.errors:
+            known.inputs = self.check(name, token, inputs)
+            return self._did("same", name)
+        if diff.replaces:
+            if diff.deleteBeforeReplace:
+                self.delete(name)
+                self._create(name, token, inputs)
+            else:
+                self._create(name, token, inputs)
+                self._delete(name, known)
+            return self._did("replace", name)
+        checked = self.check(name, token, inputs)
+        request = provider_pb2.UpdateRequest(
+            id=known.id, urn=self._urn(name, token), olds=encode(known.outputs), news=encode(checked)
+        )
+        try:
+            response = self._call(self._stub.Update, request)
+        except StepFailed as error:
+            self._keep_half(name, token, known.id, checked, error)
+            raise
+        self.state[name] = Known(token, known.id, checked, decode(response.properties))
+        return self._did("update", name)
+
+    def refresh(self, name: str) -> list[str]:
+        """Reads one resource; the names of the outputs that changed. A resource that is gone leaves the state."""
+        known = self.state[name]
+        request = provider_pb2.ReadRequest(
+            id=known.id,
+            urn=self._urn(name, known.token),
+            properties=encode(known.outputs),
+            inputs=encode(known.inputs),
+        )
+        response = self._call(self._stub.Read, request)
+        if not response.id:
+            del self.state[name]
+            return ["id"]
+        outputs = decode(response.properties)
+        changed = sorted(
+            key for key in {*known.outputs, *outputs} if (known.outputs.get(key) or 0) != (outputs.get(key) or 0)
+        )
+        self.state[name] = Known(known.token, response.id, decode(response.inputs), outputs)
+        return changed
+
+    def adopt(self, name: str, token: str, id: str) -> Known:
+        """Imports a resource. Raises StepFailed if there is none."""
+        response = self._call(self._stub.Read, provider_pb2.ReadRequest(id=id, urn=self._urn(name, token)))
+        if not response.id:
+            raise StepFailed(f"resource '{id}' does not exist")
+        self.state[name] = Known(token, response.id, decode(response.inputs), decode(response.properties))
+        return self.state[name]
+
+    def delete(self, name: str) -> None:
+        self._delete(name, self.state[name])
+        del self.state[name]
+
+    def secrets_of(self, name: str, token: str, inputs: Values) -> str:
+        """What a preview's answer would look like on the wire, secrets marked."""
+        request = provider_pb2.CreateRequest(
+            urn=self._urn(name, token), properties=encode(self.check(name, token, inputs)), preview=True
+        )
+        return str(self._stub.Create(request).properties)
+
+    def _create(self, name: str, token: str, inputs: Values) -> None:
+        checked = self.check(name, token, inputs)
+        request = provider_pb2.CreateRequest(urn=self._urn(name, token), properties=encode(checked))
+        try:
+            response = self._call(self._stub.Create, request)
+        except StepFailed as error:
+            self._keep_half(name, token, "", checked, error)
+            raise
+        self.state[name] = Known(token, response.id, checked, decode(response.properties))
+
+    def _keep_half(self, name: str, token: str, id: str, inputs: Values, error: StepFailed) -> None:
+        half = getattr(error, "half", None)
+        if half is not None:
+            self.state[name] = Known(token, half.id or id, inputs, decode(half.properties), list(half.reasons))
+
+    def _delete(self, name: str, known: Known) -> None:
+        request = provider_pb2.DeleteRequest(
+            id=known.id,
+            urn=self._urn(name, known.token),
+            properties=encode(known.outputs),
+            old_inputs=encode(known.inputs),
+        )
+        self._call(self._stub.Delete, request)
+
+    def _did(self, step: str, name: str) -> str:
+        self.steps.append(f"{step} {name}")
+        return step
+
+    def _urn(self, name: str, token: str) -> str:
+        return f"urn:pulumi:test::test::{token}::{name}"
+
+    @staticmethod
+    def _call(method: Any, request: Any) -> Any:
+        try:
+            return method(request)
+        except grpc.RpcError as error:
+            failed = StepFailed(error.details())
+            for key, value in error.trailing_metadata() or ():
+                if key == "grpc-status-details-bin":
+                    detail = provider_pb2.ErrorResourceInitFailed()
+                    status_pb2.Status.FromString(value).details[0].Unpack(detail)
+                    failed.half = detail
+            raise failed from None
