@@ -6,8 +6,7 @@ The result goes to standard output, progress and errors to standard error, so th
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.text import Text
@@ -96,12 +95,10 @@ class Output:
                 if cell:
                     self._out.print(Text(f"  {column.ljust(label)} ").append_text(_styled(cell)))
 
-    @contextmanager
-    def screen(self) -> Iterator[None]:
-        """Clears the screen for a watched table."""
+    def clear(self) -> None:
+        """An empty screen, on a terminal."""
         if self._out.is_terminal:
             self._out.clear()
-        yield
 
 
 class Failed(Report):

@@ -113,3 +113,215 @@ class SyncReport(Report):
     harbor: str
     rules: tuple[RuleRun, ...]
     verify: VerifyReport | None = None
+
+
+class FaultReport(Report):
+    """One thing in a stack's file that must change."""
+
+    path: str
+    line: int | None
+    value: str | None
+    """As written; never a secret's."""
+    reason: str
+    example: str
+
+
+class CautionReport(Report):
+    """Something that works and yet may not be what was meant."""
+
+    path: str
+    line: int | None
+    text: str
+
+
+class CheckedFile(Report):
+    """One stack's file."""
+
+    file: str
+    ok: bool
+    faults: tuple[FaultReport, ...]
+    cautions: tuple[CautionReport, ...]
+
+
+class CheckReport(Report):
+    """What `check --json` prints."""
+
+    ok: bool
+    files: tuple[CheckedFile, ...]
+
+
+class Run(Report):
+    """One run of a schedule."""
+
+    utc: datetime
+    local: datetime
+
+
+class Explanation(Report):
+    """One rule in words."""
+
+    rule: str
+    enabled: bool
+    source: str
+    """Where it pulls from: host and repositories."""
+    tags: str
+    schedule: str
+    """In words."""
+    cron: str
+    """As Harbor gets it; `manual` without a schedule."""
+    next_runs: tuple[Run, ...]
+    destinations: tuple[str, ...]
+    """`source -> destination`, one for each repository named exactly, or the pattern."""
+    pulls_per_run: int
+    """Counted pulls of one run when nothing changed: one for each matching tag."""
+    pulls_per_six_hours: int
+    certain: bool
+    """False if filters have wildcards: the numbers are the least that is possible."""
+    warnings: tuple[str, ...]
+
+
+class ExplainReport(Report):
+    """What `explain --json` prints."""
+
+    stack: str
+    rules: tuple[Explanation, ...]
+    budgets: tuple[str, ...]
+    """Where endpoints exceed Docker Hub's limits."""
+
+
+#: Worst first.
+RuleState = Literal["failed", "overdue", "empty", "stopped", "never", "running", "skipped", "disabled", "ok"]
+
+
+class RuleStatus(Report):
+    """One rule as it stands; times are UTC."""
+
+    rule: str
+    policy_id: int
+    state: RuleState
+    enabled: bool
+    schedule: str
+    next_run: datetime | None = None
+    execution_id: int | None = None
+    last_run: datetime | None = None
+    last_result: str = ""
+    """Harbor's word."""
+    last_seconds: float | None = None
+    tasks: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    last_success: datetime | None = None
+    text: str = ""
+    """Why it is not ok."""
+
+
+class StatusReport(Report):
+    """What `status --json` prints, the worst rule first."""
+
+    ok: bool
+    """No rule is in a state that `--fail-on` names."""
+    harbor: str
+    checked_at: datetime
+    scheduler_paused: bool
+    paused_queues: tuple[str, ...]
+    rules: tuple[RuleStatus, ...]
+
+
+class TaskLog(Report):
+    """One task and its log."""
+
+    id: int
+    source: str
+    destination: str
+    status: str
+    matters: str
+    """The line that names the cause, if one does."""
+    log: str
+
+
+class LogReport(Report):
+    """What `logs --json` prints."""
+
+    rule: str
+    execution_id: int
+    status: str
+    text: str
+    tasks: tuple[TaskLog, ...]
+
+
+class SessionReport(Report):
+    """What `session --json` prints."""
+
+    harbor: str
+    session_id: str
+    """A secret for as long as it lives."""
+
+
+class RotationReport(Report):
+    """What `rotate-admin-password --json` prints."""
+
+    harbor: str
+    username: str
+    stack_updated: bool
+
+
+DriftKind = Literal["changed", "lost", "unmanaged", "unhealthy", "stale", "unmanageable"]
+
+
+class DriftFinding(Report):
+    """One difference between what is declared and what is there."""
+
+    kind: DriftKind
+    """`changed` field, `lost` object, `unmanaged` object (never touched), `unhealthy` endpoint, `stale` schedule."""
+    subject: str
+    """Such as `rules.nginx`."""
+    field: str = ""
+    declared: str | None = None
+    live: str | None = None
+    advice: str = ""
+    fixed: bool = False
+
+
+class DriftReport(Report):
+    """What `drift --json` prints."""
+
+    ok: bool
+    """Nothing differs but unmanaged objects; what was fixed does not count."""
+    harbor: str
+    findings: tuple[DriftFinding, ...]
+
+
+DoctorState = Literal["ok", "warning", "bad", "unknown"]
+
+
+class DoctorLine(Report):
+    """One thing looked at."""
+
+    subject: str
+    state: DoctorState
+    text: str
+    advice: str = ""
+
+
+class DoctorReport(Report):
+    """What `doctor --json` prints."""
+
+    ok: bool
+    """Nothing is bad."""
+    harbor: str
+    lines: tuple[DoctorLine, ...]
+
+
+class AdoptReport(Report):
+    """What `adopt --json` prints: the files that were written, and what could not be taken over."""
+
+    harbor: str
+    files: tuple[str, ...]
+    endpoints: tuple[str, ...]
+    projects: tuple[str, ...]
+    rules: tuple[str, ...]
+    secrets_needed: tuple[str, ...]
+    left_out: tuple[str, ...]
+    announced: tuple[str, ...]
+    """Updates that the first `pulumi up` will make."""
+    commands: tuple[str, ...]

@@ -27,6 +27,16 @@ def configuration(stack: str | None, cwd: Path) -> dict[str, Any]:
     return found
 
 
+def set_secret(key: str, value: str, stack: str | None, cwd: Path) -> None:
+    """Sets a secret of the configuration; the value travels through a pipe, not the command line. Raises Failure."""
+    _run(["config", "set", "--secret", key, *_of(stack)], cwd, value)
+
+
+def remove(key: str, stack: str | None, cwd: Path) -> None:
+    """Removes a key of the configuration. Raises Failure."""
+    _run(["config", "rm", key, *_of(stack)], cwd)
+
+
 def versions(cwd: Path) -> str:
     """The engine's version, or why there is none."""
     try:
@@ -41,14 +51,18 @@ def program(cwd: Path) -> str | None:
 
 
 def _pulumi(arguments: list[str], stack: str | None, cwd: Path) -> Any:
-    text = _run([*arguments, *(["--stack", stack] if stack else [])], cwd)
+    text = _run([*arguments, *_of(stack)], cwd)
     try:
         return json.loads(text)
     except ValueError:
         raise Failure(f"pulumi {' '.join(arguments[:2])} gave no JSON") from None
 
 
-def _run(arguments: list[str], cwd: Path) -> str:
+def _of(stack: str | None) -> list[str]:
+    return ["--stack", stack] if stack else []
+
+
+def _run(arguments: list[str], cwd: Path, given: str = "") -> str:
     if not cwd.is_dir():
         raise Failure(f"--cwd {cwd}: there is no such folder")
     path = program(cwd)
@@ -61,7 +75,14 @@ def _run(arguments: list[str], cwd: Path) -> str:
     environment = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"}
     try:
         done = subprocess.run(  # noqa: S603 - fixed arguments; a stack's name is data
-            command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=PULUMI_SECONDS, check=False
+            command,
+            cwd=cwd,
+            env=environment,
+            input=given,
+            capture_output=True,
+            text=True,
+            timeout=PULUMI_SECONDS,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         raise Failure(f"pulumi {arguments[0]} did not end within {PULUMI_SECONDS} s") from None

@@ -375,6 +375,11 @@ class Harbor:
         answer = self._checked("GET", "/replication/executions", params={**query, "page": 1, "page_size": newest})
         return self._items(answer, f"{API}/replication/executions")
 
+    def executions_page(self, number: int) -> list[Json]:
+        """A page (1, 2 ...) of the newest executions of all policies."""
+        query = {"sort": "-start_time", "page": number, "page_size": PAGE_SIZE}
+        return self._items(self._checked("GET", "/replication/executions", params=query), "/replication/executions")
+
     def tasks(self, execution_id: int) -> list[Json]:
         """An execution's tasks: one for each repository."""
         return self.every(f"/replication/executions/{execution_id}/tasks")

@@ -1,0 +1,140 @@
+"""Each rule in words: what it takes, when, where it lands, and what it costs at the source. Offline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from harbor_mirror.model import budget, globs
+from harbor_mirror.model.checks import tag_filters
+from harbor_mirror.model.config import Configuration, Rule
+from harbor_mirror.model.destinations import destination
+from harbor_mirror.model.filters import join
+from harbor_mirror.model.outputs import MANUAL, landing
+from harbor_mirror.model.refusal import Refused
+from harbor_mirror.model.schedule import Schedule
+from mirrorctl import stackfile
+from mirrorctl.failure import AS_WANTED, Failure, unknown
+from mirrorctl.render import Output
+from mirrorctl.reports import ExplainReport, Explanation, Run
+from mirrorctl.stackfile import StackFile
+from mirrorctl.tool import Tool
+
+NEXT_RUNS = 3
+#: More destinations than these say no more than the pattern does.
+SHOWN_DESTINATIONS = 10
+
+
+def command(tool: Tool, names: Sequence[str], stack: str | None, cwd: Path) -> int:
+    """See `mirrorctl explain --help`."""
+    files = stackfile.stack_files(cwd, stack)
+    if len(files) > 1:
+        stacks = ", ".join(path.name.split(".")[1] for path in files)
+        raise Failure(f"which stack? --stack, one of {stacks}")
+    report = explain(stackfile.read(files[0]), names, datetime.now(UTC))
+    tool.output.report(report)
+    show(tool.output, report)
+    return AS_WANTED
+
+
+def explain(file: StackFile, names: Sequence[str], now: datetime) -> ExplainReport:
+    """The rules of a file, as of `now`. Raises Failure for a faulty file or an unknown rule."""
+    if file.configuration is None:
+        raise Failure(f"{file.path} has {len(file.faults)} faults; `python -m mirrorctl check` shows them")
+    configuration = file.configuration
+    for name in names:
+        if name not in configuration.rules:
+            raise unknown("rule", name, configuration.rules)
+    warnings: dict[str, list[str]] = {}
+    for caution in file.cautions:
+        if caution.section == "rules":
+            warnings.setdefault(caution.name, []).append(caution.text)
+    return ExplainReport(
+        stack=file.path.name.split(".")[1],
+        rules=tuple(
+            _explained(configuration, name, warnings.get(name, []), now) for name in names or configuration.rules
+        ),
+        budgets=tuple(_overruns(configuration)),
+    )
+
+
+def _explained(configuration: Configuration, name: str, warnings: Sequence[str], now: datetime) -> Explanation:
+    rule = configuration.rules[name]
+    schedule = _schedule(name, rule)
+    cost = _load(configuration, name)
+    from_there = landing(name, rule, configuration.endpoints[rule.endpoint])
+    return Explanation(
+        rule=name,
+        enabled=rule.enabled,
+        source=f"{from_there.source}/{from_there.repositories}",
+        tags=_tags(rule),
+        schedule=schedule.describe(),
+        cron=schedule.cron or MANUAL,
+        next_runs=tuple(Run(utc=run, local=run.astimezone()) for run in schedule.next(now, NEXT_RUNS)),
+        destinations=tuple(_destinations(configuration, name)),
+        pulls_per_run=cost.pulls,
+        pulls_per_six_hours=cost.pulls_per_window,
+        certain=cost.certain,
+        warnings=tuple(warnings),
+    )
+
+
+def _schedule(name: str, rule: Rule) -> Schedule:
+    return Schedule.parse(rule.schedule, name=name, allow_frequent=rule.allow_frequent)
+
+
+def _tags(rule: Rule) -> str:
+    taken = f"tags {', '.join(rule.tags.matches)}" if rule.tags.matches else "all tags"
+    return f"{taken} except {', '.join(rule.tags.excludes)}" if rule.tags.excludes else taken
+
+
+def _destinations(configuration: Configuration, name: str) -> Iterator[str]:
+    rule = configuration.rules[name]
+    host = configuration.registry_host
+    names = [globs.exact(pattern) for pattern in rule.repositories]
+    for pattern, exact in zip(rule.repositories, names, strict=True):
+        for repository in (exact or ())[:SHOWN_DESTINATIONS]:
+            yield f"{repository} -> {host}/{destination(repository, rule.namespace, rule.flatten)}"
+        if exact is None:
+            yield f"{pattern} -> {host}/{_pattern_destination(pattern, rule)}"
+
+
+def _pattern_destination(pattern: str, rule: Rule) -> str:
+    try:
+        return destination(pattern, rule.namespace, rule.flatten)
+    except Refused:
+        return f"{rule.namespace}/…"
+
+
+def _load(configuration: Configuration, name: str) -> budget.Load:
+    rule = configuration.rules[name]
+    kind = configuration.endpoints[rule.endpoint].type
+    return budget.load(name, kind, join(rule.repositories), _schedule(name, rule), tags=tag_filters(rule))
+
+
+def _overruns(configuration: Configuration) -> Iterator[str]:
+    for key, endpoint in configuration.endpoints.items():
+        if endpoint.type != "docker-hub":
+            continue
+        loads = [_load(configuration, name) for name, rule in configuration.rules.items() if rule.endpoint == key]
+        yield from budget.budget(key, None, loads, anonymous=endpoint.secret is None).overruns()
+
+
+def show(output: Output, report: ExplainReport) -> None:
+    """A paragraph for each rule."""
+    for rule in report.rules:
+        output.line(f"{rule.rule}{'' if rule.enabled else ' (disabled)'}")
+        output.line(f"  takes    {rule.source}, {rule.tags}")
+        for place in rule.destinations:
+            output.line(f"  lands    {place}")
+        output.line(f"  runs     {rule.schedule}{'' if rule.cron == MANUAL else f' ({rule.cron})'}")
+        for run in rule.next_runs:
+            output.line(f"  next     {run.utc:%Y-%m-%d %H:%M} UTC, {run.local:%Y-%m-%d %H:%M %Z}")
+        least = "" if rule.certain else "at least "
+        output.line(f"  costs    {least}{rule.pulls_per_run} pulls a run, {least}{rule.pulls_per_six_hours} in 6 hours")
+        for text in rule.warnings:
+            output.line(f"  warning: {text}")
+        output.line()
+    for text in report.budgets:
+        output.line(f"warning: {text}")

@@ -1,0 +1,79 @@
+"""JSON Schemas: of a stack's file, for editors, and of what `--json` prints, for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from harbor_mirror.model.config import Configuration
+from mirrorctl import reports
+from mirrorctl.failure import AS_WANTED, unknown
+from mirrorctl.render import Failed
+from mirrorctl.reports import Report
+from mirrorctl.tool import Tool
+
+CONFIG = "config"
+PREFIX = "harbor-mirror:"
+#: The report of each command; `error` is what every command prints when it could not do its work.
+REPORTS: Mapping[str, type[Report]] = {
+    "sync": reports.SyncReport,
+    "verify": reports.VerifyReport,
+    "status": reports.StatusReport,
+    "check": reports.CheckReport,
+    "explain": reports.ExplainReport,
+    "logs": reports.LogReport,
+    "drift": reports.DriftReport,
+    "doctor": reports.DoctorReport,
+    "adopt": reports.AdoptReport,
+    "session": reports.SessionReport,
+    "rotate-admin-password": reports.RotationReport,
+    "error": Failed,
+}
+
+
+def command(tool: Tool, subject: str) -> int:
+    """See `mirrorctl schema --help`."""
+    if subject != CONFIG and subject not in REPORTS:
+        raise unknown("schema", subject, [CONFIG, *REPORTS])
+    tool.output.raw(json.dumps(stack_file() if subject == CONFIG else of_report(subject), indent=2))
+    return AS_WANTED
+
+
+def of_report(name: str) -> dict[str, Any]:
+    """The schema of a command's report."""
+    schema = REPORTS[name].model_json_schema(by_alias=True, mode="serialization")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def stack_file() -> dict[str, Any]:
+    """The schema of `Pulumi.<stack>.yaml`: our keys are checked, other providers' are let through."""
+    schema = Configuration.model_json_schema(by_alias=True)
+    definitions = schema.pop("$defs")
+    properties = {f"{PREFIX}{name}": _with_secrets(value) for name, value in schema["properties"].items()}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "harbor-mirror: Pulumi.<stack>.yaml",
+        "type": "object",
+        "properties": {
+            "config": {
+                "type": "object",
+                "properties": properties,
+                "patternProperties": {f"^(?!{PREFIX})": True},
+                "additionalProperties": False,
+            }
+        },
+        "$defs": {name: _with_secrets(value) for name, value in definitions.items()},
+    }
+
+
+def _with_secrets(schema: Any) -> Any:
+    """Where the model has a secret, the file has what the engine encrypted."""
+    if isinstance(schema, list):
+        return [_with_secrets(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if schema.get("format") == "password" or schema.get("writeOnly"):
+        secure = {"type": "object", "properties": {"secure": {"type": "string"}}, "required": ["secure"]}
+        return {**secure, "additionalProperties": False, "description": "set with pulumi config set --path --secret"}
+    return {key: _with_secrets(value) for key, value in schema.items()}
