@@ -67,6 +67,8 @@ def check(pattern: str, kind: Kind = "repository") -> None:
             pattern, "has a comma outside braces, which Harbor takes literally", _clean(f"{{{pattern}}}", kind)
         )
     _check_syntax(pattern, pattern, kind, component_start=True)
+    if re.search(r"(?<!\\)\{", expand(pattern)[0]):
+        raise Refused(pattern, "multiplies its brace lists into more names than anybody means", _EXAMPLES[kind])
     _check_nothing_lost(pattern, kind)
     if example(pattern, kind) is None:
         lower = pattern.lower()
@@ -226,7 +228,7 @@ def _check_class(rest: str, pattern: str, kind: Kind) -> str:
 
 def _check_nothing_lost(pattern: str, kind: Kind) -> None:
     """Of alternatives that end in one place and go on in another, the library keeps only those that go on."""
-    if "{" not in pattern:
+    if specific(pattern) is not None or "{" not in pattern:
         return
     for form in expand(pattern):
         shown = example(form, kind)

@@ -11,7 +11,7 @@ import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import product
 from typing import Literal, NamedTuple
 
@@ -58,7 +58,9 @@ def _tolerant(pattern: str, components: Sequence[str]) -> bool:
         return False
 
 
-def _component(pattern: str, name: str) -> list[str] | None:
+# Remembered, since each star tries every place: without it "*a*a*a*b" takes time without end.
+@lru_cache(maxsize=2**16)
+def _component(pattern: str, name: str) -> tuple[str, ...] | None:
     """The patterns left for the components after `name`: none if the pattern is used up, None if it doesn't match.
 
     An oddity: where one alternative ends here and another goes on, only the one that goes on is kept, so that
@@ -66,21 +68,21 @@ def _component(pattern: str, name: str) -> list[str] | None:
     """
     if not name:
         head, slash, rest = _cut(pattern)
-        return ([rest] if slash else []) if _can_be_empty(head) else None
+        return ((rest,) if slash else ()) if _can_be_empty(head) else None
     if not pattern or pattern[0] == "/":
         return None
     first, rest = pattern[0], pattern[1:]
     if first == "*":
         if not rest:
-            return []
+            return ()
         if rest[0] == "/":
-            return [rest[1:]]
+            return (rest[1:],)
         tries = (_component(rest, name[skip:]) for skip in range(len(name)))
         return next((left for left in tries if left is not None), None)
     if first == "{":
         options, after = alternatives(rest)
         found = [left for option in options if (left := _component(option + after, name)) is not None]
-        return [one for left in found for one in left] if found else None
+        return tuple(one for left in found for one in left) if found else None
     if first == "[":
         inside, after = character_class(rest)
         negated = inside.startswith("^")
@@ -229,15 +231,16 @@ def depths(pattern: str) -> tuple[int, int | None]:
 
 # --- Finding names that patterns match -------------------------------------------------------------------------------
 
-#: States looked at before a search gives up.
+#: States looked at before a search gives up, and names on one path that only the walk takes for matches.
 _MOST_STATES = 20_000
+_MOST_MISSED = 3
 _ALNUM = "abcdefghijklmnopqrstuvwxyz0123456789"
 _ALPHABET: dict[Kind, str] = {"repository": _ALNUM + "._-/", "tag": _ALNUM + _ALNUM[:26].upper() + "._-"}
 _GRAMMAR: dict[Kind, re.Pattern[str]] = {
     "repository": re.compile(r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*"),
     "tag": re.compile(r"\w[\w.-]{0,127}", re.ASCII),
 }
-_SPECIAL = re.compile(r"[*?\[\]{},\\]")
+_WILD = re.compile(r"[*?\[\]\\].*[*?\[\]\\]|[*?\[\]\\]")
 #: The ends a name can have in the middle of its spelling: what may follow depends on these characters alone.
 _ENDING = re.compile(r"(?:[._/]|__|-+)?$")
 
@@ -249,8 +252,9 @@ def is_name(name: str, kind: Kind = "repository") -> bool:
 
 def example(pattern: str, kind: Kind = "repository") -> str | None:
     """The shortest valid name that a pattern matches, or None if there is none."""
-    if not _SPECIAL.search(pattern):
-        return pattern if is_name(pattern, kind) else None
+    names = specific(pattern)
+    if names is not None:
+        return min((name for name in names if is_name(name, kind)), key=len, default=None)
     return _shortest((pattern,), kind)
 
 
@@ -259,7 +263,31 @@ def may_overlap(one: str, other: str, kind: Kind = "repository") -> str | None:
     for names, pattern in ((exact(one), other), (exact(other), one)):
         if names is not None:
             return next((name for name in names if matches(pattern, name)), None)
+    pairs = product(expand(one), expand(other))
+    if not any(_could_meet(tuple(a.split("/")), tuple(b.split("/"))) for a, b in pairs):
+        return None
     return _shortest((one, other), kind)
+
+
+def _could_meet(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    """False if the components of two brace-free patterns rule a common name out; saves most searches."""
+    for first, second in ((one, other), (other, one)):
+        if first and first[0] == "**":
+            return _could_meet(first[1:], second) or (bool(second) and _could_meet(first, second[1:]))
+    if not one or not other:
+        return not one and not other
+    return _parts_could_meet(one[0], other[0]) and _could_meet(one[1:], other[1:])
+
+
+def _parts_could_meet(one: str, other: str) -> bool:
+    (head, tail), (head2, tail2) = _literal_ends(one), _literal_ends(other)
+    heads = head.startswith(head2) or head2.startswith(head)
+    return heads and (tail.endswith(tail2) or tail2.endswith(tail))
+
+
+def _literal_ends(component: str) -> tuple[str, str]:
+    parts = _WILD.split(component)
+    return parts[0], parts[-1]
 
 
 class _Step(NamedTuple):
@@ -350,22 +378,26 @@ def _shortest(patterns: tuple[str, ...], kind: Kind) -> str | None:
         # Characters that no pattern mentions are all alike.
         letters = "".join(char for char in letters if char in "a/" or any(char in pattern for pattern in patterns))
     start = tuple(walker.start() for walker in walkers)
-    queue = deque([("", start)])
-    seen: set[tuple[str, object]] = {("start", start)}
+    queue = deque([("", start, 0)])
+    seen: set[tuple[str, object, int]] = {("start", start, 0)}
     while queue and len(seen) < _MOST_STATES:
-        name, states = queue.popleft()
-        if is_name(name, kind) and all(map(_Walker.ends, walkers, states)) and _all_match(patterns, name):
-            return name
+        name, states, missed = queue.popleft()
+        if is_name(name, kind) and all(map(_Walker.ends, walkers, states)):
+            if _all_match(patterns, name):
+                return name
+            # The library is odder than the walk ("a***" takes "ab" and not "a"): a longer name may do.
+            missed = min(missed + 1, _MOST_MISSED)
         for char in letters:
             longer = name + char
             if not _can_grow(longer, kind):
                 continue
             following = tuple(walker.after(state, char) for walker, state in zip(walkers, states, strict=True))
             # What may come next depends on the patterns' states and on the last separator, not on the whole name.
-            mark = (_ENDING.search(longer)[0][:2], following)  # type: ignore[index]
+            ending = _ENDING.search(longer)
+            mark = (ending[0][:2] if ending else "", following, missed)
             if all(following) and mark not in seen:
                 seen.add(mark)
-                queue.append((longer, following))
+                queue.append((longer, following, missed))
     return None
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from hashlib import sha256
@@ -280,7 +280,7 @@ class Schedule:
         if self.times is None:
             return 0
         one_day = [60 * hour + minute for hour in self.times.hours for minute in self.times.minutes]
-        days = 2 if _fires_on_two_days_running(self.times) else 1
+        days = 2 if _fires_on_two_days_running(replace(self.times, minutes=(), hours=())) else 1
         minutes = [24 * 60 * day + minute for day in range(days) for minute in one_day]
         first, most = 0, 0
         for last, minute in enumerate(minutes):
@@ -388,10 +388,10 @@ def _offer(fields: Sequence[str]) -> str:
 
 
 @cache
-def _fires_on_two_days_running(times: Times) -> bool:
+def _fires_on_two_days_running(days: Times) -> bool:
     # Four years hold every combination of month length and most of the weekdays; a miss costs one run in the count.
     start = date(2024, 1, 1)
-    fires = [times.on(start + timedelta(days=day)) for day in range(4 * 366)]
+    fires = (days.on(start + timedelta(days=day)) for day in range(4 * 366))
     return any(today and tomorrow for today, tomorrow in pairwise(fires))
 
 

@@ -138,6 +138,7 @@ def test_what_a_recorded_run_fails_on_for_its_pattern_is_refused() -> None:
         ("https://docker.io/library/nginx", "URL", "library/nginx"),
         ("library/nginx{,/extra}", "within a path component", "{library/nginx,library/nginx/extra}"),
         ("{nginx,nginx/extra}", "doesn't take nginx", "nginx"),
+        ("{a,b}" * 14, "multiplies", "library/{nginx,redis}"),
         ("_nginx", "can never match", "library/{nginx,redis}"),
         ("library/ng!nx", "can never match", "library/{nginx,redis}"),
     ],
@@ -249,6 +250,10 @@ def test_an_overlap_has_a_witness_and_no_overlap_has_none(one: str, other: str, 
         assert is_name(shared)
         assert matches(one, shared)
         assert matches(other, shared)
+
+
+def test_many_stars_take_no_time_without_end() -> None:
+    assert not matches("*a" * 12 + "b", "a" * 200)
 
 
 # --- What a pattern says ----------------------------------------------------------------------------------------------
