@@ -80,6 +80,24 @@ class Volume:
         finally:
             _output("umount", str(at))
 
+    def populate(self, version: str, at: Path, changes: Mapping[str, str | None]) -> None:
+        """What a healthy Harbor of that version leaves, and changes to it; its database says `images`."""
+        major = str(release(version).postgres)
+        _output("mkfs.ext4", "-q", self.device)
+        with self.mounted(at) as content:
+            files: dict[str, str | None] = {
+                "harbor-version": version,
+                f"data/database/pg{major}/PG_VERSION": major,
+                f"data/database/pg{major}/registry": "images",
+                "data/secret/keys/secretkey": "0123456789abcdef",
+                **changes,
+            }
+            for name, text in files.items():
+                if text is None:
+                    continue
+                (content / name).parent.mkdir(parents=True, exist_ok=True)
+                (content / name).write_text(f"{text}\n")
+
     def close(self) -> None:
         subprocess.run(["losetup", "--detach", self.device], check=False)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -105,7 +106,9 @@ def test_first_boot_heals(machine: Make, points: dict[str, list[tuple[int, str]]
 
 
 @pytest.mark.parametrize("tenth", range(KILLS))
-def test_upgrade_heals(machine: Make, points: dict[str, list[tuple[int, str]]], tenth: int) -> None:
+def test_upgrade_heals(
+    machine: Make, volume: Volume, points: dict[str, list[tuple[int, str]]], tmp_path: Path, tenth: int
+) -> None:
     at, when = points["upgrade"][tenth]
     server = machine(version="2.13.5")
     assert server.bootstrap() == 0, server.output

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import pytest
 
-from tests.host.machine import Machine, World
+from tests.host.machine import Machine, Volume, World
 
 Make = Callable[..., Machine]
+Populated = Callable[..., None]
 DATABASE = "/mnt/harbor/data/database"
-
-
-def _populated(machine: Make, version: str, major: int) -> Machine:
-    """A Harbor of that version with something in its database."""
-    server = machine(version=version)
-    assert server.bootstrap() == 0, server.output
-    server.path(f"{DATABASE}/pg{major}/registry").write_text("images")
-    return server
 
 
 def _content(server: Machine) -> dict[str, str]:
@@ -35,8 +29,18 @@ def _refused(server: Machine) -> str:
     return server.failed
 
 
-def test_two_minors_at_a_time_lead_from_2_9_to_2_15(machine: Make) -> None:
-    _populated(machine, "2.9.5", 14)
+@pytest.fixture
+def populated(volume: Volume, tmp_path: Path) -> Populated:
+    """Makes the volume one that a healthy Harbor of that version has left, but for the given changes (None: absent)."""
+
+    def populate(version: str, changes: Mapping[str, str | None] | None = None) -> None:
+        volume.populate(version, tmp_path / "populate", changes or {})
+
+    return populate
+
+
+def test_two_minors_at_a_time_lead_from_2_9_to_2_15(populated: Populated, machine: Make) -> None:
+    populated("2.9.5")
     for version, major in (("2.11.2", 15), ("2.13.5", 15), ("2.15.1", 15), ("2.15.2", 18)):
         server = machine(version=version)
         assert server.bootstrap() == 0, server.output
@@ -44,16 +48,16 @@ def test_two_minors_at_a_time_lead_from_2_9_to_2_15(machine: Make) -> None:
         assert server.text("/mnt/harbor/harbor-version") == version
 
 
-def test_upgrade_keeps_a_copy_of_the_database_from_before(machine: Make) -> None:
-    _populated(machine, "2.13.5", 15)
+def test_upgrade_keeps_a_copy_of_the_database_from_before(populated: Populated, machine: Make) -> None:
+    populated("2.13.5")
     server = machine(version="2.15.2")
     assert server.bootstrap() == 0, server.output
     assert server.text("/mnt/harbor/upgrade-snapshot/version") == "2.13.5"
     assert server.text("/mnt/harbor/upgrade-snapshot/database/pg15/registry") == "images"
 
 
-def test_postgres_is_upgraded_alone_and_without_restarts(machine: Make) -> None:
-    _populated(machine, "2.13.5", 15)
+def test_postgres_is_upgraded_alone_and_without_restarts(populated: Populated, machine: Make) -> None:
+    populated("2.13.5")
     server = machine(version="2.15.2")
     assert server.bootstrap() == 0, server.output
     ups = [call for call in server.calls if " up " in call]
@@ -64,92 +68,81 @@ def test_postgres_is_upgraded_alone_and_without_restarts(machine: Make) -> None:
     assert 'restart: "no"' in server.text("/opt/harbor/2.15.2/upgrade.yml")
 
 
-def test_upgrade_in_place_works_too(machine: Make) -> None:
-    server = _populated(machine, "2.13.5", 15)
+def test_upgrade_in_place_works_too(populated: Populated, machine: Make) -> None:
+    server = machine(version="2.13.5")
+    assert server.bootstrap() == 0, server.output
     server.boot_media(server.spec.model_copy(update={"version": "2.15.1"}))
     assert server.bootstrap() == 0, server.output
     assert server.called("docker compose stop") == 1, "the copy is made of a database at rest"
-    assert _content(server) == {"pg15": "images"}
+    assert _content(server) == {"pg15": "empty"}
 
 
 @pytest.mark.parametrize(
-    ("old", "major", "new", "reason"),
+    ("old", "new", "reason"),
     [
-        ("2.15.1", 15, "2.14.4", "2.14.4 is older and cannot read it"),
-        ("2.15.1", 15, "2.15.0", "2.15.0 is older and cannot read it"),
-        ("2.15.2", 18, "2.15.1", "the database is PostgreSQL 18; Harbor 2.15.1 takes 14 or 15"),
-        ("2.9.5", 14, "2.15.2", "the database is PostgreSQL 14; Harbor 2.15.2 takes 15 or 18"),
-        ("2.9.5", 14, "2.12.4", "Harbor 2.9.5 cannot go to 2.12.4 in one step"),
-        ("2.11.2", 15, "2.14.4", "at most 2 minor releases at a time"),
+        ("2.15.1", "2.14.4", "2.14.4 is older and cannot read it"),
+        ("2.15.1", "2.15.0", "2.15.0 is older and cannot read it"),
+        ("2.15.2", "2.15.1", "the database is PostgreSQL 18; Harbor 2.15.1 takes 14 or 15"),
+        ("2.9.5", "2.15.2", "the database is PostgreSQL 14; Harbor 2.15.2 takes 15 or 18"),
+        ("2.9.5", "2.12.4", "Harbor 2.9.5 cannot go to 2.12.4 in one step"),
+        ("2.11.2", "2.14.4", "at most 2 minor releases at a time"),
     ],
 )
-def test_wrong_step_is_refused(machine: Make, old: str, major: int, new: str, reason: str) -> None:
-    _populated(machine, old, major)
+def test_wrong_step_is_refused(populated: Populated, machine: Make, old: str, new: str, reason: str) -> None:
+    populated(old)
     assert reason in _refused(machine(version=new))
 
 
-def test_refused_server_works_again_with_its_own_version(machine: Make) -> None:
-    _populated(machine, "2.13.5", 15)
+def test_refused_server_works_again_with_its_own_version(populated: Populated, machine: Make) -> None:
+    populated("2.13.5")
     _refused(machine(version="2.12.4"))
     server = machine(version="2.13.5")
     assert server.bootstrap() == 0, server.output
     assert _content(server) == {"pg15": "images"}
 
 
-def test_silent_empty_database_beside_the_old_is_refused(machine: Make) -> None:
-    server = _populated(machine, "2.13.5", 15)
-    empty = server.path(f"{DATABASE}/pg18")
-    empty.mkdir()
-    (empty / "PG_VERSION").write_text("18\n")
-    (empty / "registry").write_text("empty")
+def test_silent_empty_database_beside_the_old_is_refused(populated: Populated, machine: Make) -> None:
+    populated("2.13.5", {"data/database/pg18/PG_VERSION": "18", "data/database/pg18/registry": "empty"})
     assert "several databases (PostgreSQL 15 18) and no upgrade explains it" in _refused(machine(version="2.15.2"))
 
 
-def test_vanished_database_is_refused(machine: Make) -> None:
-    server = _populated(machine, "2.15.1", 15)
-    server.run("rm", "-r", DATABASE)
+def test_vanished_database_is_refused(populated: Populated, machine: Make) -> None:
+    populated("2.15.1", {"data/database/pg15/PG_VERSION": None, "data/database/pg15/registry": None})
     server = machine(version="2.15.1")
     assert "its database is gone" in _refused(server)
     assert not server.path(DATABASE).exists()
 
 
-def test_database_of_unknown_version_is_refused_until_it_is_told(machine: Make) -> None:
-    server = _populated(machine, "2.13.5", 15)
-    server.path("/mnt/harbor/harbor-version").unlink()
+def test_database_of_unknown_version_is_refused_until_it_is_told(populated: Populated, machine: Make) -> None:
+    populated("2.13.5", {"harbor-version": None})
     server = machine(version="2.15.1")
     assert "of unknown version. Write that version to /mnt/harbor/harbor-version" in _refused(server)
     server.path("/mnt/harbor/harbor-version").write_text("2.13.5\n")
     assert server.bootstrap() == 0, server.output
 
 
-def test_unreadable_version_is_refused(machine: Make) -> None:
-    server = _populated(machine, "2.13.5", 15)
-    server.path("/mnt/harbor/harbor-version").write_text("v2.13\n")
+def test_unreadable_version_is_refused(populated: Populated, machine: Make) -> None:
+    populated("2.13.5", {"harbor-version": "v2.13"})
     assert "holds 'v2.13', which is no version" in _refused(machine(version="2.13.5"))
 
 
-def test_damaged_database_is_refused(machine: Make) -> None:
-    server = _populated(machine, "2.13.5", 15)
-    server.path(f"{DATABASE}/pg15/PG_VERSION").unlink()
-    server.path(f"{DATABASE}/pg15/global").mkdir()
-    server.path(f"{DATABASE}/pg15/global/pg_control").write_text("control")
+def test_damaged_database_is_refused(populated: Populated, machine: Make) -> None:
+    populated("2.13.5", {"data/database/pg15/PG_VERSION": None, "data/database/pg15/global/pg_control": "control"})
     assert "has lost its PG_VERSION file" in _refused(machine(version="2.13.5"))
 
 
-def test_database_from_before_harbor_2_is_refused(machine: Make) -> None:
-    server = _populated(machine, "2.13.5", 15)
-    server.path(f"{DATABASE}/PG_VERSION").write_text("9.6\n")
+def test_database_from_before_harbor_2_is_refused(populated: Populated, machine: Make) -> None:
+    populated("2.13.5", {"data/database/PG_VERSION": "9.6"})
     assert "older than any Harbor known here" in _refused(machine(version="2.13.5"))
 
 
-def test_missing_secret_key_is_refused(machine: Make) -> None:
-    server = _populated(machine, "2.15.1", 15)
-    server.path("/mnt/harbor/data/secret/keys/secretkey").unlink()
+def test_missing_secret_key_is_refused(populated: Populated, machine: Make) -> None:
+    populated("2.15.1", {"data/secret/keys/secretkey": None})
     assert "secretkey is missing" in _refused(machine(version="2.15.1"))
 
 
-def test_upgrade_without_room_for_it_is_refused(machine: Make) -> None:
-    server = _populated(machine, "2.13.5", 15)
+def test_upgrade_without_room_for_it_is_refused(populated: Populated, machine: Make) -> None:
+    populated("2.13.5")
     server = machine(version="2.15.2")
     assert server.bootstrap(SPARE_MEGABYTES="100000") == 3
     assert "make the volume larger first" in server.failed
@@ -157,8 +150,9 @@ def test_upgrade_without_room_for_it_is_refused(machine: Make) -> None:
     assert server.bootstrap() == 0, server.output
 
 
-def test_moved_blobs_or_database_are_refused(machine: Make) -> None:
-    server = _populated(machine, "2.15.1", 15)
+def test_moved_blobs_or_database_are_refused(populated: Populated, machine: Make) -> None:
+    server = machine()
+    assert server.bootstrap() == 0, server.output
     settings = server.text("/etc/harbor-mirror/settings.json")
     server.path("/etc/harbor-mirror/settings.json").write_text(
         settings.replace('"blobs": "volume"', '"blobs": "https://us-east-1.linodeobjects.com/other"')
@@ -168,8 +162,8 @@ def test_moved_blobs_or_database_are_refused(machine: Make) -> None:
     assert server.harbor_runs, "what works goes on working"
 
 
-def test_power_cut_during_the_upgrade_of_postgres_heals(machine: Make) -> None:
-    _populated(machine, "2.13.5", 15)
+def test_power_cut_during_the_upgrade_of_postgres_heals(populated: Populated, machine: Make) -> None:
+    populated("2.13.5")
     server = machine(version="2.15.2")
     server.stub("upgrade-is-cut-off", "")
     assert server.bootstrap() == -signal.SIGKILL
@@ -178,8 +172,8 @@ def test_power_cut_during_the_upgrade_of_postgres_heals(machine: Make) -> None:
     assert _content(server) == {"pg18": "images"}
 
 
-def test_power_cut_during_the_upgrade_heals_on_another_server(machine: Make) -> None:
-    _populated(machine, "2.13.5", 15)
+def test_power_cut_during_the_upgrade_heals_on_another_server(populated: Populated, machine: Make) -> None:
+    populated("2.13.5")
     server = machine(version="2.15.2")
     server.stub("upgrade-is-cut-off", "")
     assert server.bootstrap() == -signal.SIGKILL
@@ -188,7 +182,7 @@ def test_power_cut_during_the_upgrade_heals_on_another_server(machine: Make) -> 
     assert _content(server) == {"pg18": "images"}
 
 
-def test_beginning_of_a_database_is_removed(machine: Make) -> None:
+def test_beginning_of_a_database_is_removed(populated: Populated, machine: Make) -> None:
     server = machine()
     server.stub("pull-fails", "again\n" * 9)
     assert server.bootstrap() == 1
@@ -198,8 +192,8 @@ def test_beginning_of_a_database_is_removed(machine: Make) -> None:
     assert _content(server) == {"pg15": "empty"}
 
 
-def test_upgrade_that_fails_keeps_its_way_back(machine: Make, world: World) -> None:
-    _populated(machine, "2.13.5", 15)
+def test_upgrade_that_fails_keeps_its_way_back(populated: Populated, machine: Make, world: World) -> None:
+    populated("2.13.5")
     server = machine(version="2.15.2")
     world.unhealthy_polls = 10**9
     assert server.bootstrap(HEALTH_WAIT_SECONDS="1") == 1
@@ -221,8 +215,8 @@ def test_upgrade_that_fails_keeps_its_way_back(machine: Make, world: World) -> N
     assert _content(old) == {"pg15": "images"}
 
 
-def test_newer_patch_may_follow_an_upgrade_that_failed(machine: Make, world: World) -> None:
-    _populated(machine, "2.13.5", 15)
+def test_newer_patch_may_follow_an_upgrade_that_failed(populated: Populated, machine: Make, world: World) -> None:
+    populated("2.13.5")
     world.unhealthy_polls = 10**9
     assert machine(version="2.15.1").bootstrap(HEALTH_WAIT_SECONDS="1") == 1
     world.unhealthy_polls = 0

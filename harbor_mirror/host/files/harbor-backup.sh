@@ -18,7 +18,7 @@ report backup
 
 STEP=settings
 backup_target || fail "no backup is configured" "$REFUSED"
-keep=$(jq .backup.keep "$(settings_file)")
+keep=$(jq .backup.keep "$SETTINGS")
 [ -s "$VOLUME/harbor-version" ] || fail "Harbor has not been healthy yet: there is nothing to back up"
 stamp=$(date -u +%Y%m%dT%H%M%SZ)
 work=$VOLUME/backup.part
@@ -26,7 +26,7 @@ rm -rf "$work"
 mkdir "$work"
 
 STEP=database
-if [ "$(place database)" = volume ]; then
+if [ "$DATABASE" = volume ]; then
   docker exec harbor-db pg_dump -U postgres -Fc registry > "$work/registry.dump" || fail "pg_dump failed; see docker logs harbor-db"
   docker exec -i harbor-db pg_restore --list < "$work/registry.dump" > /dev/null || fail "the database copy cannot be read back"
 fi
@@ -41,14 +41,14 @@ cp "$CURRENT/harbor.yml" "$work/harbor.yml"
 mv "$VOLUME/backup.sums" "$work/SHA256SUMS"
 
 STEP=blobs
-if [ "$(place blobs)" = volume ] && [ -d "$DATA/registry" ]; then
+if [ "$BLOBS" = volume ] && [ -d "$DATA/registry" ]; then
   rclone --retries 3 sync "$DATA/registry" "$TARGET/blobs" --backup-dir "$TARGET/replaced/$stamp" || fail "blobs could not be copied to $TARGET"
 fi
 
 STEP=upload
 rclone --retries 3 copy "$work" "$TARGET/backups/$stamp" || fail "the backup could not be copied to $TARGET"
-jq -n --arg stamp "$stamp" --arg version "$(< "$VOLUME/harbor-version")" --arg blobs "$(place blobs)" \
-  --arg database "$(place database)" '{stamp: $stamp, version: $version, blobs: $blobs, database: $database}' > "$work/manifest.json"
+jq -n --arg stamp "$stamp" --arg version "$(< "$VOLUME/harbor-version")" --arg blobs "$BLOBS" \
+  --arg database "$DATABASE" '{stamp: $stamp, version: $version, blobs: $blobs, database: $database}' > "$work/manifest.json"
 rclone --retries 3 copyto "$work/manifest.json" "$TARGET/backups/$stamp/manifest.json" || fail "the backup could not be copied to $TARGET"
 rm -rf "$work"
 

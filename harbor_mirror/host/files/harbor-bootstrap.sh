@@ -72,22 +72,21 @@ apt_install() {
 
 apply_settings() {
   STEP=settings
-  local settings merged
-  settings=$(settings_file)
-  [ -e "$settings" ] || retry "${SETTINGS_TRIES:-10}" /usr/local/sbin/harbor-settings fetch ||
+  local merged
+  [ -e "$(settings_file)" ] || retry "${SETTINGS_TRIES:-10}" /usr/local/sbin/harbor-settings fetch ||
     fail "the settings document could not be read; see harbor-settings.failed"
-  jq -e '.schema == 1' "$settings" > /dev/null || fail "$settings is not a settings document of schema 1"
-  APPLIED=$(sha256sum < "$settings")
-  merged=$(/usr/local/lib/harbor-mirror/harbor-config "$CONFIG/harbor.yml" "$settings")
+  read_settings || fail "$(settings_file) is not a settings document"
+  APPLIED=$(sha256sum < "$SETTINGS")
+  merged=$(/usr/local/lib/harbor-mirror/harbor-config "$CONFIG/harbor.yml" "$SETTINGS")
   write "$STATE/harbor.yml" 0600 <<< "$merged"
-  jq -r '.authorizedKeys[]' "$settings" > "$STATE/authorized_keys"
+  jq -r '.authorizedKeys[]' "$SETTINGS" > "$STATE/authorized_keys"
   if [ -s "$STATE/authorized_keys" ]; then
     mkdir -p /root/.ssh
     write /root/.ssh/authorized_keys 0600 < "$STATE/authorized_keys"
   fi
-  if jq -e .backup "$settings" > /dev/null; then
+  if [ "$BACKUP" = true ]; then
     mkdir -p /etc/systemd/system/harbor-backup.timer.d
-    printf '[Timer]\nOnCalendar=\nOnCalendar=*-*-* %s:00 UTC\n' "$(jq -r .backup.at "$settings")" |
+    printf '[Timer]\nOnCalendar=\nOnCalendar=*-*-* %s:00 UTC\n' "$(jq -r .backup.at "$SETTINGS")" |
       write /etc/systemd/system/harbor-backup.timer.d/at.conf 0644
     systemctl daemon-reload
     systemctl enable harbor-backup.timer
@@ -101,18 +100,16 @@ apply_settings() {
 # What Harbor would do silently on a volume it does not fit: start an empty database, or lose sight of its blobs.
 guard() {
   STEP=guard
-  local have next base what old
+  local have next base old
   [ ! -e "$VOLUME/restoring" ] || refuse "a restore was cut off: run it again (harbor-restore $(cat "$VOLUME/restoring"))"
-  for what in blobs database; do
-    old=$(cat "$VOLUME/place-$what" 2> /dev/null || place "$what")
-    [ "$old" = "$(place "$what")" ] ||
-      refuse "$what of this Harbor: '$old', configured: '$(place "$what")'. Moving them is a migration: docs/operations.md"
-  done
+  old=$(cat "$VOLUME/places" 2> /dev/null || places)
+  [ "$old" = "$(places)" ] ||
+    refuse "this Harbor has its ${old//$'\n'/, its }; configured: $(places | paste -sd ,). Moving them is a migration: docs/operations.md"
   have=$(cat "$VOLUME/harbor-version" 2> /dev/null || true)
   next=$(cat "$VOLUME/harbor-version.next" 2> /dev/null || true)
   # An upgrade that was cut off may still be at work in its container.
   [ -z "$next" ] || stop_harbor
-  if [ "$(place database)" = volume ]; then guard_database; fi
+  if [ "$DATABASE" = volume ]; then guard_database; fi
   base=${next:-$have}
   [ -n "$base" ] || return 0
   [[ $base =~ ^[0-9]+\.[0-9]+\.[0-9]+$ ]] || refuse "$VOLUME/harbor-version holds '$base', which is no version such as 2.15.1"
@@ -156,6 +153,7 @@ guard_database() {
   fi
 }
 
+places() { printf 'blobs in %s\ndatabase in %s\n' "$BLOBS" "$DATABASE"; }
 minor() { cut -d. -f2 <<< "$1"; }
 
 # An upgrade of PostgreSQL was cut off, and the new database may be half filled. The container would take it as it is;
@@ -224,7 +222,7 @@ snapshot() {
   local have need free
   have=$(cat "$VOLUME/harbor-version" 2> /dev/null || true)
   if [ "$have" != "$VERSION" ] && [ "$(cat "$VOLUME/harbor-version.next" 2> /dev/null || true)" != "$VERSION" ]; then
-    if [ -n "$have" ] && [ "$(place database)" = volume ]; then
+    if [ -n "$have" ] && [ "$DATABASE" = volume ]; then
       # A version that was tried in between has changed the database: the copy from before it is the one to keep.
       if [ ! -e "$VOLUME/harbor-version.next" ]; then
         log "copying the database before the upgrade from $have to $VERSION"
@@ -244,15 +242,13 @@ snapshot() {
     fi
     echo "$VERSION" | write "$VOLUME/harbor-version.next" 0644
   fi
-  local what
-  for what in blobs database; do place "$what" | write "$VOLUME/place-$what" 0644; done
+  places | write "$VOLUME/places" 0644
 }
 
 start() {
   STEP=configure
-  local wanted trivy=()
-  if [ "$(jq .trivy "$(settings_file)")" = true ]; then trivy=(--with-trivy); fi
-  wanted=$(sha256sum < "$STATE/harbor.yml")${trivy[*]}
+  local wanted
+  wanted=$(sha256sum < "$STATE/harbor.yml")${PREPARE[*]}
   cd "$OPT/$VERSION"
   if [ "$(cat .prepared 2> /dev/null)" = "$wanted" ] && [ "$(readlink "$CURRENT")" = "$OPT/$VERSION" ]; then
     snapshot
@@ -262,17 +258,17 @@ start() {
   fi
   rm -f .prepared
   install -m 0600 "$STATE/harbor.yml" harbor.yml
-  retry "${PULL_TRIES:-5}" ./prepare "${trivy[@]}" || fail "Harbor's prepare failed; see journalctl -u harbor"
+  retry "${PULL_TRIES:-5}" ./prepare "${PREPARE[@]}" || fail "Harbor's prepare failed; see journalctl -u harbor"
   STEP=pull
   retry "${PULL_TRIES:-5}" docker compose pull -q ||
     fail "Harbor's images could not be pulled from Docker Hub (its rate limit for anonymous pulls?)"
   snapshot
   ln -sfnT "$OPT/$VERSION" "$CURRENT"
   STEP=start
-  if [ -d "$DATA/database/pg$PG_OLD" ] && [ "$(place database)" = volume ]; then upgrade_database; fi
+  if [ -d "$DATA/database/pg$PG_OLD" ] && [ "$DATABASE" = volume ]; then upgrade_database; fi
   # prepare made new secrets for the services to talk to each other: all of them must start anew.
   docker compose up -d --remove-orphans --force-recreate
-  if [ "$(place database)" = volume ]; then set_database_password; fi
+  if [ "$DATABASE" = volume ]; then set_database_password; fi
   echo "$wanted" > .prepared
 }
 
@@ -302,8 +298,8 @@ serve_tls() {
   install -d -o "$user" -g "$user" -m 0700 "$VOLUME/caddy"
   if [ "$TLS" = provided ]; then
     install -d -m 0755 /etc/caddy/harbor
-    jq -r .certificate "$(settings_file)" > "$STATE/tls.crt"
-    jq -r .privateKey "$(settings_file)" > "$STATE/tls.key"
+    jq -r .certificate "$SETTINGS" > "$STATE/tls.crt"
+    jq -r .privateKey "$SETTINGS" > "$STATE/tls.key"
     # An unfit pair would take Harbor off the net; the one that serves now stays.
     openssl x509 -in "$STATE/tls.crt" -noout || fail "the settings hold no certificate (tls: provided)"
     [ "$(openssl x509 -in "$STATE/tls.crt" -noout -pubkey)" = "$(openssl pkey -in "$STATE/tls.key" -pubout)" ] ||

@@ -48,7 +48,7 @@ restore_snapshot() {
 }
 
 restore_backup() {
-  local stamp=$which part=$VOLUME/restore.part replaced trivy=()
+  local stamp=$which part=$VOLUME/restore.part replaced
   STEP=fetch
   backup_target || refuse "no backup is configured"
   [ -f "$CURRENT/docker-compose.yml" ] || refuse "Harbor is not installed yet: let this server boot to the end first"
@@ -60,11 +60,10 @@ restore_backup() {
   (cd "$part/backup" && sha256sum --check --quiet SHA256SUMS) || refuse "backup $stamp is damaged: its checksums do not fit"
   [ "$(jq -r .version "$part/backup/manifest.json")" = "$VERSION" ] ||
     refuse "the backup is of Harbor $(jq -r .version "$part/backup/manifest.json"), this server runs $VERSION: configure that version first, upgrade afterwards"
-  for what in blobs database; do
-    [ "$(jq -r ".$what" "$part/backup/manifest.json")" = "$(place "$what")" ] || refuse "the $what of backup $stamp lived elsewhere than this server's"
-  done
+  [ "$(jq -r '.blobs + " " + .database' "$part/backup/manifest.json")" = "$BLOBS $DATABASE" ] ||
+    refuse "blobs and database of backup $stamp lived elsewhere than this server's: $(jq -c 'del(.stamp, .version)' "$part/backup/manifest.json")"
   STEP=blobs
-  if [ "$(place blobs)" = volume ]; then
+  if [ "$BLOBS" = volume ]; then
     rclone --retries 3 copy "$TARGET/blobs" "$part/data/registry" || fail "the blobs could not be read from $TARGET (is the volume full?)"
     # Back in time: the newest change first, so that the oldest, which is nearest to the backup, has the last word.
     { rclone lsf --dirs-only "$TARGET/replaced" 2> /dev/null || true; } | sort -r > "$STATE/replaced"
@@ -86,9 +85,8 @@ restore_backup() {
   mv -T "$part/data" "$DATA"
   STEP=configure
   rm -f "$CURRENT/.prepared"
-  if [ "$(jq .trivy "$(settings_file)")" = true ]; then trivy=(--with-trivy); fi
-  (cd "$CURRENT" && ./prepare "${trivy[@]}") || fail "Harbor's prepare failed"
-  if [ "$(place database)" = volume ]; then
+  (cd "$CURRENT" && ./prepare "${PREPARE[@]}") || fail "Harbor's prepare failed"
+  if [ "$DATABASE" = volume ]; then
     STEP=database
     compose up -d --force-recreate log postgresql
     wait_for "${DATABASE_WAIT_SECONDS:-300}" database_answers || fail "the database does not answer; see docker logs harbor-db"

@@ -110,18 +110,26 @@ healthy() {
 database_sql() { docker exec -i harbor-db psql -q -v ON_ERROR_STOP=1 -U postgres -d postgres; }
 database_answers() { database_sql <<< 'SELECT 1'; }
 
-# place blobs|database: `volume`, or where else it lives.
-place() { jq -r --arg what "$1" '.places[$what]' "$(settings_file)"; }
-
 settings_file() {
   if [ -e "$CONFIG/settings-source.env" ]; then echo "$STATE/settings.json"; else echo "$CONFIG/settings.json"; fi
 }
 
+# Sets SETTINGS (the file), BLOBS and DATABASE (`volume`, or where else they live), BACKUP (true or false) and PREPARE
+# (arguments of Harbor's prepare).
+read_settings() {
+  SETTINGS=$(settings_file)
+  local trivy
+  eval "$(jq -r '@sh "BLOBS=\(.places.blobs) DATABASE=\(.places.database) BACKUP=\(.backup != null) trivy=\(.trivy)"' "$SETTINGS")"
+  # shellcheck disable=SC2034  # the scripts use it
+  case $trivy in true) PREPARE=(--with-trivy) ;; *) PREPARE=() ;; esac
+}
+
 # Sets TARGET, and the environment that opens it; false if no backup is configured.
 backup_target() {
-  jq -e .backup "$(settings_file)" > /dev/null || return 1
-  TARGET=$(jq -r .backup.target "$(settings_file)")
-  eval "$(jq -r '.backup.environment | to_entries[] | "export \(.key)=\(.value | @sh)"' "$(settings_file)")"
+  read_settings
+  [ "$BACKUP" = true ] || return 1
+  TARGET=$(jq -r .backup.target "$SETTINGS")
+  eval "$(jq -r '.backup.environment | to_entries[] | "export \(.key)=\(.value | @sh)"' "$SETTINGS")"
   if [[ $TARGET == /* ]]; then mkdir -p "$TARGET"; fi
 }
 
