@@ -91,8 +91,8 @@ class Part(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _refuse_unresolved(cls, values: dict[str, Any]) -> dict[str, Any]:
-        for name, value in values.items():
+    def _refuse_unresolved(cls, values: Any) -> Any:
+        for name, value in values.items() if isinstance(values, dict) else ():
             if isinstance(value, str) and UNRESOLVED.search(value):
                 raise ValueError(f"{name} is an unresolved Output; build the spec inside `apply`")
         return values

@@ -98,6 +98,10 @@ class Volume:
                 (content / name).parent.mkdir(parents=True, exist_ok=True)
                 (content / name).write_text(f"{text}\n")
 
+    def wipe(self) -> None:
+        """Another volume in its place: blank."""
+        _output("blkdiscard", "--force", "--zeroout", self.device)
+
     def close(self) -> None:
         subprocess.run(["losetup", "--detach", self.device], check=False)
 
@@ -140,6 +144,12 @@ class Machine:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(file["content"])
             path.chmod(int(file["permissions"], 8))
+
+    def mount(self, directory: Path, at: str) -> None:
+        """Shows a directory of this machine inside, as a network file system would be."""
+        self.path(at).mkdir(parents=True, exist_ok=True)
+        command = ["nsenter", f"--mount=/proc/{self._holder.pid}/ns/mnt", "mount", "--bind", str(directory)]
+        subprocess.run([*command, f"{self._inside}{at}"], check=True)
 
     def attach_after(self, waits: int) -> None:
         """The volume appears once the scripts have waited that often."""
@@ -210,6 +220,8 @@ class Machine:
 
     def close(self) -> None:
         """Deletes the instance; the volume stays."""
+        if self._holder.poll() is not None:
+            return
         self.run("/stub/bin/docker", "compose", "stop")
         self.run("umount", "/mnt/harbor")
         self._holder.kill()

@@ -1,0 +1,218 @@
+"""Backup and restore with a real PostgreSQL: what was there on the day of the backup is there again, nothing else."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from harbor_mirror.host import Backup, HostSettings
+from tests.host.machine import Machine, Volume
+
+Make = Callable[..., Machine]
+BLOBS = "/mnt/harbor/data/registry/docker/registry/v2"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Path:
+    """Programs of Debian's newest PostgreSQL."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not found:
+        pytest.fail("the host tier needs: apt-get install postgresql")
+    return found[-1].parent
+
+
+@pytest.fixture
+def volume(root: None, tmp_path: Path) -> Iterator[Volume]:
+    volume = Volume(tmp_path / "volume", megabytes=512)
+    yield volume
+    volume.close()
+
+
+@pytest.fixture
+def bucket(tmp_path: Path) -> Path:
+    """Where backups go; it outlives servers and volumes."""
+    path = tmp_path / "bucket"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def harbor(machine: Make, postgres: Path, bucket: Path) -> Callable[..., Machine]:
+    def boot(*, keep: int = 14, **values: str) -> Machine:
+        server = machine(settings=HostSettings(backup=Backup(target="/mnt/backup", keep=keep)), **values)
+        server.mount(bucket, "/mnt/backup")
+        server.stub("postgres", str(postgres))
+        assert server.bootstrap() == 0, server.output
+        return server
+
+    return boot
+
+
+def _sql(server: Machine, statement: str) -> str:
+    command = f'docker exec -i harbor-db psql -qAt -U postgres -d registry <<< "{statement}"'
+    status, output = server.run("bash", "-c", command)
+    assert status == 0, output
+    return output.strip()
+
+
+def _push(server: Machine, name: str, content: str) -> None:
+    """An image, as far as a backup sees it: a row and a blob, and a tag that points to it."""
+    _sql(server, f"CREATE TABLE IF NOT EXISTS artifact (name text); INSERT INTO artifact VALUES ('{name}')")
+    for path, text in ((f"{BLOBS}/blobs/{name}", content), (f"{BLOBS}/tags/latest", name)):
+        server.path(path).parent.mkdir(parents=True, exist_ok=True)
+        server.path(path).write_text(text)
+
+
+def _images(server: Machine) -> set[str]:
+    return set(_sql(server, "SELECT name FROM artifact").split())
+
+
+def _back_up(server: Machine, stamp: str) -> None:
+    """A backup whose time is said, not waited for."""
+    date = server.path("/usr/local/bin/date")
+    date.write_text(f'#!/bin/bash\ncase $* in *Y%m%dT*) echo {stamp} ;; *) exec /bin/date "$@" ;; esac\n')
+    date.chmod(0o755)
+    status, output = server.run("/usr/local/sbin/harbor-backup")
+    assert status == 0, output
+    date.unlink()
+
+
+def _restore(server: Machine, which: str) -> tuple[int, str]:
+    return server.run("/usr/local/sbin/harbor-restore", which, "--yes")
+
+
+def test_lost_volume_comes_back(harbor: Callable[..., Machine], volume: Volume, tmp_path: Path) -> None:
+    server = harbor()
+    _push(server, "nginx", "layers")
+    key = server.text("/mnt/harbor/data/secret/keys/secretkey")
+    server.path("/mnt/harbor/data/secret/keys/secretkey").write_text(key + "-of-this-harbor")
+    _back_up(server, "20260101T000000Z")
+    server.close()
+    volume.wipe()
+
+    server = harbor(database_password="Another0ne-database")
+    status, output = _restore(server, "latest")
+    assert status == 0, output
+    assert _images(server) == {"nginx"}
+    assert server.text(f"{BLOBS}/blobs/nginx") == "layers"
+    assert server.path(f"{BLOBS}/blobs/nginx").stat().st_uid == 10000
+    assert server.text("/mnt/harbor/data/secret/keys/secretkey") == key + "-of-this-harbor"
+    assert server.done
+    assert server.harbor_runs
+    assert list(server.path("/mnt/harbor").glob("data.before-restore-*")), "what was there is moved aside, not deleted"
+
+
+def test_older_backup_takes_back_what_came_later(harbor: Callable[..., Machine]) -> None:
+    server = harbor()
+    _push(server, "v1", "one")
+    _back_up(server, "20260101T000000Z")
+    _push(server, "v2", "two")
+    server.path(f"{BLOBS}/blobs/v1").unlink()
+    _back_up(server, "20260102T000000Z")
+    _push(server, "v3", "three")
+    _back_up(server, "20260103T000000Z")
+    status, output = _restore(server, "20260101T000000Z")
+    assert status == 0, output
+    assert _images(server) == {"v1"}
+    assert server.text(f"{BLOBS}/blobs/v1") == "one", "garbage collected since"
+    assert server.text(f"{BLOBS}/tags/latest") == "v1", "moved twice since"
+    status, output = _restore(server, "20260102T000000Z")
+    assert status == 0, output
+    assert _images(server) == {"v1", "v2"}
+    assert server.text(f"{BLOBS}/tags/latest") == "v2"
+
+
+def test_retention_keeps_the_newest_and_drops_what_was_cut_off(harbor: Callable[..., Machine], bucket: Path) -> None:
+    server = harbor(keep=2)
+    _push(server, "v0", "zero")
+    (bucket / "backups/20250101T000000Z").mkdir(parents=True)
+    (bucket / "backups/20250101T000000Z/registry.dump").write_text("half")
+    for day in range(1, 5):
+        _push(server, f"v{day}", str(day))
+        _back_up(server, f"2026010{day}T000000Z")
+    assert sorted(path.name for path in (bucket / "backups").iterdir()) == ["20260103T000000Z", "20260104T000000Z"]
+    assert sorted(path.name for path in (bucket / "replaced").iterdir()) == ["20260104T000000Z"]
+    status, output = _restore(server, "20260103T000000Z")
+    assert status == 0, output
+    assert server.text(f"{BLOBS}/tags/latest") == "v3"
+    assert server.run("/usr/local/sbin/harbor-restore", "list")[1].split() == ["20260103T000000Z", "20260104T000000Z"]
+
+
+def test_damaged_backup_is_refused_before_anything_is_touched(harbor: Callable[..., Machine], bucket: Path) -> None:
+    server = harbor()
+    _push(server, "nginx", "layers")
+    _back_up(server, "20260101T000000Z")
+    dump = bucket / "backups/20260101T000000Z/registry.dump"
+    dump.write_bytes(dump.read_bytes()[:-10])
+    status, _ = _restore(server, "latest")
+    assert status == 3
+    assert "checksums do not fit" in server.text("/var/lib/harbor-mirror/restore.failed")
+    assert server.harbor_runs
+    assert _images(server) == {"nginx"}
+
+
+def test_backup_of_another_version_is_refused(harbor: Callable[..., Machine], bucket: Path) -> None:
+    server = harbor()
+    _push(server, "nginx", "layers")
+    _back_up(server, "20260101T000000Z")
+    manifest = bucket / "backups/20260101T000000Z/manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "version": "2.14.4"}))
+    status, _ = _restore(server, "latest")
+    assert status == 3
+    assert "of Harbor 2.14.4, this server runs 2.15.1" in server.text("/var/lib/harbor-mirror/restore.failed")
+
+
+def test_restore_that_was_cut_off_is_not_mistaken_for_a_harbor(harbor: Callable[..., Machine]) -> None:
+    server = harbor()
+    _push(server, "nginx", "layers")
+    _back_up(server, "20260101T000000Z")
+    server.stub("prepare-fails", "cut off\n")
+    status, _ = _restore(server, "latest")
+    assert status == 1
+    assert server.bootstrap() == 3
+    assert "a restore was cut off: run it again (harbor-restore 20260101T000000Z --yes)" in server.failed
+    status, output = _restore(server, "latest")
+    assert status == 0, output
+    assert _images(server) == {"nginx"}
+
+
+def test_backup_without_database_fails_and_says_so(harbor: Callable[..., Machine], bucket: Path) -> None:
+    server = harbor()
+    server.run("/stub/bin/docker", "compose", "stop")
+    status, _ = server.run("/usr/local/sbin/harbor-backup")
+    assert status == 1
+    assert server.text("/var/lib/harbor-mirror/backup.failed").startswith("database: pg_dump failed")
+    assert not list(bucket.glob("backups/*/manifest.json"))
+
+
+def test_backup_to_a_full_target_is_not_whole(harbor: Callable[..., Machine], bucket: Path) -> None:
+    server = harbor()
+    _push(server, "nginx", "layers")
+    shutil.rmtree(bucket)
+    server.run("mount", "-t", "tmpfs", "-o", "size=4k", "full", "/mnt/backup")
+    status, _ = server.run("/usr/local/sbin/harbor-backup")
+    assert status == 1
+    assert "could not be copied to /mnt/backup" in server.text("/var/lib/harbor-mirror/backup.failed")
+    server.run("umount", "/mnt/backup")
+
+
+def test_new_database_password_opens_the_old_database(harbor: Callable[..., Machine]) -> None:
+    harbor().close()
+    server = harbor(database_password="Another0ne-database")
+    hashed = _sql(server, "SELECT rolpassword FROM pg_authid WHERE rolname = 'postgres'")
+    assert hashed.startswith("SCRAM-SHA-256")
+    server.stub("calls", "")
+    again = harbor(database_password="Third-0ne-database")
+    assert _sql(again, "SELECT rolpassword FROM pg_authid WHERE rolname = 'postgres'") != hashed
+
+
+def test_restore_without_yes_explains_itself(harbor: Callable[..., Machine]) -> None:
+    server = harbor()
+    status, output = server.run("/usr/local/sbin/harbor-restore", "latest")
+    assert status == 1
+    assert "harbor-restore STAMP --yes" in output
+    assert server.harbor_runs
