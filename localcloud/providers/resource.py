@@ -45,7 +45,7 @@ class Draft:
         return schema.filled(self.values.get(name), self.fields[name])
 
     def before(self, name: str) -> Any:
-        return schema.filled(self.old.get(name), self.fields[name])
+        return schema.filled(schema.clean(self.old.get(name), self.fields[name]), self.fields[name])
 
     def changed(self, name: str) -> bool:
         return bool(self[name] != self.before(name))

@@ -107,7 +107,7 @@ def clean(value: Any, spec: Field) -> Any:
             items = [clean(item, spec.item) for item in value]
             return ordered(items, spec.item) if spec.kind == "set" and not spec.keep_order else items
         case _:
-            return dict(value)
+            return {key: clean(item, spec.item) if spec.item else item for key, item in value.items() if key != DEFAULTS}
 
 
 def filled(value: Any, spec: Field) -> Any:
@@ -211,9 +211,9 @@ def _nested_defaults(value: Any, spec: Field | None) -> Any:
 def failures(values: Mapping[str, Any], fields: Mapping[str, Field], path: str = "") -> list[tuple[str, str]]:
     """What is wrong with known `values`: (path, reason) pairs."""
     found: list[tuple[str, str]] = []
-    for name, value in values.items():
+    for name in sorted(values):
         if (spec := fields.get(name)) is not None:
-            found += _failures(value, spec, f"{path}.{name}" if path else name)
+            found += _failures(values[name], spec, f"{path}.{name}" if path else name)
     return found
 
 

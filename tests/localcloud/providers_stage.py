@@ -7,8 +7,9 @@ gRPC as the real engine does, one resource after the other, without its seconds.
 from __future__ import annotations
 
 import json
+import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -289,3 +290,58 @@ class Engine:
                     status_pb2.Status.FromString(value).details[0].Unpack(detail)
                     failed.half = detail
             raise failed from None
+
+
+class Story:
+    """The stack on its way through the recorded phases."""
+
+    def __init__(
+        self,
+        replay: Replay,
+        engine: Engine,
+        phases: dict[str, Values],
+        tokens: dict[str, str],
+        wanted: dict[str, Values],
+    ) -> None:
+        self.replay, self.engine, self.phases, self.tokens, self.wanted = replay, engine, phases, tokens, wanted
+
+    def play(self, phase: str) -> None:
+        self.replay.play(self.phases[phase]["calls"])
+
+    def up(self, phase: str, change: Callable[[dict[str, Values]], object] | None = None) -> list[str]:
+        """Runs one recorded `up`; the steps that did something. The requests must be the recorded ones."""
+        self.play(phase)
+        if change is not None:
+            change(self.wanted)
+        before = len(self.engine.steps)
+        try:
+            for name, inputs in self.wanted.items():
+                self.engine.up(name, self.tokens[name], inputs)
+        finally:
+            self.agree()
+        return [step for step in self.engine.steps[before:] if not step.startswith("same")]
+
+    def refresh(self, phase: str) -> dict[str, list[str]]:
+        """Runs one recorded refresh; the properties that changed, by resource."""
+        self.play(phase)
+        seen = {name: self.engine.refresh(name) for name in list(self.engine.state)}
+        self.agree()
+        return {name: changed for name, changed in seen.items() if changed}
+
+    def agree(self) -> None:
+        """The requests sent are those recorded. The recorded engine works in parallel: only the order per resource counts."""
+        sent, recorded = by_path(self.replay.calls), by_path([call_of(row) for row in self.replay.rows])
+        differences = {
+            path: {"sent": sent.get(path), "recorded": recorded.get(path)}
+            for path in sorted({*sent, *recorded})
+            if sent.get(path) != recorded.get(path)
+        }
+        assert not differences, json.dumps(differences, indent=1)
+
+
+def by_path(calls: list[Call]) -> dict[str, list[str]]:
+    grouped: dict[str, list[str]] = {}
+    for call in calls:
+        key = re.sub(r"\?.*", "", call.path)
+        grouped.setdefault(key, []).append(str(call))
+    return {key: sorted(group) if "robots" in key else group for key, group in sorted(grouped.items())}

@@ -10,7 +10,7 @@ import pytest
 
 from localcloud.providers import Providers
 from localcloud.providers.values import Values
-from tests.localcloud.providers_stage import Call, Engine, Replay, StepFailed, call_of, recordings, replaying
+from tests.localcloud.providers_stage import Engine, Replay, StepFailed, Story, by_path, call_of, recordings, replaying
 
 PHASES = recordings("harbor")
 TOKENS = {
@@ -60,50 +60,6 @@ def program() -> dict[str, Values]:
     }
 
 
-class Story:
-    """The stack on its way through the recorded phases."""
-
-    def __init__(self, replay: Replay, engine: Engine) -> None:
-        self.replay, self.engine = replay, engine
-        self.wanted = program()
-
-    def play(self, phase: str) -> None:
-        self.replay.play(PHASES[phase]["calls"])
-
-    def up(self, phase: str, change: Callable[[dict[str, Values]], object] | None = None) -> list[str]:
-        """Runs one recorded `up`; the steps that did something. The requests must be the recorded ones."""
-        self.play(phase)
-        if change is not None:
-            change(self.wanted)
-        before = len(self.engine.steps)
-        try:
-            for name, inputs in self.wanted.items():
-                self.engine.up(name, TOKENS[name], inputs)
-        finally:
-            self.agree()
-        return [step for step in self.engine.steps[before:] if not step.startswith("same")]
-
-    def refresh(self, phase: str) -> dict[str, list[str]]:
-        """Runs one recorded refresh; the properties that changed, by resource."""
-        self.play(phase)
-        seen = {name: self.engine.refresh(name) for name in list(self.engine.state)}
-        self.agree()
-        return {name: changed for name, changed in seen.items() if changed}
-
-    def agree(self) -> None:
-        """The requests sent are those recorded. The recorded engine works in parallel: only the order per resource counts."""
-        sent, recorded = self.replay.calls, [call_of(row) for row in self.replay.rows]
-        assert by_path(sent) == by_path(recorded)
-
-
-def by_path(calls: list[Call]) -> dict[str, list[str]]:
-    grouped: dict[str, list[str]] = {}
-    for call in calls:
-        key = re.sub(r"\?.*", "", call.path)
-        grouped.setdefault(key, []).append(str(call))
-    return {key: sorted(group) if "robots" in key else group for key, group in sorted(grouped.items())}
-
-
 @pytest.fixture(scope="module")
 def replay() -> Iterator[Replay]:
     with replaying() as replay:
@@ -126,7 +82,7 @@ def engine(replay: Replay, port: int) -> Iterator[Engine]:
 @pytest.fixture
 def story(replay: Replay, engine: Engine) -> Story:
     """The stack after its first `up`."""
-    story = Story(replay, engine)
+    story = Story(replay, engine, PHASES, TOKENS, program())
     assert story.up("01-up") == [f"create {name}" for name in program()]
     return story
 
@@ -243,7 +199,7 @@ def test_the_others_are_updated_as_recorded(story: Story) -> None:
 @pytest.fixture
 def settled(replay: Replay, engine: Engine) -> Story:
     """The stack as it was when the recorded drift began."""
-    story = Story(replay, engine)
+    story = Story(replay, engine, PHASES, TOKENS, program())
     story.up("01-up")
     later = [PHASES[name]["calls"] for name in ("24-failed-update-refresh-then-up", "25-repaired")]
     story.wanted["rep"] |= {"description": "want-d", "destNamespaceReplace": -1, "speed": 50}
