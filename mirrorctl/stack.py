@@ -37,7 +37,7 @@ def remove(key: str, stack: str | None, cwd: Path) -> None:
     _run(["config", "rm", key, *_of(stack)], cwd)
 
 
-def versions(cwd: Path) -> str:
+def version(cwd: Path) -> str:
     """The engine's version, or why there is none."""
     try:
         return _run(["version"], cwd).strip()
