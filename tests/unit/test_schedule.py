@@ -66,6 +66,13 @@ def test_every_recorded_cron_of_maintenance_agrees_or_is_refused_on_purpose() ->
     assert purposes == {"0 * * * * *": 3, " 0 0 0 * * *": 2, "": 1}
 
 
+def test_maintenance_is_not_told_of_a_key_that_rules_have() -> None:
+    with pytest.raises(Refused) as refused:
+        parse_maintenance("0 */2 * * * *", name="gc")
+    assert "allowFrequent" not in refused.value.reason
+    assert "allowFrequent" in (reason("0 */2 * * * *") or "")
+
+
 def test_the_cron_library_agrees_on_what_is_a_cron_and_when_it_fires() -> None:
     fired = 0
     for row in rows("cron-library"):
