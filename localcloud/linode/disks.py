@@ -145,8 +145,8 @@ def _update_config(call: Call) -> Json:
             config.settings[key] = body[name]
     config.label, config.updated = body.get("label", config.label), now()
     if "devices" in body:
-        # The request's devices replace the profile's as a whole. A volume left out stays attached
-        # while the instance runs and is gone at the next boot: this is how a stale list loses one.
+        # The request's devices replace the profile's as a whole. A volume left out keeps working until
+        # the instance boots again, and is not plugged in then: this is how a stale list loses one.
         config.devices = _checked_devices(call, instance, body["devices"] or {})
     return config.json()
 

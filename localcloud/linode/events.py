@@ -54,7 +54,7 @@ class Event:
             "rate": None,
             "read": False,
             "seen": False,
-            "time_remaining": 0 if over else None,
+            "time_remaining": None,
             "username": USERNAME,
             "entity": self.entity.json(),
             "secondary_entity": self.secondary.json() if self.secondary else None,

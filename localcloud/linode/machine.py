@@ -122,7 +122,7 @@ def shut_down(instance: Instance, event: Event) -> None:
 
 
 def reboot(instance: Instance, event: Event) -> None:
-    """Stops the guest and boots again; volumes the profile does not hold are gone afterwards."""
+    """Stops the guest and boots again; only volumes that the profile holds are plugged in."""
     event.start()
     cloud = instance.cloud
     _halt(instance, "rebooting", lambda: _power_on(instance, event, cloud.boot_seconds, "rebooting"))
@@ -189,7 +189,7 @@ def _power_on(instance: Instance, event: Event, seconds: float, status: str) -> 
         event.finish("failed")
         return
     instance.busy, instance.status = True, status
-    _drop_unplugged(instance)
+    _plug_volumes(instance)
 
     def up() -> None:
         running = instance.status != "deleting"
@@ -202,12 +202,14 @@ def _power_on(instance: Instance, event: Event, seconds: float, status: str) -> 
     cloud.timers.after(seconds, up)
 
 
-def _drop_unplugged(instance: Instance) -> None:
+def _plug_volumes(instance: Instance) -> None:
+    # Such a volume stays the instance's by the API, and the machine does not see it.
     config = next(iter(instance.configs.values()), None)
     for volume in instance.cloud.volumes.values():
-        if volume.linode_id == instance.id and config is not None and not config.has(volume.id):
-            volume.linode_id, volume.io_ready = None, False
-            instance.say(f"volume {volume.label} is not in the configuration profile: not attached at this boot")
+        if volume.linode_id == instance.id and config is not None:
+            volume.io_ready = config.has(volume.id) and volume.status == "active" and not volume.detaching
+            if not config.has(volume.id):
+                instance.say(f"volume {volume.label} is not in the configuration profile: not plugged in at this boot")
 
 
 def _run_guest(instance: Instance, boots: int) -> None:

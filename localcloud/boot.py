@@ -1,0 +1,367 @@
+"""What runs inside a booted instance: cloud-init reads the user data, Harbor's `prepare` the file in it, Harbor starts.
+
+Each of the three refuses here what it refuses on a real server, and says so where an operator would look: on the
+instance's console. Nothing else tells; the instance is `running` all the same.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import gzip
+import re
+import shlex
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import yaml
+
+from localcloud.linode import Instance, Volume
+
+CONFIG = "/etc/harbor-mirror"
+LOCALHOST = "127.0.0.1"
+DEFAULT_VERSION = "2.15.2"
+# How long the guest waits for its volume, seconds; the real bootstrap waits ten minutes.
+VOLUME_SECONDS = 120.0
+_STEP = 0.05
+# Keys under which a volume keeps what Harbor wrote, and which Harbor that was.
+DATA, DATA_VERSION = "harbor", "harbor-version"
+# Images whose cloud-init is too old to unpack gzipped Linode user data (that came after 24.3; Debian 12 has 22.4).
+_NO_GZIP_IMAGES = ("linode/debian11", "linode/debian12", "linode/ubuntu22.04")
+
+# Measured with Harbor's own prepare, 2.9 to 2.15: without these it ends in an error.
+_REQUIRED = (
+    "hostname",
+    "harbor_admin_password",
+    "data_volume",
+    "jobservice.max_job_workers",
+    "jobservice.job_loggers",
+    "jobservice.logger_sweeper_duration",
+    "notification.webhook_job_max_retry",
+    "notification.webhook_job_http_client_timeout",
+    "log.level",
+    "log.local.location",
+)
+_EXTERNAL_DATABASE = ("host", "port", "db_name", "username", "password", "ssl_mode")
+_REFUSED_HOSTNAMES = ("127.0.0.1", "reg.mydomain.com")
+_LOG_LEVELS = ("debug", "info", "warning", "error", "fatal")
+_PLACEHOLDER = "/your/certificate/path"
+
+
+class BootError(Exception):
+    """Why a server does not come up, as the console shows it."""
+
+
+class Closable(Protocol):
+    """A Harbor that serves."""
+
+    def close(self) -> None:
+        """Ends it."""
+
+
+# (data, hostname, external_url, admin_password, port, version) -> a Harbor that serves on the loopback port
+StartHarbor = Callable[[Any, str, str, str, int, str], Closable]
+
+
+@dataclass(frozen=True)
+class HarborConfig:
+    """What a harbor.yml comes down to. `port`: where Harbor listens; `public_port`: where clients come in."""
+
+    hostname: str
+    external_url: str
+    admin_password: str
+    port: int
+    public_port: int
+
+
+class Boot:
+    """The boot hook of a LinodeApi: called with an instance, gives the guest that runs in it."""
+
+    def __init__(
+        self,
+        start_harbor: StartHarbor | None = None,
+        new_data: Callable[[], Any] | None = None,
+        *,
+        volume_seconds: float = VOLUME_SECONDS,
+    ) -> None:
+        self.start_harbor = start_harbor or _start_harbor
+        self.new_data = new_data or _new_data
+        self.volume_seconds = volume_seconds
+
+    def __call__(self, instance: Instance) -> HarborGuest:
+        return HarborGuest(self, instance)
+
+
+class HarborGuest:
+    """A server at work, in a thread of its own. It follows the firewall: closed ports get no listener."""
+
+    def __init__(self, boot: Boot, instance: Instance) -> None:
+        self._boot, self._instance = boot, instance
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"guest-{instance.label}", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends Harbor and everything that waits; returns when nothing uses the volume any more."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            self._serve()
+        except BootError as error:
+            self._instance.say(f"failed: {error}")
+        except Exception as error:
+            self._instance.say(f"failed: {type(error).__name__}: {error}")
+
+    def _serve(self) -> None:
+        instance = self._instance
+        files = cloud_init(instance.user_data, instance.image)
+        if f"{CONFIG}/harbor.yml" not in files:
+            raise BootError(f"cloud-init: no {CONFIG}/harbor.yml in write_files; nothing to install")
+        config = prepare(files)
+        environment = _environment(files.get(f"{CONFIG}/bootstrap.env", ""))
+        version = files.get(f"{CONFIG}/version", "").strip() or environment.get("HARBOR_VERSION") or DEFAULT_VERSION
+        disk = self._disk(environment)
+        if disk is None:
+            return
+        _guard(disk, version, must_exist=bool(environment.get("REQUIRE_DATA")))
+        if DATA not in disk:
+            disk[DATA] = self._boot.new_data()
+        disk[DATA_VERSION] = version
+        self._listen(config, disk[DATA], version)
+
+    def _disk(self, environment: dict[str, str]) -> dict[str, Any] | None:
+        """Where Harbor's data goes: the volume the bootstrap waits for, else the first attached, else the
+        instance's own disk, which dies with it. None: stopped while waiting."""
+        device = environment.get("VOLUME_DEVICE", "")
+        waited = 0.0
+        while not self._stopping.is_set():
+            volume = next((one for one in self._instance.volumes if device in ("", _device(one))), None)
+            if volume is not None:
+                return volume.disk
+            if not device:
+                self._instance.say("no volume is attached: Harbor's data will die with this instance")
+                return self._instance.disk
+            if waited >= self._boot.volume_seconds:
+                raise BootError(f"{device} did not appear in {self._boot.volume_seconds:g} s; is the volume attached?")
+            self._stopping.wait(_STEP)
+            waited += _STEP
+        return None
+
+    def _listen(self, config: HarborConfig, data: Any, version: str) -> None:
+        harbor: Closable | None = None
+        told = False
+        try:
+            while not self._stopping.is_set():
+                let_in = self._instance.allows(config.public_port)
+                if let_in and harbor is None:
+                    try:
+                        harbor = self._boot.start_harbor(
+                            data,
+                            config.hostname,
+                            config.external_url,
+                            config.admin_password,
+                            config.port,
+                            version if version.startswith("v") else f"v{version}",
+                        )
+                    except OSError as error:
+                        raise BootError(f"harbor: {LOCALHOST}:{config.port}: {error.strerror or error}") from error
+                    self._instance.say(f"Harbor {version} is up at {config.external_url}")
+                elif not let_in and harbor is not None:
+                    harbor.close()
+                    harbor = None
+                if not let_in and not told:
+                    self._instance.say(f"Harbor is up, but the firewall lets nobody in to port {config.public_port}")
+                told = not let_in
+                self._stopping.wait(_STEP)
+        finally:
+            if harbor is not None:
+                harbor.close()
+
+
+def cloud_init(user_data: bytes | None, image: str | None = None) -> dict[str, str]:
+    """The files that cloud-init would write, by path. Raises BootError for what it would not run."""
+    if user_data is None:
+        raise BootError("cloud-init: no user data")
+    if user_data[:2] == b"\x1f\x8b":
+        if image in _NO_GZIP_IMAGES:
+            raise BootError(f"cloud-init: the one in {image} does not unpack gzipped user data")
+        user_data = _gunzip(user_data, "user data")
+    try:
+        text = user_data.decode()
+    except UnicodeDecodeError:
+        raise BootError("cloud-init: the user data is neither gzip nor text") from None
+    if not text.lstrip().startswith("#cloud-config"):
+        raise BootError("cloud-init: unhandled user data: the first line must be #cloud-config")
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise BootError(f"cloud-init: the user data is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(document, dict):
+        raise BootError("cloud-init: the cloud-config is not a mapping")
+    files: dict[str, str] = {}
+    for number, entry in enumerate(document.get("write_files") or []):
+        if not isinstance(entry, dict) or not isinstance(entry.get("path"), str):
+            raise BootError(f"cloud-init: write_files[{number}] has no path")
+        content = _content(entry, f"write_files[{number}] ({entry['path']})")
+        files[entry["path"]] = files.get(entry["path"], "") + content if entry.get("append") else content
+    return files
+
+
+def prepare(files: dict[str, str]) -> HarborConfig:
+    """What Harbor's prepare makes of the harbor.yml among `files`. Raises BootError for what it refuses."""
+    text = files[f"{CONFIG}/harbor.yml"]
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise BootError(f"prepare: harbor.yml is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(document, dict):
+        raise BootError("prepare: harbor.yml is not a mapping")
+    faults = [*_faults(document, files)]
+    # The wrapper script takes this line with grep and awk, so only the bare block-style form works.
+    if not re.search(r"^data_volume: /[^\s\"']*$", text, re.MULTILINE):
+        faults.append("data_volume must be a line of its own, without quotes or comment: data_volume: /data")
+    if faults:
+        raise BootError(f"prepare: {'; '.join(faults)}")
+    https, http_port = document.get("https"), (document.get("http") or {}).get("port", 80)
+    inside = int(str(http_port).rpartition(":")[2])
+    hostname = str(document["hostname"])
+    external_url = str(document.get("external_url") or _default_url(hostname, https, http_port))
+    outside = inside
+    if https:
+        outside = int(https.get("port", 443))
+    elif str(http_port).startswith(f"{LOCALHOST}:"):
+        # Something stands in front: clients come in where external_url says.
+        parts = urlsplit(external_url)
+        outside = parts.port or (443 if parts.scheme == "https" else 80)
+    password = _through_compose(str(document["harbor_admin_password"]))
+    return HarborConfig(hostname, external_url, password, inside, outside)
+
+
+def _faults(document: dict[str, Any], files: dict[str, str]) -> Iterator[str]:
+    for path in _REQUIRED:
+        if _at(document, path) in (None, {}, []):
+            yield f"{path} is missing"
+    if "external_database" in document:
+        for key in _EXTERNAL_DATABASE:
+            if _at(document, f"external_database.harbor.{key}") is None:
+                yield f"external_database.harbor.{key} is missing"
+    elif _at(document, "database.password") is None:
+        yield "database.password is missing"
+    if document.get("hostname") in _REFUSED_HOSTNAMES:
+        yield f"hostname must not be {document['hostname']}"
+    level = _at(document, "log.level")
+    if level is not None and level not in _LOG_LEVELS:
+        yield f"log.level must be one of {', '.join(_LOG_LEVELS)}, not {level}"
+    https = document.get("https")
+    if https:
+        for key in ("certificate", "private_key"):
+            path = https.get(key)
+            if not path or path.startswith(_PLACEHOLDER):
+                yield f"https.{key} must be set"
+            elif path not in files:
+                yield f"https.{key}: no such file: {path}"
+    for block, keys in (("metric", ("enabled", "port", "path")), ("storage_service.redirect", ("disable",))):
+        present = _at(document, block)
+        if isinstance(present, dict):
+            yield from (f"{block}.{key} is missing" for key in keys if key not in present)
+    if _at(document, "cache.enabled") and _at(document, "cache.expire_hours") is None:
+        yield "cache.expire_hours is missing"
+
+
+def _at(document: dict[str, Any], path: str) -> Any:
+    value: Any = document
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def _default_url(hostname: str, https: dict[str, Any] | None, http_port: Any) -> str:
+    scheme, port, usual = ("https", https.get("port", 443), 443) if https else ("http", http_port, 80)
+    return f"{scheme}://{hostname}" if port == usual else f"{scheme}://{hostname}:{port}"
+
+
+def _through_compose(password: str) -> str:
+    # The password reaches Harbor by an env file: compose drops `$name` and cuts at a comment.
+    return re.sub(r"\$\{?\w+\}?", "", password.partition(" #")[0])
+
+
+def _content(entry: dict[str, Any], where: str) -> str:
+    content, encoding = entry.get("content", ""), str(entry.get("encoding") or "text/plain").strip().lower()
+    data = content if isinstance(content, bytes) else str(content).encode()
+    if encoding in ("b64", "base64", "gz+b64", "gzip+b64", "gz+base64", "gzip+base64"):
+        try:
+            data = base64.b64decode(data)
+        except (binascii.Error, ValueError):
+            raise BootError(f"cloud-init: {where}: the content is not base64") from None
+    if encoding.startswith("gz"):
+        data = _gunzip(data, where)
+    # Any other encoding is taken for plain text, with a warning that nobody reads.
+    return data.decode(errors="replace")
+
+
+def _gunzip(data: bytes, what: str) -> bytes:
+    try:
+        return gzip.decompress(data)
+    except (OSError, EOFError):
+        raise BootError(f"cloud-init: {what}: damaged gzip") from None
+
+
+def _environment(text: str) -> dict[str, str]:
+    pairs = (line.partition("=") for line in text.splitlines() if "=" in line and not line.startswith("#"))
+    return {name.strip(): " ".join(shlex.split(value)) for name, _, value in pairs}
+
+
+def _device(volume: Volume) -> str:
+    return f"/dev/disk/by-id/scsi-0Linode_Volume_{volume.label}"
+
+
+def _guard(disk: dict[str, Any], version: str, *, must_exist: bool) -> None:
+    if DATA not in disk:
+        if must_exist:
+            raise BootError("the volume is blank, and this server must find its data (REQUIRE_DATA)")
+        return
+    before = disk.get(DATA_VERSION, version)
+    if _number(version) < _number(before):
+        raise BootError(f"Harbor {before} has written to this volume; {version} is older and cannot read it")
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version))
+
+
+def _new_data() -> Any:
+    from localcloud.harbor import HarborData
+
+    return HarborData()
+
+
+def _start_harbor(
+    data: Any, hostname: str, external_url: str, admin_password: str, port: int, version: str
+) -> Closable:
+    from localcloud.harbor import Harbor
+
+    return _Served(
+        Harbor(data, hostname=hostname, external_url=external_url, admin_password=admin_password, version=version),
+        port,
+    )
+
+
+class _Served:
+    """A Harbor and the server in front of it."""
+
+    def __init__(self, harbor: Any, port: int) -> None:
+        from localcloud.http import serve
+
+        # The port first: without it there is no Harbor whose jobs would have to be ended.
+        self._server = serve(harbor.app, LOCALHOST, port)
+        self._harbor = harbor
+        harbor.start()
+
+    def close(self) -> None:
+        self._server.close()
+        self._harbor.close()
