@@ -21,6 +21,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    add_completion=False,
 )
 
 Rules = Annotated[list[str] | None, typer.Argument(metavar="[RULE]...", help="Names of rules.", show_default=False)]
@@ -85,6 +86,162 @@ def verify(
         json=json,
         verbose=verbose,
     )
+
+
+@app.command()
+def status(
+    rules: Rules = None,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it again and again until Ctrl-C.")] = False,
+    interval: Annotated[float, typer.Option("--interval", min=1, help="Seconds between looks with --watch.")] = 5,
+    fail_on: Annotated[str, typer.Option("--fail-on", help="States that are a bad finding: failed,overdue,…")] = "",
+    prometheus: Annotated[Path | None, typer.Option("--prometheus", help="Write metrics to FILE, too.")] = None,
+    stack: Stack = None,
+    cwd: Cwd = None,
+    json: AsJson = False,
+    verbose: Verbose = False,
+) -> int:
+    """Show last and next run of each rule, the worst first."""
+    from mirrorctl import status as room
+
+    return _run(
+        lambda tool: room.command(
+            tool, rules or [], watch=watch, interval=interval, fail_on=fail_on, prometheus=prometheus
+        ),
+        stack,
+        cwd,
+        json=json,
+        verbose=verbose,
+    )
+
+
+@app.command()
+def logs(
+    rule: Annotated[str, typer.Argument(help="Name of a rule.")],
+    execution: Annotated[int | None, typer.Option("--execution", help="Id of an execution; the last one.")] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Only tasks that did not succeed.")] = False,
+    stack: Stack = None,
+    cwd: Cwd = None,
+    json: AsJson = False,
+    verbose: Verbose = False,
+) -> int:
+    """Print the logs of a rule's last execution."""
+    from mirrorctl import logs as room
+
+    return _run(
+        lambda tool: room.command(tool, rule, execution=execution, failed_only=failed),
+        stack,
+        cwd,
+        json=json,
+        verbose=verbose,
+    )
+
+
+@app.command()
+def report(
+    html: Annotated[Path, typer.Option("--html", help="Write the page to FILE.")],
+    stack: Stack = None,
+    cwd: Cwd = None,
+    json: AsJson = False,
+    verbose: Verbose = False,
+) -> int:
+    """Write one self-contained page about the whole mirror."""
+    from mirrorctl import page as room
+
+    return _run(lambda tool: room.command(tool, html), stack, cwd, json=json, verbose=verbose)
+
+
+@app.command()
+def drift(
+    fix: Annotated[bool, typer.Option("--fix", help="Save again what the stack owns.")] = False,
+    stack: Stack = None,
+    cwd: Cwd = None,
+    json: AsJson = False,
+    verbose: Verbose = False,
+) -> int:
+    """Compare what the stack declares with what Harbor has."""
+    from mirrorctl import drift as room
+
+    return _run(lambda tool: room.command(tool, fix=fix), stack, cwd, json=json, verbose=verbose)
+
+
+@app.command()
+def doctor(stack: Stack = None, cwd: Cwd = None, json: AsJson = False, verbose: Verbose = False) -> int:
+    """Look at everything a mirror stands on, and say what to do."""
+    from mirrorctl import doctor as room
+
+    return _run(room.command, stack, cwd, json=json, verbose=verbose)
+
+
+@app.command()
+def check(stack: Stack = None, cwd: Cwd = None, json: AsJson = False) -> int:
+    """Check stacks' files offline: no engine, no network, no secrets."""
+    from mirrorctl import check as room
+
+    return _run(lambda tool: room.command(tool, stack, cwd or Path()), stack, cwd, json=json, verbose=False)
+
+
+@app.command()
+def explain(rules: Rules = None, stack: Stack = None, cwd: Cwd = None, json: AsJson = False) -> int:
+    """Say in words what each rule of a stack's file does. Offline."""
+    from mirrorctl import explain as room
+
+    return _run(
+        lambda tool: room.command(tool, rules or [], stack, cwd or Path()), stack, cwd, json=json, verbose=False
+    )
+
+
+@app.command()
+def images(
+    form: Annotated[str, typer.Option("--format", help="json, env, kustomize or helm.")] = "json",
+    stack: Stack = None,
+    cwd: Cwd = None,
+    json: AsJson = False,
+) -> int:
+    """Print where deployments find each source image in the mirror."""
+    from mirrorctl import images as room
+
+    return _run(lambda tool: room.command(tool, form), stack, cwd, json=json, verbose=False)
+
+
+@app.command()
+def session(stack: Stack = None, cwd: Cwd = None, json: AsJson = False, verbose: Verbose = False) -> int:
+    """Print an export line that makes the Harbor provider fast: eval "$(mirrorctl session)"."""
+    from mirrorctl import session as room
+
+    return _run(room.command, stack, cwd, json=json, verbose=verbose)
+
+
+@app.command("rotate-admin-password")
+def rotate_admin_password(
+    generate: Annotated[bool, typer.Option("--generate", help="Make a password; the stack keeps it.")] = False,
+    stack: Stack = None,
+    cwd: Cwd = None,
+    json: AsJson = False,
+    verbose: Verbose = False,
+) -> int:
+    """Change the administrator's password in Harbor and in the stack's configuration."""
+    from mirrorctl import rotate as room
+
+    return _run(lambda tool: room.command(tool, generate=generate), stack, cwd, json=json, verbose=verbose)
+
+
+@app.command()
+def schema(
+    subject: Annotated[str, typer.Argument(help="config, or a command for its --json.")] = "config",
+    json: AsJson = False,
+) -> int:
+    """Print the JSON Schema of a stack's file, or of a command's report."""
+    from mirrorctl import schema as room
+
+    return _run(lambda tool: room.command(tool, subject), None, None, json=json, verbose=False)
+
+
+@app.command()
+def completion(shell: Annotated[str, typer.Argument(help="bash, zsh or fish.")]) -> int:
+    """Print a script that completes commands and options: eval "$(python -m mirrorctl completion bash)"."""
+    from mirrorctl import completion as room
+
+    return _run(lambda tool: room.command(tool, shell), None, None, json=False, verbose=False)
 
 
 def _run(work: Callable[[Tool], int], stack: str | None, cwd: Path | None, *, json: bool, verbose: bool) -> int:

@@ -1,4 +1,4 @@
-"""Looks at everything a mirror stands on, each line with what to do: name, certificate, health, queues, disk, sources."""
+"""Looks at everything a mirror stands on, each line with what to do: name, TLS, health, queues, disk, sources."""
 
 from __future__ import annotations
 

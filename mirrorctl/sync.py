@@ -183,7 +183,7 @@ def _finished(harbor: Harbor, run: RuleRun, execution: Json, seconds: float, *, 
     elif outcome == "succeeded" and total == 0 and not allow_empty:
         outcome, text = "empty", f"{text or 'nothing was copied'}: the rule matched no image; correct its filters"
     elif outcome == "failed":
-        tasks = _failed_tasks(harbor, execution)
+        tasks = failed_tasks(harbor, execution["id"])
         # A full quota leaves the text empty; the reason stands in the task's log only.
         text = text or (tasks[0].line if tasks else "Harbor gives no reason")
     return run.model_copy(
@@ -200,12 +200,13 @@ def _finished(harbor: Harbor, run: RuleRun, execution: Json, seconds: float, *, 
     )
 
 
-def _failed_tasks(harbor: Harbor, execution: Json) -> tuple[TaskReport, ...]:
+def failed_tasks(harbor: Harbor, execution_id: int) -> tuple[TaskReport, ...]:
+    """Why tasks failed, from their logs: the first few."""
     try:
-        failed = [task for task in harbor.tasks(execution["id"]) if task.get("status") in {"Failed", "Error"}]
+        failed = [task for task in harbor.tasks(execution_id) if task.get("status") in {"Failed", "Error"}]
     except HarborError:
         return ()
-    return tuple(harbor.parallel(lambda task: _task(harbor, execution["id"], task), failed[:LOGS_READ]))
+    return tuple(harbor.parallel(lambda task: _task(harbor, execution_id, task), failed[:LOGS_READ]))
 
 
 def _task(harbor: Harbor, execution_id: int, task: Json) -> TaskReport:
