@@ -119,7 +119,8 @@ class Collisions:
 def collisions(landings: Iterable[Landing]) -> Collisions:
     """Every pair of sources that land on one repository: within a rule, across rules and across endpoints.
 
-    The same source repository taken twice is none: its tags are the same images.
+    The same source repository taken twice is none: its tags are the same images. Give patterns that passed
+    `filters.check` only.
     """
     named: defaultdict[str, dict[str, str]] = defaultdict(dict)
     lanes: list[_Lane] = []

@@ -38,7 +38,7 @@ __all__ = [
     "join",
     "matches",
     "may_overlap",
-    "mutable_tag",
+    "moving_tag",
     "notes",
     "specific",
     "takes_everything",
@@ -87,9 +87,13 @@ def takes_everything(pattern: str) -> bool:
     return pattern == "" or any(set(form.split("/")) == {"**"} for form in expand(pattern))
 
 
-def mutable_tag(pattern: str) -> str | None:
-    """A tag that moves by custom (latest, stable ...) and that the pattern takes, or None."""
-    return next((tag for tag in MUTABLE_TAGS if matches(pattern, tag)), None)
+def moving_tag(tags: Iterable[TagFilter]) -> str | None:
+    """A tag that moves by custom (latest, stable ...) and that all of these filters keep, or None."""
+    filters = tuple(tags)
+    try:
+        return next((tag for tag in MUTABLE_TAGS if all(one.keeps(tag) for one in filters)), None)
+    except BadGlob:
+        return None
 
 
 def notes(pattern: str, kind: Kind = "repository") -> tuple[str, ...]:
@@ -144,7 +148,7 @@ class TagFilter:
     decoration: Literal["matches", "excludes"] = "matches"
 
     def keeps(self, tag: str) -> bool:
-        """True if Harbor copies this tag."""
+        """True if Harbor copies this tag. Raises BadGlob where Harbor fails."""
         return matches(self.pattern, tag) == (self.decoration == "matches")
 
     def check(self) -> None:
@@ -156,7 +160,7 @@ class TagFilter:
     @property
     def mutable_tag(self) -> str | None:
         """A tag that moves by custom and that this filter keeps, or None."""
-        return next((tag for tag in MUTABLE_TAGS if self.keeps(tag)), None)
+        return moving_tag([self])
 
 
 def _check_path(pattern: str) -> None:
@@ -232,8 +236,16 @@ def _check_nothing_lost(pattern: str, kind: Kind) -> None:
         return
     for form in expand(pattern):
         shown = example(form, kind)
-        if shown is not None and not matches(pattern, shown):
+        if shown is not None and not _taken(pattern, shown):
             raise Refused(pattern, f"doesn't take {shown} in Harbor's reading, though {form} is listed; split it", form)
+
+
+def _taken(pattern: str, name: str) -> bool:
+    try:
+        return matches(pattern, name)
+    except BadGlob:
+        # A fault of its own, which the check of the syntax names.
+        return True
 
 
 def _clean(pattern: str, kind: Kind) -> str:

@@ -190,9 +190,9 @@ def _specific_component(component: str) -> tuple[str, ...] | None:
 def exact(pattern: str) -> tuple[str, ...] | None:
     """Every name a pattern can match, in its order, if it names them one by one; None if it has a wildcard."""
     names = expand(pattern)
-    if any(re.search(r"[*?\[\\{]", name) for name in names):
+    if not pattern or any(re.search(r"[*?\[\\{]", name) for name in names):
         return None
-    return tuple(name for name in dict.fromkeys(names) if matches(pattern, name))
+    return tuple(name for name in dict.fromkeys(names) if _all_match((pattern,), name))
 
 
 def expand(pattern: str) -> tuple[str, ...]:
@@ -262,7 +262,7 @@ def may_overlap(one: str, other: str, kind: Kind = "repository") -> str | None:
     """A name that both patterns match, or None if there is none."""
     for names, pattern in ((exact(one), other), (exact(other), one)):
         if names is not None:
-            return next((name for name in names if matches(pattern, name)), None)
+            return next((name for name in names if is_name(name, kind) and _all_match((pattern,), name)), None)
     pairs = product(expand(one), expand(other))
     if not any(_could_meet(tuple(a.split("/")), tuple(b.split("/"))) for a, b in pairs):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harbor_mirror.model.destinations import Landing, collisions
 from harbor_mirror.model.filters import (
+    MUTABLE_TAGS,
     TagFilter,
     can_match_repository,
     check,
@@ -19,13 +22,14 @@ from harbor_mirror.model.filters import (
     join,
     matches,
     may_overlap,
-    mutable_tag,
+    moving_tag,
     notes,
     specific,
     takes_everything,
 )
 from harbor_mirror.model.globs import BadGlob, expand, is_name
 from harbor_mirror.model.refusal import Refused
+from harbor_mirror.model.registry_types import check_rule
 from tests.data.model import rows
 
 #: What the source of the recorded executions held.
@@ -221,6 +225,25 @@ def test_a_refusal_offers_a_pattern_that_is_taken(pattern: str) -> None:
         assert refused(found.example) is None
 
 
+@given(PATTERNS, PATTERNS)
+def test_nothing_falls_over_a_bad_pattern(one: str, other: str) -> None:
+    # Faults are reported together, so that every check meets what another one refuses.
+    for kind in ("repository", "tag"):
+        with contextlib.suppress(Refused):
+            join([one, other], kind)
+        assert notes(one, kind) is not None
+    assert all(matches(one, name) for name in exact(one) or ())
+    assert depths(one)[0] >= 0
+    assert takes_everything(one) in (True, False)
+    assert moving_tag([TagFilter(one), TagFilter(other, "excludes")]) in (*MUTABLE_TAGS, None)
+    assert may_overlap(one, other) is None or is_name(may_overlap(one, other) or "")
+    for type_ in ("docker-hub", "github-ghcr", "quay"):
+        found = check_rule(type_, url=None, anonymous=True, repositories=one, tags=[TagFilter(other, "excludes")])
+        assert len(found.refused) + len(found.cautions) < 4
+    sound = [pattern for pattern in (one, other) if refused(pattern) is None]
+    collisions(Landing(pattern, "docker.io", pattern, "m", 1) for pattern in sound)
+
+
 @given(GLOBS, NAMES)
 def test_a_pattern_that_is_taken_never_fails_and_its_properties_hold(pattern: str, name: str) -> None:
     taken = matches(pattern, name)
@@ -320,9 +343,11 @@ def test_a_list_of_which_harbor_would_lose_one_is_refused() -> None:
 
 
 def test_tags_that_move_by_custom_are_found() -> None:
-    assert mutable_tag("**") == "latest"
-    assert mutable_tag("{1.0,stable}") == "stable"
-    assert mutable_tag("1.*") is None
+    assert moving_tag([]) == "latest"
+    assert moving_tag([TagFilter("{1.0,stable}")]) == "stable"
+    assert moving_tag([TagFilter("{1.0,stable}"), TagFilter("sta*", "excludes")]) is None
+    assert moving_tag([TagFilter("1.*")]) is None
+    assert moving_tag([TagFilter("[1-")]) is None
     assert TagFilter("{latest,*rc*}", "excludes").mutable_tag == "stable"
     assert TagFilter("v*").mutable_tag is None
 
