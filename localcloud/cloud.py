@@ -25,10 +25,9 @@ class LocalCloud:
     `hub` is open, `partner` asks for credentials. `providers` is False where real plugins are used.
     """
 
-    def __init__(self, *, boot_seconds: float = 1.0, providers: bool = True) -> None:
+    def __init__(self, *, boot: Boot | None = None, boot_seconds: float = 1.0, providers: bool = True) -> None:
         self._open = ExitStack()
-        self.boot = Boot()
-        self.linode = LinodeApi(LINODE_TOKEN, self.boot, boot_seconds=boot_seconds)
+        self.linode = LinodeApi(LINODE_TOKEN, boot or Boot(), boot_seconds=boot_seconds)
         self._open.callback(self.linode.close)
         self.hub = SourceRegistry(token_flow=True)
         self.partner = SourceRegistry(PARTNER_USERNAME, PARTNER_PASSWORD)

@@ -30,6 +30,11 @@ ADMIN_PASSWORD = "Harbor-Admin-1"
 SOURCE_USERNAME, SOURCE_PASSWORD = "alice", "Alice-Secret-1"
 
 
+def plugin_home() -> dict[str, str]:
+    """Where the real plugins are, if they are asked for."""
+    return {"PULUMI_HOME": os.environ["PULUMI_HOME"]} if REAL_PLUGINS else {}
+
+
 @dataclass(frozen=True)
 class Target:
     """A Harbor to test against."""
@@ -54,8 +59,7 @@ class Source:
 @pytest.fixture(scope="session")
 def cloud() -> Iterator[LocalCloud]:
     with LocalCloud(providers=not REAL_PLUGINS) as cloud:
-        if REAL_PLUGINS:
-            cloud.env["PULUMI_HOME"] = os.environ["PULUMI_HOME"]
+        cloud.env |= plugin_home()
         yield cloud
 
 

@@ -148,16 +148,3 @@ def test_a_replaced_server_keeps_address_and_data(stack: Workspace, outputs: dic
     code, output = mirrorctl(stack, "verify")
     assert code == 0, output
     assert stack.preview("--expect-no-changes").code == 0
-
-
-@pytest.fixture
-def broken(tmp_path: Path, cloud: LocalCloud) -> Iterator[Callable[[], Workspace]]:
-    made: list[Workspace] = []
-
-    def make() -> Workspace:
-        made.append(Workspace(tmp_path / "broken", "broken", cloud.env))
-        return made[-1]
-
-    yield make
-    for workspace in made:
-        workspace.destroy().ok()
