@@ -21,27 +21,27 @@ ADVICE: tuple[tuple[str, str], ...] = (
     ),
     (
         r"path components .* flattening level",
-        "`flatten` cuts more components than this repository has: lower it, or narrow `repositories`.",
+        "flatten cuts more components than this repository has: lower it, or narrow repositories.",
     ),
-    (r"syntax error in pattern", "A filter is no valid glob: fix it; `python -m mirrorctl check` shows where."),
+    (r"syntax error in pattern", "A filter is no valid glob: fix it; mirrorctl check shows where."),
     (r"only support specific repository name", "This kind of source can't list repositories: name each one."),
     (
         r"NAME_UNKNOWN|404 page not found|repository name not known",
-        "The source has no such repository: correct `repositories`.",
+        "The source has no such repository: correct repositories.",
     ),
     (r"MANIFEST_UNKNOWN|manifest unknown", "The source no longer has this image; if it was just deleted, run again."),
     (
         r"\b401\b|\b403\b|UNAUTHORIZED|DENIED|authentication required|unauthorized",
-        "The source refuses Harbor's credentials: set the endpoint's username and secret, then `pulumi up`.",
+        "The source refuses Harbor's credentials: set the endpoint's username and secret, then pulumi up.",
     ),
     (r"no such host|server misbehaving", "Harbor can't resolve the source's name: check the endpoint's url and DNS."),
-    (r"x509|certificate", "Harbor does not trust the source's certificate: fix it, or set `insecure: true` knowingly."),
+    (r"x509|certificate", "Harbor does not trust the source's certificate: fix it, or set insecure: true knowingly."),
     (
         r"connection refused|connection reset|i/o timeout|deadline exceeded|no route to host|\bEOF\b|\b50[0234]\b",
         "The source can't be reached or fails: when it is back, run again; Harbor copies only what is missing.",
     ),
 )
-UNKNOWN = "See the whole log: `python -m mirrorctl logs RULE`."
+UNKNOWN = "See the whole log: mirrorctl logs RULE."
 #: Said at the end of every failed transfer; the cause stands before it.
 _NO_CAUSE = "got error during the whole transfer period"
 _PREFIX = re.compile(r"^\S+ \[(?:ERROR|WARNING|INFO|FATAL)\] (?:\[[^\]]*\]: ?)?")

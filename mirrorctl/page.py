@@ -25,6 +25,8 @@ CALENDAR_HOURS = 24
 HISTORY = 24
 #: Rules whose task logs are read: the page must come in seconds on a mirror where everything fails.
 FAILURES_READ = 10
+#: Rules in need of attention that are shown at once; the rest unfolds.
+ATTENTION_SHOWN = 12
 #: States in the colours of good, attention and bad; every state is named in text too.
 TONE = {
     **dict.fromkeys(("failed", "overdue"), "bad"),
@@ -167,8 +169,13 @@ def _failures(page: Page) -> str:
             for task in page.failures.get(rule.rule, ())
         )
         todo = "" if tasks or rule.state != "failed" else f"<br><i>{escape(failures.advice(rule.text))}</i>"
-        entries.append(f"<dt>{_dot(rule.state)} {escape(rule.rule)}</dt><dd>{escape(rule.text)}{todo}</dd>{tasks}")
-    return f"<section><h2>What needs attention</h2><dl>{''.join(entries)}</dl></section>" if entries else ""
+        reason = f"<dt>{_dot(rule.state)} {escape(rule.rule)}</dt><dd>{escape(rule.text)}{todo}</dd>"
+        entries.append(f"<dl>{reason}{tasks}</dl>")
+    if not entries:
+        return ""
+    shown, rest = entries[:ATTENTION_SHOWN], entries[ATTENTION_SHOWN:]
+    folded = f"<details><summary>{len(rest)} more</summary><div>{''.join(rest)}</div></details>" if rest else ""
+    return f'<section class="attention"><h2>What needs attention</h2><div>{"".join(shown)}</div>{folded}</section>'
 
 
 def _dot(state: str) -> str:

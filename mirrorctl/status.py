@@ -183,11 +183,11 @@ def _state(
     if outcome == "InProgress":
         return "running", ""
     if outcome == "Failed" and SKIPPED not in text:
-        return "failed", text or "the reason stands in a task's log: `logs`"
+        return "failed", text or "the reason stands in a task's log: mirrorctl logs"
     since = max(filter(None, (time_of(execution, "start_time"), time_of(policy, "update_time"))), default=None)
     due = schedule.next(since, 1) if schedule and since else []
     if due and due[0] + GRACE < now:
-        return "overdue", f"should have run at {due[0]:%Y-%m-%d %H:%M} UTC; `drift --fix` saves the rule again"
+        return "overdue", f"should have run at {due[0]:%Y-%m-%d %H:%M} UTC; mirrorctl drift --fix saves the rule again"
     if execution is None:
         return "never", "has not run yet"
     if outcome == "Failed":
