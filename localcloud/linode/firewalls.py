@@ -135,7 +135,7 @@ def _check_rule(problems: Problems, rule: Json, at: str) -> None:
     if protocol in ("TCP", "UDP"):
         fits = ports is None or (isinstance(ports, str) and _PORTS.fullmatch(ports))
         problems.unless(fits, "Ports must be single ports or ranges, separated by commas", f"{at}.ports")
-    else:
+    elif protocol in known:
         problems.unless(not ports, f"ports is not allowed with protocol {protocol}", f"{at}.ports")
     label = rule.get("label")
     problems.unless(label is None or len(label) in LABEL_LENGTHS, "Length must be 3-32 characters", f"{at}.label")
