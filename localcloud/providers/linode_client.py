@@ -47,7 +47,7 @@ class Linode:
         self._headers = {"User-Agent": f"{prefix} {USER_AGENT}".strip(), "Content-Type": "application/json"}
         if token := setting("token", "LINODE_TOKEN"):
             self._headers["Authorization"] = f"Bearer {token}"
-        self.poll_seconds = int(config.get("eventPollMs", POLL_MS)) / 1000
+        self.poll_seconds = int(setting("eventPollMs", "LINODE_EVENT_POLL_MS") or POLL_MS) / 1000
         self._retry_ms = int(config.get("minRetryDelayMs", RETRY_MS))
         self._max_retry_ms = int(config.get("maxRetryDelayMs", MAX_RETRY_MS))
         self.skip_ready_poll = bool(config.get("skipInstanceReadyPoll"))
