@@ -1,0 +1,150 @@
+"""Harbor as one ASGI application: the API, the log-in, the token service and the registry."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from types import TracebackType
+from urllib.parse import parse_qsl
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from localcloud.harbor import projects, registries, system
+from localcloud.harbor.api import BASE, Call, Endpoint, Router
+from localcloud.harbor.auth import (
+    ADMIN,
+    CSRF_COOKIE,
+    CSRF_HEADER,
+    SESSION_COOKIE,
+    Accounts,
+    csrf_fault,
+    csrf_token,
+    good_csrf_cookie,
+    new_csrf_cookie,
+)
+from localcloud.harbor.core import Clock, Core
+from localcloud.harbor.data import HarborData
+from localcloud.harbor.errors import ApiError, forbidden, not_found
+
+VERSION = "2.15.2"
+_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+_SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
+ENDPOINTS: list[Endpoint] = [*system.ENDPOINTS, *projects.ENDPOINTS, *registries.ENDPOINTS]
+
+
+def _utcnow() -> datetime:
+    return datetime.now(UTC)
+
+
+class Harbor:
+    """A Harbor on `data`; the first one on a blank volume gives the admin `admin_password`, later ones ignore it.
+
+    `status_lag_seconds` is how long an execution stays InProgress after its last task (real Harbor: up to 30 s).
+    `.app` serves it; `.start()` begins the jobs and schedules, `.close()` ends them.
+    """
+
+    def __init__(
+        self,
+        data: HarborData,
+        *,
+        hostname: str,
+        external_url: str,
+        admin_password: str,
+        version: str = VERSION,
+        status_lag_seconds: float = 0.0,
+        clock: Clock = _utcnow,
+    ) -> None:
+        self.data = data
+        accounts = Accounts(data)
+        self._core = Core(data, hostname, external_url.rstrip("/"), "v" + version.lstrip("v"), clock, accounts)
+        with data.lock:
+            accounts.first_boot(admin_password, clock())
+            projects.first_boot(self._core)
+        self._router = Router(ENDPOINTS)
+        self.app = Starlette(
+            routes=[
+                Route("/c/{action}", self._account, methods=["GET", "POST"]),
+                Route("/{path:path}", self._api, methods=_METHODS),
+            ]
+        )
+
+    def start(self) -> None:
+        """Begins to run jobs and schedules."""
+
+    def close(self) -> None:
+        """Stops running jobs and ends schedules."""
+
+    def __enter__(self) -> Harbor:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def _api(self, request: Request) -> Response:
+        path = request.scope.get("raw_path", request.url.path.encode()).decode().partition("?")[0]
+        if not path.startswith(f"{BASE}/"):
+            return PlainTextResponse("Not Found", 404) if path != "/" else PlainTextResponse("Harbor")
+        carries_session = SESSION_COOKIE in request.cookies
+        fault = _csrf(request) if carries_session else None
+        if fault is not None:
+            return self._with_cookies(request, fault.response(), carries_session)
+        body = await request.body()
+        response = await run_in_threadpool(self._answer, request, path.removeprefix(BASE).rstrip("/"), body)
+        return self._with_cookies(request, response, carries_session)
+
+    def _answer(self, request: Request, path: str, body: bytes) -> Response:
+        try:
+            handler, params = self._router.find(request.method, path)
+            principal = self._core.accounts.of_request(request, self._core.clock())
+            return handler(Call(self._core, request, principal, params, body))
+        except ApiError as error:
+            return error.response()
+
+    async def _account(self, request: Request) -> Response:
+        """The portal's own log-in and log-out: a form with the CSRF token."""
+        action = request.path_params["action"]
+        accounts = self._core.accounts
+        fault = _csrf(request)
+        if fault is not None:
+            return self._with_cookies(request, fault.response(), True)
+        if action == "log_out":
+            accounts.close_session(request.cookies.get(SESSION_COOKIE))
+            return self._with_cookies(request, Response(None, 200), True)
+        if action != "login" or request.method != "POST":
+            return self._with_cookies(request, not_found("not found").response(), True)
+        form = dict(parse_qsl((await request.body()).decode(errors="replace")))
+        if form.get("principal") != ADMIN or not accounts.check_admin(form.get("password", "")):
+            message = {"errors": [{"code": "UNAUTHORIZED", "message": "unauthorized: Invalid credentials"}]}
+            return self._with_cookies(request, JSONResponse(message, 401), True)
+        accounts.close_session(request.cookies.get(SESSION_COOKIE))
+        response = Response(None, 200)
+        response.set_cookie(SESSION_COOKIE, accounts.open_session(logged_in=True), httponly=True)
+        return response
+
+    def _with_cookies(self, request: Request, response: Response, csrf: bool) -> Response:
+        """A session for whoever has none, and with a session the CSRF cookie and token."""
+        accounts = self._core.accounts
+        if not accounts.knows_session(request.cookies.get(SESSION_COOKIE)):
+            response.set_cookie(SESSION_COOKIE, accounts.open_session(), httponly=True)
+        if csrf:
+            cookie = request.cookies.get(CSRF_COOKIE)
+            if cookie is None or not good_csrf_cookie(cookie):
+                cookie = new_csrf_cookie()
+                response.set_cookie(CSRF_COOKIE, cookie, httponly=True, samesite="strict")
+            response.headers[CSRF_HEADER] = csrf_token(cookie)
+        return response
+
+
+def _csrf(request: Request) -> ApiError | None:
+    """Refuses a write without the token that belongs to the cookie."""
+    if request.method in _SAFE:
+        return None
+    fault = csrf_fault(request.cookies.get(CSRF_COOKIE), request.headers.get(CSRF_HEADER))
+    return None if fault is None else forbidden(fault)
+

@@ -1,0 +1,178 @@
+"""Who calls: the admin, a robot account or nobody; by Basic credentials or by session, with Harbor's CSRF rules.
+
+As in Harbor, wrong credentials are not refused here: the caller is then nobody, and may do what nobody may.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+
+from starlette.requests import Request
+
+from localcloud.harbor.data import Admin, HarborData, Project, Robot
+from localcloud.oci.auth import basic_credentials
+
+SESSION_COOKIE = "sid"
+CSRF_COOKIE = "_gorilla_csrf"
+CSRF_HEADER = "X-Harbor-Csrf-Token"
+CSRF_BYTES = 32
+ADMIN = "admin"
+
+# What everybody may do with a public project.
+_PUBLIC = {
+    ("project", "read"),
+    ("repository", "list"),
+    ("repository", "read"),
+    ("repository", "pull"),
+    ("artifact", "list"),
+    ("artifact", "read"),
+    ("tag", "list"),
+    ("artifact-addition", "read"),
+    ("label", "list"),
+    ("metadata", "read"),
+}
+
+
+def hash_of(secret: str, salt: str) -> str:
+    """A fast hash: Harbor's costs 80-100 ms a request, which no test here wants to pay."""
+    return hashlib.sha256(f"{salt}\0{secret}".encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Principal:
+    """`robot` is set for robot accounts; neither admin nor robot is nobody."""
+
+    name: str = ""
+    is_admin: bool = False
+    robot: Robot | None = None
+
+    @property
+    def authenticated(self) -> bool:
+        return self.is_admin or self.robot is not None
+
+    def can(self, project: Project, resource: str, action: str) -> bool:
+        """Whether the caller may do this with something of the project."""
+        if self.is_admin or (project.public and (resource, action) in _PUBLIC):
+            return True
+        return self._granted("project", project.name, resource, action)
+
+    def can_system(self, resource: str, action: str) -> bool:
+        return self.is_admin or self._granted("system", "/", resource, action)
+
+    def has_access_to(self, project: Project) -> bool:
+        """Whether the project shows in the caller's list."""
+        if self.is_admin or project.public:
+            return True
+        return self.robot is not None and any(
+            p["kind"] == "project" and p["namespace"] in (project.name, "*") for p in self.robot.permissions
+        )
+
+    def _granted(self, kind: str, namespace: str, resource: str, action: str) -> bool:
+        if self.robot is None:
+            return False
+        return any(
+            access.get("effect", "allow") != "deny"
+            and access.get("resource") in (resource, "*")
+            and access.get("action") in (action, "*")
+            for permission in self.robot.permissions
+            if permission["kind"] == kind and permission["namespace"] in (namespace, "*")
+            for access in permission["access"]
+        )
+
+
+NOBODY = Principal()
+
+
+class Accounts:
+    """Checks credentials and keeps sessions (which don't outlive this Harbor)."""
+
+    def __init__(self, data: HarborData) -> None:
+        self._data = data
+        self._sessions: dict[str, bool] = {}  # session id -> somebody has logged in
+
+    def first_boot(self, password: str, now: datetime) -> None:
+        """Gives the admin the password, unless a Harbor on this data already has one."""
+        if self._data.admin.password_hash is None:
+            self._data.admin = Admin(creation_time=now)
+            self.set_password(password, now)
+
+    def set_password(self, password: str, now: datetime) -> None:
+        admin = self._data.admin
+        admin.salt = secrets.token_hex(16)
+        admin.password_hash = hash_of(password, admin.salt)
+        admin.update_time = now
+
+    def check_admin(self, password: str) -> bool:
+        admin = self._data.admin
+        return secrets.compare_digest(admin.password_hash or "", hash_of(password, admin.salt))
+
+    def by_password(self, username: str | None, password: str | None, now: datetime) -> Principal:
+        if username is None:
+            return NOBODY
+        if username == ADMIN:
+            return Principal(ADMIN, is_admin=True) if self.check_admin(password or "") else NOBODY
+        robot = self._data.robots.find(name=username)
+        if robot is None or robot.disable or 0 < robot.expires_at <= now.timestamp():
+            return NOBODY
+        right = secrets.compare_digest(robot.secret_hash, hash_of(password or "", robot.name))
+        return Principal(robot.name, robot=robot) if right else NOBODY
+
+    def of_request(self, request: Request, now: datetime) -> Principal:
+        credentials = basic_credentials(request)
+        if credentials is not None:
+            return self.by_password(*credentials, now)
+        if self._sessions.get(request.cookies.get(SESSION_COOKIE, "")):
+            return Principal(ADMIN, is_admin=True)
+        return NOBODY
+
+    def open_session(self, logged_in: bool = False) -> str:
+        session = secrets.token_hex(16)
+        self._sessions[session] = logged_in
+        return session
+
+    def knows_session(self, session: str | None) -> bool:
+        return session in self._sessions
+
+    def close_session(self, session: str | None) -> None:
+        self._sessions.pop(session or "", None)
+
+
+def new_csrf_cookie() -> str:
+    return base64.b64encode(secrets.token_bytes(CSRF_BYTES)).decode()
+
+
+def csrf_token(cookie: str) -> str:
+    """A token for the header that belongs to the cookie; another one each time, as Gorilla masks it."""
+    mask = secrets.token_bytes(CSRF_BYTES)
+    return base64.b64encode(mask + _xor(mask, base64.b64decode(cookie))).decode()
+
+
+def csrf_fault(cookie: str | None, token: str | None) -> str | None:
+    """Why a write that carries a session is refused, in Harbor's words; None if the token is good."""
+    if not token:
+        return "CSRF token not found in request"
+    try:
+        raw = base64.b64decode(token, validate=True)
+        wanted = base64.b64decode(cookie or "", validate=True)
+    except (binascii.Error, ValueError):
+        return "CSRF token invalid"
+    if len(wanted) != CSRF_BYTES or len(raw) != 2 * CSRF_BYTES:
+        return "CSRF token invalid"
+    unmasked = _xor(raw[:CSRF_BYTES], raw[CSRF_BYTES:])
+    return None if secrets.compare_digest(unmasked, wanted) else "CSRF token invalid"
+
+
+def good_csrf_cookie(cookie: str) -> bool:
+    try:
+        return len(base64.b64decode(cookie, validate=True)) == CSRF_BYTES
+    except (binascii.Error, ValueError):
+        return False
+
+
+def _xor(one: bytes, other: bytes) -> bytes:
+    return bytes(a ^ b for a, b in zip(one, other, strict=True))
