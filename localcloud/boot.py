@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import gzip
+import os
 import re
 import shlex
 import threading
@@ -169,7 +170,9 @@ class HarborGuest:
                             version if version.startswith("v") else f"v{version}",
                         )
                     except OSError as error:
-                        raise BootError(f"harbor: {LOCALHOST}:{config.port}: {error.strerror or error}") from error
+                        raise BootError(
+                            f"harbor: {LOCALHOST}:{config.port}: {os.strerror(error.errno or 0)}"
+                        ) from error
                     self._instance.say(f"Harbor {version} is up at {config.external_url}")
                 elif not let_in and harbor is not None:
                     harbor.close()

@@ -92,7 +92,11 @@ def regions() -> Catalog:
             "monitors": {"alerts": [], "metrics": []},
             "status": "ok",
             "resolvers": {"ipv4": "192.0.2.1,192.0.2.2", "ipv6": "2001:db8::1"},
-            "placement_group_limits": {"maximum_pgs_per_customer": None, "maximum_linodes_per_pg": 5},
+            "placement_group_limits": {
+                "maximum_pgs_per_customer": None,
+                "maximum_linodes_per_pg": 5,
+                "maximum_linodes_per_flexible_pg": 5,
+            },
             "site_type": "core",
         }
         for id, label, country, more, storage in _REGIONS

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 ACLS = ("private", "public-read", "authenticated-read", "public-read-write")
 _LABEL = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _REDACTED = "[REDACTED]"
+# The newer endpoints have no cluster id, and no CORS setting in this API.
+_NEWER = ("E2", "E3")
+
+
+def _cluster(endpoint: Json) -> str:
+    return "" if endpoint["endpoint_type"] in _NEWER else str(endpoint["s3_endpoint"]).partition(".")[0]
 
 
 @dataclass
@@ -33,7 +39,7 @@ class Bucket:
         host = endpoint["s3_endpoint"]
         return {
             "label": self.label,
-            "cluster": host.partition(".")[0],
+            "cluster": _cluster(endpoint),
             "region": self.region,
             "created": self.created,
             "hostname": f"{self.label}.{host}",
@@ -116,11 +122,12 @@ def _set_access(call: Call) -> Json:
 
 def _access(call: Call) -> Json:
     bucket = _bucket(call)
+    settable = call.cloud.endpoints[bucket.region]["endpoint_type"] not in _NEWER
     return {
         "acl": bucket.acl,
         "acl_xml": "<AccessControlPolicy/>",
-        "cors_enabled": bucket.cors,
-        "cors_xml": "<CORSConfiguration/>" if bucket.cors else "",
+        "cors_enabled": bucket.cors if settable else None,
+        "cors_xml": "<CORSConfiguration/>" if settable and bucket.cors else None,
     }
 
 
@@ -143,7 +150,7 @@ def _create_key(call: Call) -> Json:
     id = cloud.next_id()
     named = [
         {
-            "cluster": cloud.endpoints[one["region"]]["s3_endpoint"].partition(".")[0],
+            "cluster": _cluster(cloud.endpoints[one["region"]]),
             "region": one["region"],
             "bucket_name": one["bucket_name"],
             "permissions": one["permissions"],

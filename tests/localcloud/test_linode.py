@@ -729,6 +729,12 @@ def test_buckets_and_keys(account: Account) -> None:
     assert account.ask("GET", bucket).status_code == 404
 
 
+def test_newer_object_storage_has_no_cors_setting(account: Account) -> None:
+    made = account.do("POST", "/object-storage/buckets", {"region": "sg-sin-2", "label": "blobs"})
+    assert (made["endpoint_type"], made["cluster"]) == ("E3", "")
+    assert account.do("GET", "/object-storage/buckets/sg-sin-2/blobs/access")["cors_enabled"] is None
+
+
 def test_tags(account: Account) -> None:
     host = account.host(tags=["prod"])
     account.volume(tags=["prod"])

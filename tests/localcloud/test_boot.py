@@ -1,0 +1,396 @@
+"""What a booted instance makes of its user data: what it starts, with what, and what it refuses and says so."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from localcloud.boot import Boot, BootError, cloud_init, prepare
+from localcloud.http import serve
+from localcloud.linode import Instance, LinodeApi
+
+PATIENCE = 20.0
+TOKEN = "test-token"
+HARBOR_YML = "/etc/harbor-mirror/harbor.yml"
+DEVICE = "/dev/disk/by-id/scsi-0Linode_Volume_data"
+Json = dict[str, Any]
+
+
+def harbor_yml(**changes: Any) -> str:
+    """A complete harbor.yml; a change to None takes the key out."""
+    document = {
+        "hostname": "harbor.example.com",
+        "harbor_admin_password": "Admin-Pass-1",
+        "http": {"port": 8123},
+        "database": {"password": "db-pass"},
+        "data_volume": "/mnt/harbor/data",
+        "jobservice": {"max_job_workers": 5, "job_loggers": ["FILE"], "logger_sweeper_duration": 1},
+        "notification": {"webhook_job_max_retry": 3, "webhook_job_http_client_timeout": 3},
+        "log": {"level": "info", "local": {"location": "/var/log/harbor"}},
+    } | changes
+    return yaml.safe_dump({key: value for key, value in document.items() if value is not None})
+
+
+def user_data(files: dict[str, str]) -> bytes:
+    entries = [{"path": path, "content": content} for path, content in files.items()]
+    return b"#cloud-config\n" + yaml.safe_dump({"write_files": entries}).encode()
+
+
+def host_files(harbor: str | None = None, **environment: str) -> dict[str, str]:
+    lines = "".join(f"{name}='{value}'\n" for name, value in environment.items())
+    files = {HARBOR_YML: harbor or harbor_yml(), "/etc/harbor-mirror/version": "2.15.1\n"}
+    return files | ({"/etc/harbor-mirror/bootstrap.env": lines} if lines else {})
+
+
+# --- cloud-init
+
+
+def test_every_encoding_of_write_files_is_undone() -> None:
+    packed = gzip.compress(b"text\n")
+    encodings: dict[str, str | bytes] = {
+        "text/plain": "text\n",
+        "b64": base64.b64encode(b"text\n").decode(),
+        "base64": base64.b64encode(b"text\n").decode(),
+        "gz+b64": base64.b64encode(packed).decode(),
+        "gzip+base64": base64.b64encode(packed).decode(),
+        "gzip": packed,
+    }
+    entries = [
+        {"path": f"/{number}", "encoding": encoding, "content": content}
+        for number, (encoding, content) in enumerate(encodings.items())
+    ]
+    files = cloud_init(b"#cloud-config\n" + yaml.safe_dump({"write_files": entries}).encode())
+    assert set(files.values()) == {"text\n"}
+    assert len(files) == len(encodings)
+
+
+def test_appended_content_comes_after() -> None:
+    entries = [{"path": "/a", "content": "one\n"}, {"path": "/a", "content": "two\n", "append": True}]
+    assert cloud_init(b"#cloud-config\n" + yaml.safe_dump({"write_files": entries}).encode()) == {"/a": "one\ntwo\n"}
+
+
+def test_gzipped_user_data_needs_a_recent_cloud_init() -> None:
+    data = gzip.compress(user_data({"/a": "b"}))
+    assert cloud_init(data, "linode/debian13") == {"/a": "b"}
+    with pytest.raises(BootError, match="does not unpack gzipped user data"):
+        cloud_init(data, "linode/debian12")
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (None, "no user data"),
+        (b"write_files: []\n", "first line must be #cloud-config"),
+        (b"\xff\xfe\x00", "neither gzip nor text"),
+        (b"\x1f\x8bdamaged", "damaged gzip"),
+        (b"#cloud-config\nwrite_files: [\n", "not valid YAML"),
+        (b"#cloud-config\n- a\n", "not a mapping"),
+        (b"#cloud-config\nwrite_files:\n- content: x\n", r"write_files\[0\] has no path"),
+        (b"#cloud-config\nwrite_files:\n- {path: /a, encoding: b64, content: a}\n", "not base64"),
+        (b"#cloud-config\nwrite_files:\n- {path: /a, encoding: gz+b64, content: eHh4}\n", "damaged gzip"),
+    ],
+)
+def test_what_cloud_init_does_not_run(data: bytes | None, reason: str) -> None:
+    with pytest.raises(BootError, match=reason):
+        cloud_init(data)
+
+
+# --- Harbor's prepare
+
+
+def test_what_prepare_makes_of_a_plain_http_harbor() -> None:
+    config = prepare({HARBOR_YML: harbor_yml()})
+    assert config.external_url == "http://harbor.example.com:8123"
+    assert (config.port, config.public_port, config.admin_password) == (8123, 8123, "Admin-Pass-1")
+    assert prepare({HARBOR_YML: harbor_yml(http=None)}).external_url == "http://harbor.example.com"
+
+
+def test_behind_a_proxy_clients_come_in_by_the_external_url() -> None:
+    config = prepare({HARBOR_YML: harbor_yml(http={"port": "127.0.0.1:8080"}, external_url="https://h.example.com")})
+    assert (config.port, config.public_port, config.external_url) == (8080, 443, "https://h.example.com")
+
+
+def test_with_its_own_tls_clients_come_in_by_https() -> None:
+    https = {"port": 8443, "certificate": "/tls/crt", "private_key": "/tls/key"}
+    config = prepare({HARBOR_YML: harbor_yml(https=https), "/tls/crt": "", "/tls/key": ""})
+    assert (config.port, config.public_port, config.external_url) == (8123, 8443, "https://harbor.example.com:8443")
+
+
+@pytest.mark.parametrize(
+    ("written", "taken"), [("Pa$word-12", "Pa-12"), ("Pass word #12", "Pass word"), (12345, "12345")]
+)
+def test_the_password_goes_through_compose(written: Any, taken: str) -> None:
+    assert prepare({HARBOR_YML: harbor_yml(harbor_admin_password=written)}).admin_password == taken
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"hostname": None}, "hostname is missing"),
+        ({"hostname": "127.0.0.1"}, "hostname must not be 127.0.0.1"),
+        ({"hostname": "reg.mydomain.com"}, "hostname must not be"),
+        ({"harbor_admin_password": None}, "harbor_admin_password is missing"),
+        ({"database": None}, "database.password is missing"),
+        ({"external_database": {"harbor": {"host": "db"}}}, "external_database.harbor.ssl_mode is missing"),
+        ({"data_volume": None}, "data_volume is missing"),
+        ({"jobservice": {"max_job_workers": 1}}, "jobservice.logger_sweeper_duration is missing"),
+        ({"notification": None}, "notification.webhook_job_max_retry is missing"),
+        ({"log": {"level": "info", "local": {}}}, "log.local.location is missing"),
+        ({"log": {"level": "warn", "local": {"location": "/l"}}}, "log.level must be one of"),
+        ({"https": {"port": 443}}, "https.certificate must be set"),
+        ({"https": {"certificate": "/your/certificate/path", "private_key": "/k"}}, "https.certificate must be set"),
+        ({"https": {"certificate": "/tls/crt", "private_key": "/tls/key"}}, "no such file: /tls/crt"),
+        ({"metric": {"enabled": True}}, "metric.port is missing"),
+        ({"cache": {"enabled": True}}, "cache.expire_hours is missing"),
+        ({"storage_service": {"redirect": {"disabled": True}}}, "storage_service.redirect.disable is missing"),
+    ],
+)
+def test_what_prepare_refuses(changes: Json, reason: str) -> None:
+    with pytest.raises(BootError, match=reason):
+        prepare({HARBOR_YML: harbor_yml(**changes)})
+
+
+@pytest.mark.parametrize("line", ['data_volume: "/data"', "data_volume: /data # here", '{"data_volume": "/data"}'])
+def test_the_data_volume_is_read_by_grep(line: str) -> None:
+    text = harbor_yml(data_volume=None) + line + "\n" if not line.startswith("{") else line
+    with pytest.raises(BootError, match="data_volume must be a line of its own"):
+        prepare({HARBOR_YML: text})
+
+
+# --- the guest
+
+
+@dataclass
+class Running:
+    """A Harbor that was started, and with what."""
+
+    data: list[str]
+    hostname: str
+    external_url: str
+    password: str
+    port: int
+    version: str
+    closed: bool = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@dataclass
+class Harbors:
+    """Stands in for Harbor: what was started, in order."""
+
+    started: list[Running] = field(default_factory=list)
+
+    def start(self, *with_what: Any) -> Running:
+        running = Running(*with_what)
+        running.data.append(running.version)
+        self.started.append(running)
+        return running
+
+
+@dataclass
+class Stage:
+    """A Linode account, what its instances start, and a client."""
+
+    api: LinodeApi
+    boot: Boot
+    harbors: Harbors
+    http: httpx.Client
+
+    def do(self, method: str, path: str, body: Json | None = None) -> Json:
+        response = self.http.request(method, path, json=body if body is not None else {})
+        assert response.status_code == 200, response.text
+        answer: Json = response.json()
+        return answer
+
+    def host(self, data: bytes | None, **more: Any) -> Instance:
+        body = {"label": "host", "region": "us-east", "type": "g6-standard-2", "image": "linode/debian13"}
+        metadata = {"metadata": {"user_data": base64.b64encode(data).decode()}} if data is not None else {}
+        made = self.do("POST", "/linode/instances", body | {"root_pass": "Root-Pass-123"} | metadata | more)
+        return next(one for one in self.api.instances if one.id == made["id"])
+
+    def delete(self, instance: Instance) -> None:
+        self.do("DELETE", f"/linode/instances/{instance.id}")
+        until(lambda: instance not in self.api.instances)
+
+    def volume(self, **more: Any) -> int:
+        return int(self.do("POST", "/volumes", {"label": "data", "region": "us-east", "size": 20} | more)["id"])
+
+    def running(self, count: int) -> Running:
+        until(lambda: len(self.harbors.started) >= count)
+        assert len(self.harbors.started) == count
+        return self.harbors.started[-1]
+
+
+def until(condition: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "nothing happened"
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    harbors = Harbors()
+    boot = Boot(harbors.start, list, volume_seconds=PATIENCE)
+    with LinodeApi(TOKEN, boot, boot_seconds=0.02, job_seconds=0.01) as api, serve(api.app) as server:
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        with httpx.Client(base_url=f"{server.url}/v4", headers=headers, timeout=PATIENCE, verify=False) as http:
+            yield Stage(api, boot, harbors, http)
+
+
+def test_harbor_starts_with_what_the_user_data_says(stage: Stage) -> None:
+    instance = stage.host(gzip.compress(user_data(host_files())))
+    running = stage.running(1)
+    assert (running.hostname, running.external_url) == ("harbor.example.com", "http://harbor.example.com:8123")
+    assert (running.password, running.port, running.version) == ("Admin-Pass-1", 8123, "v2.15.1")
+    until(lambda: len(instance.console) == 2)
+    assert instance.console[1] == "Harbor 2.15.1 is up at http://harbor.example.com:8123"
+
+
+@pytest.mark.parametrize(
+    ("data", "line"),
+    [
+        (None, "failed: cloud-init: no user data"),
+        (user_data({"/etc/motd": "hello"}), f"failed: cloud-init: no {HARBOR_YML} in write_files; nothing to install"),
+        (user_data(host_files(harbor_yml(hostname="127.0.0.1"))), "failed: prepare: hostname must not be 127.0.0.1"),
+    ],
+)
+def test_what_fails_is_said_on_the_console(stage: Stage, data: bytes | None, line: str) -> None:
+    instance = stage.host(data)
+    until(lambda: instance.console)
+    assert instance.console == [line]
+    assert instance.status == "running"
+    assert stage.harbors.started == []
+
+
+def test_no_password_on_the_console(stage: Stage) -> None:
+    instance = stage.host(user_data(host_files(harbor_yml(hostname="127.0.0.1", harbor_admin_password="Secret-1"))))
+    until(lambda: instance.console)
+    assert "Secret-1" not in " ".join(instance.console)
+
+
+def test_the_data_on_the_volume_comes_back_in_a_new_instance(stage: Stage) -> None:
+    volume = stage.volume()
+    data = user_data(host_files(VOLUME_DEVICE=DEVICE))
+    first = stage.host(data)
+    time.sleep(0.1)
+    assert stage.harbors.started == [], "it waits for its volume"
+    stage.do("POST", f"/volumes/{volume}/attach", {"linode_id": first.id})
+    before = stage.running(1)
+    stage.delete(first)
+    assert before.closed
+    second = stage.host(data)
+    stage.do("POST", f"/volumes/{volume}/attach", {"linode_id": second.id})
+    assert stage.running(2).data is before.data
+
+
+def test_another_volume_is_not_taken(stage: Stage) -> None:
+    instance = stage.host(user_data(host_files(VOLUME_DEVICE=DEVICE)))
+    stage.volume(label="other", linode_id=instance.id)
+    stage.volume(label="data", linode_id=instance.id)
+    running = stage.running(1)
+    disks = {volume.label: volume.disk for volume in stage.api.volumes}
+    assert disks["other"] == {}
+    assert running.data in disks["data"].values()
+
+
+def test_a_volume_that_never_comes(stage: Stage) -> None:
+    stage.boot.volume_seconds = 0.1
+    instance = stage.host(user_data(host_files(VOLUME_DEVICE=DEVICE)))
+    until(lambda: instance.console)
+    assert instance.console == [f"failed: {DEVICE} did not appear in 0.1 s; is the volume attached?"]
+    assert stage.harbors.started == []
+
+
+def test_without_a_volume_the_data_dies_with_the_instance(stage: Stage) -> None:
+    data = user_data(host_files())
+    first = stage.host(data)
+    before = stage.running(1)
+    until(lambda: first.status == "running" and not first.busy)
+    stage.do("POST", f"/linode/instances/{first.id}/reboot")
+    assert stage.running(2).data is before.data, "a reboot keeps its own disk"
+    assert "data will die with this instance" in first.console[0]
+    stage.delete(first)
+    stage.host(data)
+    assert stage.running(3).data is not before.data
+
+
+def test_a_volume_pulled_out_ends_harbor(stage: Stage) -> None:
+    instance = stage.host(user_data(host_files(VOLUME_DEVICE=DEVICE)))
+    volume = stage.volume(linode_id=instance.id)
+    running = stage.running(1)
+    stage.do("POST", f"/volumes/{volume}/detach")
+    until(lambda: running.closed)
+    assert instance.status == "running"
+
+
+def test_an_older_harbor_does_not_touch_the_data(stage: Stage) -> None:
+    volume = stage.volume()
+    first = stage.host(user_data(host_files(VOLUME_DEVICE=DEVICE)))
+    stage.do("POST", f"/volumes/{volume}/attach", {"linode_id": first.id})
+    stage.running(1)
+    stage.delete(first)
+    older = host_files(VOLUME_DEVICE=DEVICE) | {"/etc/harbor-mirror/version": "2.14.3\n"}
+    second = stage.host(user_data(older))
+    stage.do("POST", f"/volumes/{volume}/attach", {"linode_id": second.id})
+    until(lambda: second.console)
+    assert second.console == ["failed: Harbor 2.15.1 has written to this volume; 2.14.3 is older and cannot read it"]
+
+
+def test_a_server_that_must_find_its_data(stage: Stage) -> None:
+    instance = stage.host(user_data(host_files(VOLUME_DEVICE=DEVICE, REQUIRE_DATA="1")))
+    stage.volume(linode_id=instance.id)
+    until(lambda: instance.console)
+    assert "the volume is blank" in instance.console[0]
+    assert stage.harbors.started == []
+
+
+def test_the_firewall_decides_whether_harbor_can_be_reached(stage: Stage) -> None:
+    closed: Json = {"inbound": [], "inbound_policy": "DROP", "outbound": [], "outbound_policy": "ACCEPT"}
+    rule = {"action": "ACCEPT", "protocol": "TCP", "ports": "8123", "addresses": {"ipv4": ["0.0.0.0/0"]}}
+    firewall = stage.do("POST", "/networking/firewalls", {"label": "web", "rules": closed})
+    instance = stage.host(user_data(host_files()), firewall_id=firewall["id"])
+    until(lambda: len(instance.console) == 2)
+    assert instance.console[1] == "Harbor is up, but the firewall lets nobody in to port 8123"
+    assert stage.harbors.started == []
+    stage.do("PUT", f"/networking/firewalls/{firewall['id']}/rules", closed | {"inbound": [rule]})
+    running = stage.running(1)
+    stage.do("PUT", f"/networking/firewalls/{firewall['id']}/rules", closed)
+    until(lambda: running.closed)
+
+
+def test_a_port_that_is_taken_is_said_so() -> None:
+    def taken(*_: Any) -> Running:
+        with socket.create_server(("127.0.0.1", 0)) as first:
+            socket.create_server(first.getsockname())
+        raise AssertionError("bound twice")
+
+    boot = Boot(taken, list)
+    with LinodeApi(TOKEN, boot, boot_seconds=0.02, job_seconds=0.01) as api, serve(api.app) as server:
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        with httpx.Client(base_url=f"{server.url}/v4", headers=headers, timeout=PATIENCE, verify=False) as http:
+            instance = Stage(api, boot, Harbors(), http).host(user_data(host_files()))
+            until(lambda: len(instance.console) == 2)
+            assert instance.console[1] == "failed: harbor: 127.0.0.1:8123: Address already in use"
+
+
+def test_shutdown_ends_harbor_and_boot_starts_it_again(stage: Stage) -> None:
+    instance = stage.host(user_data(host_files()))
+    running = stage.running(1)
+    until(lambda: instance.guest is not None)
+    stage.do("POST", f"/linode/instances/{instance.id}/shutdown")
+    until(lambda: instance.status == "offline")
+    assert running.closed
+    stage.do("POST", f"/linode/instances/{instance.id}/boot")
+    stage.running(2)
