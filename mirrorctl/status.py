@@ -7,10 +7,10 @@ upgrades, migrations and with paused queues, and which no status in Harbor shows
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from time import sleep as pause
 from typing import get_args
 
 from harbor_mirror.clients.harbor import PAGE_SIZE, Harbor, HarborError, Json
@@ -43,7 +43,6 @@ def command(
     interval: float,
     fail_on: str,
     prometheus: Path | None,
-    sleep: Callable[[float], None] = time.sleep,
 ) -> int:
     """See `mirrorctl status --help`."""
     bad = _bad_states(fail_on)
@@ -58,7 +57,7 @@ def command(
         if not watch:
             return AS_WANTED if report.ok else BAD_FINDING
         try:
-            sleep(interval)
+            pause(interval)
         except KeyboardInterrupt:
             return AS_WANTED if report.ok else BAD_FINDING
 

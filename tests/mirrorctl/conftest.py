@@ -21,6 +21,7 @@ from localcloud.oci.images import push_image
 from localcloud.source import SourceRegistry
 from mirrorctl.__main__ import main
 from tests.mirrorctl.fake_harbor import ADMIN, PASSWORD, FakeHarbor
+from tests.mirrorctl.fake_stack import FakeStack
 
 ROOT = Path(__file__).parents[2]
 
@@ -158,3 +159,9 @@ def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _no_pause(retry: Retry, attempt: int, _answer: object) -> float | None:
     return 0.0 if attempt < retry.attempts else None
+
+
+@pytest.fixture
+def stack(mirrored: FakeHarbor, tmp_path: Path) -> FakeStack:
+    """A stack that declares what the Harbor has of it."""
+    return FakeStack(tmp_path, mirrored)

@@ -51,6 +51,8 @@ class FakeHarbor:
         self.sessions_allowed = True
         self.password = PASSWORD
         self.robots = {"robot$puller": "Robot-Secret-1"}
+        self.robot_accounts: dict[int, Json] = {}
+        self.right_secret = "Source-Secret-1"
         self.projects: dict[str, Json] = {}
         self.registries: dict[int, Json] = {}
         self.sources: dict[int, ImageStore] = {}
@@ -288,9 +290,25 @@ class FakeHarbor:
             case "GET", ["quotas"]:
                 return _page(request, self.quotas)
             case "GET", ["robots"]:
-                return _page(request, [])
+                return _page(request, list(self.robot_accounts.values()))
+            case "PUT", ["robots", number]:
+                self.robot_accounts[int(number)].update(data)
+                return JSONResponse(None)
             case "GET", ["configurations"]:
                 return JSONResponse(self.settings)
+            case "PUT", ["configurations"]:
+                for name, value in data.items():
+                    self.settings[name]["value"] = value
+                return JSONResponse(None)
+            case "PUT", ["registries", number]:
+                return self._update_registry(int(number), data)
+            case "PUT", ["projects", number]:
+                found = next(entry for entry in self.projects.values() if entry["project_id"] == int(number))
+                found["metadata"].update(data["metadata"])
+                return JSONResponse(None)
+            case "PUT", ["quotas", number]:
+                next(entry for entry in self.quotas if entry["id"] == int(number))["hard"] = data["hard"]
+                return JSONResponse(None)
             case "GET", ["systeminfo", "volumes"]:
                 return JSONResponse({"storage": self.volumes})
             case "GET", ["jobservice", "queues"]:
@@ -311,6 +329,15 @@ class FakeHarbor:
             case "GET", ["projects", project, "repositories", *rest] if "artifacts" in rest:
                 return self._artifacts(project, request)
         return None
+
+    def _update_registry(self, number: int, data: Json) -> Response:
+        if number in self.bad_pings and data.get("access_secret") != self.right_secret:
+            return _error(400, "BAD_REQUEST", "the registry is unhealthy")
+        self.bad_pings.pop(number, None)
+        registry = self.registries[number]
+        registry.update({name: data[name] for name in ("name", "url", "description", "insecure")})
+        registry["credential"] = {"type": "basic", "access_key": data["access_key"], "access_secret": "*****"}
+        return JSONResponse(None)
 
     def _change_password(self, data: Json) -> Response:
         if data["old_password"] != self.password:
@@ -337,8 +364,12 @@ class FakeHarbor:
     def _executions(self, method: str, rest: list[str], request: Request, data: Any) -> Response | None:
         match method, rest:
             case "GET", []:
-                wanted = request.query_params.get("policy_id")
-                found = [e for e in self.executions.values() if wanted in (None, str(e["policy_id"]))]
+                asked = {name: request.query_params.get(name) for name in ("policy_id", "status")}
+                found = [
+                    execution
+                    for execution in self.executions.values()
+                    if all(value in (None, str(execution[name])) for name, value in asked.items())
+                ]
                 return _page(request, sorted(found, key=lambda e: (e["start_time"], e["id"]), reverse=True))
             case "POST", []:
                 return self._start(int(data["policy_id"]))

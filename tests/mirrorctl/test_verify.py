@@ -11,7 +11,8 @@ from localcloud.http import serve
 from localcloud.oci.images import move_tag, push_image, push_multi_arch
 from localcloud.source import SourceRegistry
 from tests.mirrorctl.conftest import Run
-from tests.mirrorctl.fake_harbor import ADMIN, PASSWORD, FakeHarbor, Fault
+from tests.mirrorctl.fake_harbor import FakeHarbor, Fault
+from tests.mirrorctl.fake_stack import FakeStack
 
 
 @pytest.fixture
@@ -94,11 +95,10 @@ def test_why_something_is_missing(
     assert reason in done.out
 
 
-def test_a_filter_changed_behind_the_stacks_back(mirrored: FakeHarbor, run: Run, tmp_path: Path) -> None:
-    stack = fake_pulumi(tmp_path, mirrored)
+def test_a_filter_changed_behind_the_stacks_back(mirrored: FakeHarbor, run: Run, stack: FakeStack) -> None:
     mirrored.policies[1]["filters"] = [{"type": "name", "value": "library/nginx"}, {"type": "tag", "value": "1.25"}]
     mirrored.execution(1, **mirrored.replicate(1))
-    done = run("verify", "nginx", **stack)
+    done = run("verify", "nginx", **stack.environment)
     assert done.code == 2
     assert "1.26 (the filter in Harbor does not take it" in done.out
 
@@ -255,43 +255,26 @@ def test_source_credentials(mirrored: FakeHarbor, run: Run, tmp_path: Path) -> N
         assert "Wrong-Secret-1" not in done.out + done.err
 
 
-def fake_pulumi(folder: Path, harbor: FakeHarbor, **outputs: Any) -> dict[str, str]:
-    """The environment of a user with a stack whose outputs are these."""
-    import json
-    import os
-
-    stack: dict[str, Any] = {
-        "harborUrl": harbor.url, "registryHost": "harbor.example.com", "adminUsername": ADMIN,
-        "adminPassword": PASSWORD, "pullUsername": "robot$puller", "pullPassword": "Robot-Secret-1",
-        "endpoints": {"hub": {"id": 1, "type": "docker-registry", "url": harbor.registries[1]["url"]}},
-        "rules": {
-            "nginx": {
-                "id": 1, "endpoint": "hub", "project": "mirror", "schedule": "manual",
-                "repositories": ["library/nginx"], "tags": {"matches": ["1.*"], "excludes": []},
-                "destination": {"namespace": "mirror", "flatten": 0},
-            }
-        },
-        **outputs,
-    }  # fmt: skip
-    (folder / "bin").mkdir(exist_ok=True)
-    (folder / "outputs.json").write_text(json.dumps(stack))
-    program = folder / "bin" / "pulumi"
-    program.write_text(
-        f'#!/bin/sh\necho "$@" >> {folder}/pulumi.log\n[ "$1" = stack ] && cat {folder}/outputs.json || echo {{}}\n'
-    )
-    program.chmod(0o755)
-    return {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "HARBOR_URL": ""}
-
-
 def test_with_a_stacks_outputs_harbor_is_asked_as_a_deployment_would(
-    synced: FakeHarbor, run: Run, tmp_path: Path
+    synced: FakeHarbor, run: Run, stack: FakeStack
 ) -> None:
-    stack = fake_pulumi(tmp_path, synced)
-    done = run("verify", "--digests", "--stack", "dev", **stack)
+    done = run("verify", "--digests", "--stack", "dev", **stack.environment)
     assert done.code == 0
     assert "harbor.example.com/mirror/library/nginx:1.25" in done.out
-    assert "stack output --json --show-secrets --stack dev" in (tmp_path / "pulumi.log").read_text()
+    assert ["stack", "output", "--json", "--show-secrets", "--stack", "dev", "--non-interactive"] in stack.calls()
     synced.robots.clear()
-    done = run("verify", **stack)
+    done = run("verify", **stack.environment)
     assert done.code == 2
     assert "is refused to robot$puller" in done.out
+
+
+def test_source_credentials_of_the_stack(synced: FakeHarbor, run: Run, stack: FakeStack) -> None:
+    private = SourceRegistry("alice", "Source-Secret-1")
+    push_image(private.store, "library/nginx", "1.25", "nginx-1.25")
+    push_image(private.store, "library/nginx", "1.26", "nginx-1.26")
+    with serve(private.app) as server:
+        stack.outputs["endpoints"]["hub"]["url"] = server.url
+        assert run("verify", "nginx", **stack.environment).code == 2
+        stack.config["endpoints"]["hub"] |= {"username": "alice", "secret": "Source-Secret-1"}
+        assert run("verify", "nginx", **stack.environment).code == 0
+    assert synced.policies

@@ -1,0 +1,180 @@
+"""drift sees every field, the ones included that the provider's refresh does not, and repairs what the stack owns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.mirrorctl.conftest import Run
+from tests.mirrorctl.fake_harbor import FakeHarbor
+from tests.mirrorctl.fake_stack import FakeStack
+
+Change = Callable[[FakeHarbor], object]
+
+
+@pytest.fixture
+def harbor_of_stack(mirrored: FakeHarbor) -> FakeHarbor:
+    """Harbor exactly as the stack wants it; the rule `redis` belongs to somebody else."""
+    pull = [{"action": "pull", "resource": "repository"}]
+    mirrored.robot_accounts[1] = {
+        "id": 1,
+        "name": "robot$puller",
+        "disable": False,
+        "duration": -1,
+        "permissions": [{"kind": "project", "namespace": "mirror", "access": pull}],
+    }
+    return mirrored
+
+
+def drifts(report: Any) -> set[tuple[str, str, str]]:
+    return {
+        (finding["kind"], finding["subject"], finding["field"])
+        for finding in report["findings"]
+        if finding["kind"] != "unmanaged"
+    }
+
+
+@pytest.mark.usefixtures("harbor_of_stack")
+def test_no_drift_and_what_is_not_ours_is_reported_only(run: Run, stack: FakeStack) -> None:
+    done = run("drift", "--json", **stack.environment)
+    assert (done.code, drifts(done.json)) == (0, set())
+    assert [finding["subject"] for finding in done.json["findings"]] == ["rule redis"]
+
+
+def policy(**fields: Any) -> Change:
+    return lambda harbor: harbor.policies[1].update(fields)
+
+
+def registry(**fields: Any) -> Change:
+    return lambda harbor: harbor.registries[1].update(fields)
+
+
+CHANGES: dict[str, tuple[Change, str, str]] = {
+    "repositories": (
+        lambda harbor: harbor.policies[1]["filters"][0].update(value="library/*"), "rules.nginx", "repositories",
+    ),
+    "tags": (lambda harbor: harbor.policies[1]["filters"].pop(), "rules.nginx", "tags.matches"),
+    "tags excluded": (
+        lambda harbor: harbor.policies[1]["filters"].append({"type": "tag", "value": "*-rc", "decoration": "excludes"}),
+        "rules.nginx", "tags.excludes",
+    ),
+    "resource": (
+        lambda harbor: harbor.policies[1]["filters"].append({"type": "resource", "value": "image"}),
+        "rules.nginx", "resource",
+    ),
+    "label": (
+        lambda harbor: harbor.policies[1]["filters"].append({"type": "label", "value": ["a"], "decoration": "matches"}),
+        "rules.nginx", "labels",
+    ),
+    "description": (policy(description="by hand"), "rules.nginx", "description"),
+    "speed": (policy(speed=100), "rules.nginx", "speedKbps"),
+    "override": (lambda harbor: harbor.policies[1].pop("override"), "rules.nginx", "override"),
+    "enabled": (lambda harbor: harbor.policies[1].pop("enabled"), "rules.nginx", "enabled"),
+    "deletion": (policy(deletion=True), "rules.nginx", "deletion"),
+    "chunks": (policy(copy_by_chunk=True), "rules.nginx", "copyByChunk"),
+    "flatten": (policy(dest_namespace_replace_count=1), "rules.nginx", "flatten"),
+    "namespace": (policy(dest_namespace="elsewhere"), "rules.nginx", "destination"),
+    "trigger": (
+        policy(trigger={"type": "scheduled", "trigger_settings": {"cron": "0 0 3 * * *"}}), "rules.nginx", "schedule",
+    ),
+    "rule name": (policy(name="renamed"), "rules.nginx", "name"),
+    "source": (policy(src_registry={"id": 9}), "rules.nginx", "endpoint"),
+    "url": (registry(url="http://elsewhere"), "endpoints.hub", "url"),
+    "insecure": (registry(insecure=True), "endpoints.hub", "insecure"),
+    "endpoint name": (registry(name="other"), "endpoints.hub", "name"),
+    "username": (registry(credential={"access_key": "bob"}), "endpoints.hub", "username"),
+    "public": (
+        lambda harbor: harbor.projects["mirror"]["metadata"].update(public="true"), "projects.mirror", "public",
+    ),
+    "quota": (lambda harbor: harbor.quotas[0].update(hard={"storage": 1024**3}), "projects.mirror", "quotaGb"),
+    "robot rights": (
+        lambda harbor: harbor.robot_accounts[1]["permissions"].clear(), "pullUsername", "permissions",
+    ),
+    "robot disabled": (lambda harbor: harbor.robot_accounts[1].update(disable=True), "pullUsername", "disabled"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_each_field_is_seen_and_repaired(harbor_of_stack: FakeHarbor, run: Run, stack: FakeStack, name: str) -> None:
+    change, subject, field = CHANGES[name]
+    environment = stack.environment
+    change(harbor_of_stack)
+    done = run("drift", "--json", **environment)
+    assert done.code == 2
+    assert drifts(done.json) == {("changed", subject, field)}
+    finding = next(finding for finding in done.json["findings"] if finding["subject"] == subject)
+    assert finding["declared"] != finding["live"]
+    fixed = run("drift", "--fix", **environment)
+    assert fixed.code == 0
+    assert f"fixed: {subject}.{field}: declared" in fixed.out
+    assert run("drift", **environment).code == 0
+
+
+def test_project_creation_open_to_everybody(harbor_of_stack: FakeHarbor, run: Run, stack: FakeStack) -> None:
+    harbor_of_stack.settings["project_creation_restriction"]["value"] = "everyone"
+    assert run("drift", **stack.environment).code == 0
+    stack.config["harbor"]["restrictProjectCreation"] = True
+    done = run("drift", **stack.environment)
+    assert done.code == 2
+    assert "harbor.projectCreation: declared adminonly / live everyone" in done.out
+    assert run("drift", "--fix", **stack.environment).code == 0
+
+
+def test_what_is_lost(harbor_of_stack: FakeHarbor, run: Run, stack: FakeStack) -> None:
+    del harbor_of_stack.policies[1]
+    harbor_of_stack.robot_accounts.clear()
+    harbor_of_stack.projects.clear()
+    done = run("drift", "--fix", "--json", **stack.environment)
+    assert done.code == 2
+    assert {finding[:2] for finding in drifts(done.json)} == {
+        ("lost", "rules.nginx"), ("lost", "pullUsername"), ("lost", "projects.mirror"),
+    }  # fmt: skip
+
+
+def test_credentials_that_no_longer_work(harbor_of_stack: FakeHarbor, run: Run, stack: FakeStack) -> None:
+    """A17: the secret in Harbor was changed; no refresh can see it."""
+    stack.config["endpoints"]["hub"] |= {"username": "alice", "secret": "Source-Secret-1"}
+    harbor_of_stack.registries[1]["credential"] = {"access_key": "alice"}
+    harbor_of_stack.bad_pings[1] = (400, "the registry is unhealthy")
+    harbor_of_stack.robots["robot$puller"] = "Another-Secret-1"
+    done = run("drift", "--json", **stack.environment)
+    assert done.code == 2
+    assert drifts(done.json) == {("unhealthy", "endpoints.hub", ""), ("unhealthy", "pullPassword", "")}
+    run("drift", "--fix", **stack.environment)
+    assert drifts(run("drift", "--json", **stack.environment).json) == {("unhealthy", "pullPassword", "")}
+
+
+def test_a_repair_that_harbor_refuses(harbor_of_stack: FakeHarbor, run: Run, stack: FakeStack) -> None:
+    harbor_of_stack.bad_pings[1] = (400, "the registry is unhealthy")
+    done = run("drift", "--fix", **stack.environment)
+    assert done.code == 2
+    assert "unhealthy: endpoints.hub: the registry is unhealthy (not fixed: the registry is unhealthy)" in done.out
+
+
+def test_a_schedule_that_stopped_firing(harbor_of_stack: FakeHarbor, run: Run, stack: FakeStack) -> None:
+    """A19: enabled, with a cron, and no execution for days; saving it again helps."""
+    stack.config["rules"]["nginx"]["schedule"] = "0 0 2 * * *"
+    trigger = {"type": "scheduled", "trigger_settings": {"cron": "0 0 2 * * *"}}
+    long_ago = "2020-01-01T02:00:00.000Z"
+    harbor_of_stack.policies[1] |= {"trigger": trigger, "update_time": long_ago}
+    harbor_of_stack.execution(1, start_time=long_ago)
+    done = run("drift", "--json", **stack.environment)
+    assert drifts(done.json) == {("stale", "rules.nginx", "schedule")}
+    run("drift", "--fix", **stack.environment)
+    assert ("PUT", "/api/v2.0/replication/policies/1") in harbor_of_stack.requests
+
+
+def test_a_paused_scheduler(harbor_of_stack: FakeHarbor, run: Run, stack: FakeStack) -> None:
+    harbor_of_stack.scheduler_paused = True
+    done = run("drift", **stack.environment)
+    assert done.code == 2
+    assert "paused: the scheduler" in done.out
+
+
+@pytest.mark.usefixtures("mirrored")
+def test_without_a_stack_there_is_nothing_to_compare(run: Run) -> None:
+    done = run("drift")
+    assert done.code == 1
+    assert "say --stack" in done.err
