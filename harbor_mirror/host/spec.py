@@ -226,6 +226,8 @@ class HostSpec(Part):
 
     @model_validator(mode="after")
     def _fits(self) -> HostSpec:
+        if self.hostname in {"127.0.0.1", "reg.mydomain.com"}:
+            raise ValueError(f"hostname: Harbor's installer refuses {self.hostname}. Example: harbor.example.com")
         if self.tls == "none" and not is_private(self.hostname):
             raise ValueError(
                 "tls: none sends passwords in clear, so it is for private networks: a private address, or a name "

@@ -39,14 +39,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def programs() -> None:
+def _programs() -> None:
     missing = sorted({package for program, package in PROGRAMS.items() if shutil.which(program) is None})
     if missing:
         pytest.fail(f"the host tier needs: apt-get install {' '.join(missing)}")
 
 
 @pytest.fixture(scope="session")
-def root(programs: None) -> None:
+def _root(_programs: None) -> None:
     if os.geteuid() != 0:
         pytest.skip("left out: needs root, for mount namespaces and loop devices")
 
@@ -67,7 +67,7 @@ def spec(world: World) -> Callable[..., HostSpec]:
 
 
 @pytest.fixture
-def volume(root: None, tmp_path: Path) -> Iterator[Volume]:
+def volume(_root: None, tmp_path: Path) -> Iterator[Volume]:
     volume = Volume(tmp_path / "volume")
     yield volume
     volume.close()

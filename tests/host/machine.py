@@ -15,7 +15,8 @@ import signal
 import subprocess
 import tarfile
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
@@ -349,6 +350,14 @@ def usual_spec(world: World, **values: Any) -> HostSpec:
         "installer_url": world.url,
     }
     return HostSpec(**{**usual, **values})
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Polls, for two minutes at most: what is waited for takes milliseconds."""
+    deadline = time.monotonic() + STEP_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "nothing happened"
+        time.sleep(0.02)
 
 
 def _reply(request: BaseHTTPRequestHandler, status: int, body: bytes) -> None:

@@ -26,7 +26,7 @@ def postgres() -> Path:
 
 
 @pytest.fixture
-def volume(root: None, tmp_path: Path) -> Iterator[Volume]:
+def volume(_root: None, tmp_path: Path) -> Iterator[Volume]:
     volume = Volume(tmp_path / "volume", megabytes=512)
     yield volume
     volume.close()
@@ -85,7 +85,7 @@ def _restore(server: Machine, which: str) -> tuple[int, str]:
     return server.run("/usr/local/sbin/harbor-restore", which, "--yes")
 
 
-def test_lost_volume_comes_back(harbor: Callable[..., Machine], volume: Volume, tmp_path: Path) -> None:
+def test_lost_volume_comes_back(harbor: Callable[..., Machine], volume: Volume) -> None:
     server = harbor()
     _push(server, "nginx", "layers")
     key = server.text("/mnt/harbor/data/secret/keys/secretkey")

@@ -6,13 +6,12 @@ import hashlib
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.host.machine import STEP_SECONDS, Machine, Volume, World
+from tests.host.machine import STEP_SECONDS, Machine, Volume, World, until
 
 Make = Callable[..., Machine]
 CAP_SYS_RESOURCE = 1 << 24
@@ -72,7 +71,7 @@ def test_fstab_keeps_its_other_lines(machine: Make) -> None:
     )
     assert server.bootstrap() == 0, server.output
     root, volume = server.text("/etc/fstab").splitlines()
-    assert root == "UUID=1 / ext4 errors=remount-ro 0 1"
+    assert root == "UUID=1 / ext4 defaults 0 1"
     assert "nofail" in volume
     assert "gone" not in volume
 
@@ -216,7 +215,7 @@ def test_checksum_file_is_asked_for_again(machine: Make, world: World) -> None:
     assert server.bootstrap() == 0, server.output
 
 
-def test_pinned_installer_is_held_to_the_pin(machine: Make, world: World) -> None:
+def test_pinned_installer_is_held_to_the_pin(machine: Make) -> None:
     server = machine(installer_sha256="0" * 64)
     assert server.bootstrap(DOWNLOAD_TRIES="2") == 1
     assert "installerSha256 right?" in server.failed
@@ -258,19 +257,11 @@ def test_harbor_that_stays_ill_is_the_reason(machine: Make, world: World) -> Non
     assert not server.text("/mnt/harbor/harbor-version"), "a version counts from its first health on"
 
 
-def _until(condition: Callable[[], bool]) -> None:
-    """Polls, for two minutes at most: what is waited for takes milliseconds."""
-    deadline = time.monotonic() + STEP_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "nothing happened"
-        time.sleep(0.02)
-
-
 def test_two_runs_do_not_meet(machine: Make) -> None:
     server = machine()
     server.stub("block", "")
     first = server.popen("/usr/local/sbin/harbor-bootstrap")
-    _until(server.path("/stub/blocked").exists)
+    until(server.path("/stub/blocked").exists)
     assert server.bootstrap() == 75
     os.killpg(first.pid, signal.SIGKILL)
     first.communicate()
@@ -280,12 +271,12 @@ def test_lock_is_free_after_a_kill_that_leaves_children(machine: Make) -> None:
     server = machine()
     server.stub("block", "")
     first = server.popen("/usr/local/sbin/harbor-bootstrap")
-    _until(server.path("/stub/blocked").exists)
+    until(server.path("/stub/blocked").exists)
     # The keeper of the lock is killed; docker lives on, as it would outside of systemd's control group.
     first.kill()
     first.wait()
     server.path("/stub/block").unlink()
-    _until(lambda: server.bootstrap() != 75)
+    until(lambda: server.bootstrap() != 75)
     assert server.done, server.output
     os.killpg(first.pid, signal.SIGKILL)
     first.communicate()
@@ -295,7 +286,7 @@ def test_stop_by_the_system_leaves_a_reason(machine: Make) -> None:
     server = machine()
     server.stub("block", "")
     first = server.popen("/usr/local/sbin/harbor-bootstrap")
-    _until(server.path("/stub/blocked").exists)
+    until(server.path("/stub/blocked").exists)
     os.killpg(first.pid, signal.SIGTERM)
     first.communicate(timeout=STEP_SECONDS)
     assert server.failed == "start: interrupted"

@@ -68,7 +68,7 @@ def test_postgres_is_upgraded_alone_and_without_restarts(populated: Populated, m
     assert 'restart: "no"' in server.text("/opt/harbor/2.15.2/upgrade.yml")
 
 
-def test_upgrade_in_place_works_too(populated: Populated, machine: Make) -> None:
+def test_upgrade_in_place_works_too(machine: Make) -> None:
     server = machine(version="2.13.5")
     assert server.bootstrap() == 0, server.output
     server.boot_media(server.spec.model_copy(update={"version": "2.15.1"}))
@@ -150,7 +150,7 @@ def test_upgrade_without_room_for_it_is_refused(populated: Populated, machine: M
     assert server.bootstrap() == 0, server.output
 
 
-def test_moved_blobs_or_database_are_refused(populated: Populated, machine: Make) -> None:
+def test_moved_blobs_or_database_are_refused(machine: Make) -> None:
     server = machine()
     assert server.bootstrap() == 0, server.output
     settings = server.text("/etc/harbor-mirror/settings.json")
@@ -182,7 +182,7 @@ def test_power_cut_during_the_upgrade_heals_on_another_server(populated: Populat
     assert _content(server) == {"pg18": "images"}
 
 
-def test_beginning_of_a_database_is_removed(populated: Populated, machine: Make) -> None:
+def test_beginning_of_a_database_is_removed(machine: Make) -> None:
     server = machine()
     server.stub("pull-fails", "again\n" * 9)
     assert server.bootstrap() == 1

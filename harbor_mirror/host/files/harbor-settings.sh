@@ -15,7 +15,7 @@ part=$STATE/.settings.$$
 rm -f "$STATE"/.settings.*
 rclone --retries 3 --contimeout 20s --timeout 60s copyto "$SETTINGS_PATH" "$part" ||
   fail "$SETTINGS_PATH could not be read: is the bucket there, and its key valid?"
-jq -e '.schema == 1 and (.harbor | type) == "object"' "$part" > /dev/null ||
+jq -e -s 'length == 1 and .[0].schema == 1 and (.[0].harbor | type) == "object"' "$part" > /dev/null 2>&1 ||
   fail "$SETTINGS_PATH is not a settings document of schema 1; the one from before stays in force"
 write "$STATE/settings.json" 0600 < "$part"
 rm "$part"
