@@ -6,6 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import BaseModel, BeforeValidator
+
+from harbor_mirror.model import config
 from harbor_mirror.model.config import Configuration
 from mirrorctl import reports
 from mirrorctl.failure import AS_WANTED, unknown
@@ -63,8 +66,21 @@ def stack_file() -> dict[str, Any]:
                 "additionalProperties": False,
             }
         },
-        "$defs": {name: _with_secrets(value) for name, value in definitions.items()},
+        "$defs": {name: _with_secrets(_with_short_forms(name, value)) for name, value in definitions.items()},
     }
+
+
+def _with_short_forms(section: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """Where the model turns one text, or a list of them, into what it needs, both are right in the file."""
+    model: type[BaseModel] = getattr(config, section)
+    for name, field in model.model_fields.items():
+        if any(isinstance(part, BeforeValidator) for part in field.metadata):
+            key = field.alias or name
+            text = {"type": "string", "minLength": 1}
+            whole = {inner: value for inner, value in schema["properties"][key].items() if inner != "description"}
+            short = [text, {"type": "array", "items": text}]
+            schema["properties"][key] = {"anyOf": [*short, whole], "description": field.description or ""}
+    return schema
 
 
 def _with_secrets(schema: Any) -> Any:

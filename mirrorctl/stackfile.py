@@ -113,15 +113,12 @@ for _tag, _pattern, _first in (
 def _load(path: Path, lines: dict[str, int], faults: list[Fault]) -> Any:
     try:
         loader = _Loader(path.read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        raise Failure(f"{path}: {error}") from None
-    try:
         node = loader.get_single_node()
         return None if node is None else _value(loader, node, "", lines, faults)
+    except (OSError, UnicodeDecodeError) as error:
+        raise Failure(f"{path}: {error}") from None
     except yaml.YAMLError as error:
         raise Failure(f"{path}: {' '.join(str(error).split())}") from None
-    finally:
-        loader.dispose()
 
 
 def _value(loader: _Loader, node: Any, path: str, lines: dict[str, int], faults: list[Fault]) -> Any:
