@@ -1,7 +1,7 @@
 """Stand-ins for the provider plugins linode, harbor and random, for machines where the real ones can't be had.
 
-They are attached to the real engine with PULUMI_DEBUG_PROVIDERS and speak HTTP to whatever URL the provider's configuration
-names, request for request as recorded from the real plugins, so that a program can't tell the difference.
+They are attached to the real engine with PULUMI_DEBUG_PROVIDERS and speak HTTP to whatever URL the provider's
+configuration names, request for request as recorded from the real plugins, so that a program can't tell the difference.
 
     with Providers() as providers:
         subprocess.run(["pulumi", "up"], env={**os.environ, **providers.env})
@@ -19,10 +19,10 @@ import grpc
 from pulumi.runtime._grpc_settings import _GRPC_CHANNEL_OPTIONS
 from pulumi.runtime.proto import provider_pb2_grpc
 
-from localcloud.providers.harbor import HarborPackage
-from localcloud.providers.linode import LinodePackage
-from localcloud.providers.random import RandomPackage
-from localcloud.providers.service import Package, Servicer
+from localcloud.providers.harbor import HARBOR
+from localcloud.providers.linode import LINODE
+from localcloud.providers.random import RANDOM
+from localcloud.providers.service import Servicer
 
 #: A create that waits for a machine to boot holds a thread; the engine runs as many steps at once as it likes.
 WORKERS = 64
@@ -36,7 +36,7 @@ class Providers:
     """
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
-        packages: list[Package] = [HarborPackage(), LinodePackage(), RandomPackage()]
+        packages = [HARBOR, LINODE, RANDOM]
         servicer = Servicer(packages, ChainMap(dict(environment or {}), os.environ))
         self._server = grpc.server(futures.ThreadPoolExecutor(WORKERS), options=_GRPC_CHANNEL_OPTIONS)
         provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, self._server)

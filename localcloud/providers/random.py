@@ -6,13 +6,13 @@ import base64
 import secrets
 import string
 import uuid
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import bcrypt
 
 from localcloud.providers.resource import Draft, Failed, Resource
-from localcloud.providers.schema import Field, flag, mapping, number, out, text
+from localcloud.providers.schema import Field, flag, mapping, number, out, properties, text
+from localcloud.providers.service import Package
 from localcloud.providers.values import Values
 
 SPECIAL = "!@#$%&*()-_=+[]{}<>:?"
@@ -48,11 +48,13 @@ _ANIMALS = (
 )
 
 
+_KEEPERS = mapping(new=True)
+
+
 class Random(Resource[None]):
     """Made once: nothing is read back, and no property can be changed in place."""
 
     framework = True
-    keepers = mapping(new=True)
 
     def read(self, api: None, draft: Draft) -> None:
         pass
@@ -64,22 +66,24 @@ class Random(Resource[None]):
         pass
 
 
+_OPTIONS: Mapping[str, Field] = {
+    "keepers": _KEEPERS,
+    "length": number(required=True, new=True),
+    "lower": flag(computed=True, default=True, new=True),
+    "minLower": number(computed=True, default=0, new=True),
+    "minNumeric": number(computed=True, default=0, new=True),
+    "minSpecial": number(computed=True, default=0, new=True),
+    "minUpper": number(computed=True, default=0, new=True),
+    "number": flag(computed=True, new=True),
+    "numeric": flag(computed=True, new=True),
+    "overrideSpecial": text(new=True),
+    "special": flag(computed=True, default=True, new=True),
+    "upper": flag(computed=True, default=True, new=True),
+}
+
+
 class RandomString(Random):
-    _options: Mapping[str, Field] = {
-        "keepers": Random.keepers,
-        "length": number(required=True, new=True),
-        "lower": flag(computed=True, default=True, new=True),
-        "minLower": number(computed=True, default=0, new=True),
-        "minNumeric": number(computed=True, default=0, new=True),
-        "minSpecial": number(computed=True, default=0, new=True),
-        "minUpper": number(computed=True, default=0, new=True),
-        "number": flag(computed=True, new=True),
-        "numeric": flag(computed=True, new=True),
-        "overrideSpecial": text(new=True),
-        "special": flag(computed=True, default=True, new=True),
-        "upper": flag(computed=True, default=True, new=True),
-    }
-    fields: Mapping[str, Field] = {**_options, "result": out(text())}
+    fields = properties(**_OPTIONS, result=out(text()))
 
     def adjust(self, old: Values | None, planned: Values, inputs: Values) -> None:  # noqa: ARG002
         # `number` is the old name of `numeric`: either stands for both.
@@ -117,11 +121,11 @@ class RandomString(Random):
 
 
 class RandomPassword(RandomString):
-    fields = {
-        **RandomString._options,
-        "bcryptHash": out(text(secret=True)),
-        "result": out(text(secret=True)),
-    }
+    fields = properties(
+        **_OPTIONS,
+        bcryptHash=out(text(secret=True)),
+        result=out(text(secret=True)),
+    )
 
     def create(self, api: None, draft: Draft) -> None:  # noqa: ARG002
         result = self._make(draft)
@@ -139,15 +143,15 @@ def _bcrypt(password: str) -> str:
 
 
 class RandomId(Random):
-    fields = {
-        "b64Std": out(text()),
-        "b64Url": out(text()),
-        "byteLength": number(required=True, new=True),
-        "dec": out(text()),
-        "hex": out(text()),
-        "keepers": Random.keepers,
-        "prefix": text(new=True),
-    }
+    fields = properties(
+        b64Std=out(text()),
+        b64Url=out(text()),
+        byteLength=number(required=True, new=True),
+        dec=out(text()),
+        hex=out(text()),
+        keepers=_KEEPERS,
+        prefix=text(new=True),
+    )
 
     def create(self, api: None, draft: Draft) -> None:  # noqa: ARG002
         value = secrets.token_bytes(draft["byteLength"])
@@ -162,12 +166,12 @@ class RandomId(Random):
 
 
 class RandomPet(Random):
-    fields = {
-        "keepers": Random.keepers,
-        "length": number(computed=True, default=2, new=True),
-        "prefix": text(new=True),
-        "separator": text(computed=True, default="-", new=True),
-    }
+    fields = properties(
+        keepers=_KEEPERS,
+        length=number(computed=True, default=2, new=True),
+        prefix=text(new=True),
+        separator=text(computed=True, default="-", new=True),
+    )
 
     def create(self, api: None, draft: Draft) -> None:  # noqa: ARG002
         words = [secrets.choice(_ADJECTIVES) for _ in range(draft["length"] - 1)] + [secrets.choice(_ANIMALS)]
@@ -175,21 +179,17 @@ class RandomPet(Random):
 
 
 class RandomUuid(Random):
-    fields = {"keepers": Random.keepers, "result": out(text())}
+    fields = properties(keepers=_KEEPERS, result=out(text()))
 
     def create(self, api: None, draft: Draft) -> None:  # noqa: ARG002
         draft.id = str(uuid.uuid4())
         draft.set(result=draft.id)
 
 
-class RandomPackage:
-    name = "random"
-    label = "random"
-    resources: Mapping[str, Resource[Any]] = {
-        f"random:index/{kind.__name__[0].lower()}{kind.__name__[1:]}:{kind.__name__}": kind()
-        for kind in (RandomPassword, RandomString, RandomId, RandomPet, RandomUuid)
-    }
-    functions: Mapping[str, Callable[[Any, Values], Values]] = {}
+def _no_client(config: Values, environment: Mapping[str, str]) -> None:
+    """Nothing to speak to."""
 
-    def configure(self, config: Values, environment: Mapping[str, str]) -> None:  # noqa: ARG002
-        return None
+
+RANDOM = Package(
+    "random", "random", _no_client, [RandomPassword(), RandomString(), RandomId(), RandomPet(), RandomUuid()]
+)

@@ -5,8 +5,8 @@ ResourceData in short: planned values with zero values for what is not set, old 
 
 Two kinds of bridged plugin exist and differ in what a user can see; `framework` tells them apart:
 
-* the SDK kind (Harbor; Linode's instance, domain, record, bucket) puts defaults into the inputs, cannot tell a zero value
-  from an absent one, keeps a resource whose creation failed half way, and gives a detailed diff;
+* the SDK kind (Harbor; Linode's instance, domain, record, bucket) puts defaults into the inputs, cannot tell a zero
+  value from an absent one, keeps a resource whose creation failed half way, and gives a detailed diff;
 * the framework kind (random; the rest of Linode) keeps defaults out of the inputs and drops what failed half way.
 """
 
@@ -202,7 +202,7 @@ class Resource(Generic[Api]):
         if self._equal(spec, old, new):
             return {}
         absent = schema.is_nothing if not self.framework else (lambda value: value is None)
-        if absent(old) or absent(new) or has_unknown(new) and not isinstance(new, dict | list):
+        if absent(old) or absent(new) or (has_unknown(new) and not isinstance(new, dict | list)):
             kind = "UPDATE" if spec.secret else "ADD" if absent(old) else "DELETE" if absent(new) else "UPDATE"
             if spec.kind in ("bool", "int") and old is not None and new is not None:
                 kind = "UPDATE"
@@ -227,7 +227,7 @@ class Resource(Generic[Api]):
     def _equal(self, spec: Field, old: Any, new: Any) -> bool:
         if has_unknown(new):
             return False
-        if old == new or spec.same is not None and spec.same(old, new):
+        if old == new or (spec.same is not None and spec.same(old, new)):
             return True
         if spec.kind == "set" and spec.item is not None and isinstance(old, list) and isinstance(new, list):
             return schema.ordered(old, spec.item) == schema.ordered(new, spec.item)
@@ -245,8 +245,7 @@ class Resource(Generic[Api]):
             if spec.stored is not None and value not in (None, UNKNOWN, draft.old.get(name)):
                 value = spec.stored(value)
             if spec.kind == "set" and not spec.keep_order and isinstance(value, list) and not has_unknown(value):
-                assert spec.item is not None
-                value = schema.state_order(value, spec.item)
+                value = schema.state_order(value, spec.element)
             if value is None and not self.framework and spec.item is not None and spec.item.kind == "object":
                 value = []
             values[name] = value
@@ -282,8 +281,7 @@ def _paired(spec: Field, old: list[Any], new: list[Any], wanted: list[Any]) -> l
             for i in range(length)
             if i >= len(old) or i >= len(new) or old[i] != new[i]
         ]
-    assert spec.item is not None
-    old = schema.state_order(old, spec.item)
+    old = schema.state_order(old, spec.element)
     changes: dict[int, list[Any]] = {i: [item, None] for i, item in enumerate(old) if item not in new}
     for item in new:
         if item in old:

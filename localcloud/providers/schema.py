@@ -1,7 +1,7 @@
 """What a property of a resource is: its type, default, what a change of it means, and the order of sets.
 
-The words are Terraform's, which the real plugins are bridged from: `computed` (the provider may fill it in), `new` (a change
-replaces the resource), `stored` (what state keeps instead of the value). Names are Pulumi's (camel case).
+The words are Terraform's, which the real plugins are bridged from: `computed` (the provider may fill it in), `new` (a
+change replaces the resource), `stored` (what state keeps instead of the value). Names are Pulumi's (camel case).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Literal
 
 from localcloud.providers.values import UNKNOWN, Secret, Values
@@ -22,9 +23,9 @@ DEFAULTS = "__defaults"
 class Field:
     """One property. `item` is the element of a list or set, `fields` the members of an object.
 
-    `check` gives the reason why a value is refused (or None); `same` says that a difference is none; `keep_known` is false for
-    what the framework's plan marks unknown again on every update; `keep_order` leaves a set as the program wrote it (the
-    framework does, the SDK sorts).
+    `check` gives the reason why a value is refused (or None); `same` says that a difference is none; `keep_known` is
+    false for what the framework's plan marks unknown again on every update; `keep_order` leaves a set as the program
+    wrote it (the framework does, the SDK sorts).
     """
 
     kind: Kind
@@ -43,11 +44,23 @@ class Field:
     check: Callable[[Any], str | None] | None = None
 
     @property
+    def element(self) -> Field:
+        """The element of a list or set. Raises TypeError if the property is neither."""
+        if self.item is None:
+            raise TypeError(f"a property of the kind {self.kind} has no elements")
+        return self.item
+
+    @property
     def zero(self) -> Any:
         """Terraform's zero value, which a provider's code sees for a property that is not set."""
         if self.kind == "object":
             return {name: member.zero for name, member in self.fields.items()}
         return _ZERO[self.kind]
+
+
+def properties(**fields: Field) -> Mapping[str, Field]:
+    """The properties of a resource by Pulumi's names."""
+    return MappingProxyType(fields)
 
 
 def text(**options: Any) -> Field:
@@ -103,15 +116,16 @@ def clean(value: Any, spec: Field) -> Any:
         case "object":
             return {name: clean(value.get(name), member) for name, member in spec.fields.items()}
         case "list" | "set":
-            assert spec.item is not None
-            items = [clean(item, spec.item) for item in value]
-            return ordered(items, spec.item) if spec.kind == "set" and not spec.keep_order else items
+            items = [clean(item, spec.element) for item in value]
+            return ordered(items, spec.element) if spec.kind == "set" and not spec.keep_order else items
         case _:
-            return {key: clean(item, spec.item) if spec.item else item for key, item in value.items() if key != DEFAULTS}
+            return {
+                key: clean(item, spec.item) if spec.item else item for key, item in value.items() if key != DEFAULTS
+            }
 
 
 def filled(value: Any, spec: Field) -> Any:
-    """`value` as a provider's code reads it: zero values where nothing is set or known, secrets and all in the clear."""
+    """`value` as a provider's code reads it: zero values where nothing is set or known."""
     if value is None or value == UNKNOWN:
         return spec.zero
     if spec.kind == "object":
@@ -138,11 +152,11 @@ def _serialized(value: Any, spec: Field) -> str:
         case "bool":
             return ("1" if value else "0") + ";"
         case "list" | "set":
-            assert spec.item is not None
+            item = spec.element
             opening, closing = ("(", ")") if spec.kind == "list" else ("{", "}")
-            members_of = ordered(value, spec.item) if spec.kind == "set" else value
-            parts = (_serialized(item, spec.item) for item in members_of)
-            if spec.item.kind == "object":
+            members_of = ordered(value, item) if spec.kind == "set" else value
+            parts = (_serialized(member, item) for member in members_of)
+            if item.kind == "object":
                 parts = (f"<{part}>;" for part in parts)
             return opening + "".join(parts) + closing + ";"
         case _:
@@ -150,7 +164,7 @@ def _serialized(value: Any, spec: Field) -> str:
 
 
 def state_order(items: list[Any], item: Field) -> list[Any]:
-    """A set's elements in the order in which they stand in state (go-cty: strings by value, others by a serialisation)."""
+    """A set's elements in the order in which they stand in state (go-cty: strings by value, others serialised)."""
     return sorted(items, key=lambda value: value if item.kind == "string" else _cty_key(value, item))
 
 
@@ -166,8 +180,7 @@ def _cty_key(value: Any, spec: Field) -> str:
             members = sorted(spec.fields, key=_snake)
             return "<" + "".join(_cty_key(value.get(name), spec.fields[name]) + ";" for name in members) + ">"
         case "list" | "set":
-            assert spec.item is not None
-            return "[" + "".join(_cty_key(item, spec.item) + ";" for item in value) + "]"
+            return "[" + "".join(_cty_key(item, spec.element) + ";" for item in value) + "]"
         case _:
             return str(value)
 

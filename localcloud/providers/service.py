@@ -1,21 +1,20 @@
 """The gRPC face of the stand-in providers: one servicer and one port for all packages.
 
-Which package is meant stands in the URN's type (or an invoke's token). One port serves several provider instances, default and
-explicit ones: the engine opens a connection to each, so what Configure said is kept by the peer it came from.
+Which package is meant stands in the URN's type (or an invoke's token). One port serves several provider instances,
+default and explicit ones: the engine opens a connection to each, so what Configure said is kept by the peer it came from.
 """
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, NoReturn, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
 
 import grpc
 from google.protobuf import any_pb2, empty_pb2
-from google.rpc import status_pb2
-from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, plugin_pb2, provider_pb2, provider_pb2_grpc
+from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
 
 from localcloud.providers.resource import Draft, Failed, Resource
 from localcloud.providers.values import UNKNOWN, Values, decode, encode, has_unknown
@@ -26,16 +25,29 @@ VERSION = "99.0.0"
 Invoke = Callable[[Any, Values], Values]
 
 
-class Package(Protocol):
-    """A provider: its resources and functions by token, and how its configuration becomes a client."""
+@dataclass(frozen=True)
+class Package:
+    """A provider: its resources and functions, and how configuration and environment become the client that they use.
+
+    `label` is what the real plugin calls itself in the lines that it logs.
+    """
 
     name: str
-    #: What the real plugin calls itself in the lines that it logs.
     label: str
-    resources: Mapping[str, Resource[Any]]
-    functions: Mapping[str, Invoke]
+    configure: Callable[[Values, Mapping[str, str]], Any]
+    resources: Sequence[Resource[Any]]
+    functions: Mapping[str, Invoke] = field(default_factory=dict)
 
-    def configure(self, config: Values, environment: Mapping[str, str]) -> Any: ...
+    def resource(self, token: str) -> Resource[Any]:
+        """The resource of a token such as `harbor:index/project:Project`. Raises LookupError if there is none."""
+        wanted = token.rsplit(":", 1)[1]
+        for resource in self.resources:
+            if type(resource).__name__ == wanted:
+                return resource
+        raise LookupError(f"the stand-in for {self.name} has no {token}")
+
+    def function(self, token: str) -> Invoke | None:
+        return self.functions.get(token.rsplit(":", 1)[1])
 
 
 @dataclass
@@ -187,14 +199,16 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
     def Invoke(self, request: provider_pb2.InvokeRequest, context: grpc.ServicerContext) -> provider_pb2.InvokeResponse:
         package = self._package(request.tok.split(":", 1)[0])
-        function = package.functions.get(request.tok)
+        function = package.function(request.tok)
         if function is None:
             context.abort(grpc.StatusCode.UNIMPLEMENTED, f"the stand-in for {package.name} has no {request.tok}")
         arguments = decode(request.args)
         if has_unknown(arguments):
             return provider_pb2.InvokeResponse()
         try:
-            return provider_pb2.InvokeResponse(**{"return": encode(function(self._api(context), arguments))})
+            response = provider_pb2.InvokeResponse()
+            getattr(response, "return").CopyFrom(encode(function(self._api(context), arguments)))
+            return response
         except Failed as error:
             context.abort(grpc.StatusCode.UNKNOWN, f"invoking {request.tok}: {error}")
 
@@ -212,7 +226,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
     def _resource(self, urn: str) -> Resource[Any]:
         token = _type(urn)
-        return self._package(token.split(":", 1)[0]).resources[token]
+        return self._package(token.split(":", 1)[0]).resource(token)
 
     def _half_made(self, context: grpc.ServicerContext, resource: Resource[Any], draft: Draft, reason: str) -> NoReturn:
         """Ends a call in error, yet with a state: the engine keeps it, with the reason, and comes back to it."""

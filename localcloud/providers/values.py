@@ -1,7 +1,7 @@
 """Pulumi's property values on the wire: protobuf structs <-> plain Python values.
 
-Secrets leave as `Secret`; they never arrive as such, because the stand-ins say (as the real bridged plugins do) that they
-do not accept them: the engine strips them before a call and puts them back on properties of the same name after it.
+Secrets leave as `Secret`; they never arrive as such, because the stand-ins say (as the real bridged plugins do) that
+they do not accept them: the engine strips them before a call and puts them back on properties of the same name after.
 """
 
 from __future__ import annotations

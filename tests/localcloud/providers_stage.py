@@ -1,7 +1,7 @@
 """What the tests of the stand-in providers stand on: recorded answers to replay, and an engine in miniature.
 
-`Replay` serves a recorded phase: each request gets the answer that the same request got then. `Engine` drives the providers over
-gRPC as the real engine does, one resource after the other, without its seconds.
+`Replay` serves a recorded phase: each request gets the answer that the same request got then. `Engine` drives the
+providers over gRPC as the real engine does, one resource after the other, without its seconds.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from google.rpc import status_pb2
-from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
+from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc, status_pb2
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -131,7 +130,9 @@ class Known:
 
 
 class StepFailed(Exception):
-    """A step of the engine failed; the text is the provider's."""
+    """A step of the engine failed; the text is the provider's, `half` the state that it left all the same."""
+
+    half: provider_pb2.ErrorResourceInitFailed | None = None
 
 
 class Engine:
@@ -176,7 +177,8 @@ class Engine:
             news=encode(self.check(name, token, inputs)),
             old_inputs=encode(known.inputs),
         )
-        return self._stub.Diff(request)
+        response: provider_pb2.DiffResponse = self._stub.Diff(request)
+        return response
 
     def up(self, name: str, token: str, inputs: Values) -> str:
         """Brings one resource to where `inputs` want it, and says how: create, same, update or replace."""
@@ -258,8 +260,7 @@ class Engine:
         self.state[name] = Known(token, response.id, checked, decode(response.properties))
 
     def _keep_half(self, name: str, token: str, id: str, inputs: Values, error: StepFailed) -> None:
-        half = getattr(error, "half", None)
-        if half is not None:
+        if (half := error.half) is not None:
             self.state[name] = Known(token, half.id or id, inputs, decode(half.properties), list(half.reasons))
 
     def _delete(self, name: str, known: Known) -> None:
@@ -284,7 +285,7 @@ class Engine:
             return method(request)
         except grpc.RpcError as error:
             failed = StepFailed(error.details())
-            for key, value in error.trailing_metadata() or ():
+            for key, value in error.trailing_metadata() or ():  # type: ignore[misc]
                 if key == "grpc-status-details-bin":
                     detail = provider_pb2.ErrorResourceInitFailed()
                     status_pb2.Status.FromString(value).details[0].Unpack(detail)
@@ -329,7 +330,7 @@ class Story:
         return {name: changed for name, changed in seen.items() if changed}
 
     def agree(self) -> None:
-        """The requests sent are those recorded. The recorded engine works in parallel: only the order per resource counts."""
+        """The requests sent are those recorded. The real engine works in parallel: only the order per path counts."""
         sent, recorded = by_path(self.replay.calls), by_path([call_of(row) for row in self.replay.rows])
         differences = {
             path: {"sent": sent.get(path), "recorded": recorded.get(path)}

@@ -1,4 +1,4 @@
-"""The Harbor stand-in sends, sees and keeps what the real plugin did in the recorded story of one stack, phase by phase."""
+"""The Harbor stand-in sends, sees and keeps what the real plugin did in the recorded story of one stack."""
 
 from __future__ import annotations
 

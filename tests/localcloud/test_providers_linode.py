@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from localcloud.providers import Providers, linode
+from localcloud.providers import Providers
+from localcloud.providers.linode import instance as instances
+from localcloud.providers.linode import objects
 from localcloud.providers.values import Values
 from tests.localcloud.providers_stage import Engine, Replay, StepFailed, Story, recordings, replaying
 
@@ -90,7 +92,7 @@ def program(firewall_id: int = 1002) -> dict[str, Values]:
 
 
 class LinodeStory(Story):
-    """As the story, but with the calls taken out that come from functions (their results matter to no resource here)."""
+    """As the story, but without the calls that come from functions (no resource here depends on them)."""
 
     def play(self, phase: str) -> None:
         self.replay.play([row for row in self.phases[phase]["calls"] if "function" not in row])
@@ -115,8 +117,8 @@ def port() -> Iterator[int]:
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linode, "KEY_PAUSE_SECONDS", 0)
-    monkeypatch.setattr(linode, "DISK_POLL_SECONDS", 0)
+    monkeypatch.setattr(objects, "KEY_PAUSE_SECONDS", 0)
+    monkeypatch.setattr(instances, "DISK_POLL_SECONDS", 0)
 
 
 @pytest.fixture
@@ -377,7 +379,9 @@ def test_a_refused_instance_leaves_nothing_behind(phase: str, message: str, repl
 
 def test_a_failed_wait_keeps_the_instance_and_the_next_up_updates_it(replay: Replay, engine: Engine) -> None:
     story = tell(replay, engine, {"fw": firewall(), "inst": instance(1001)})
-    with pytest.raises(StepFailed, match=r"timed-out waiting for Linode instance 1002 to reach status running: \[500\]"):
+    with pytest.raises(
+        StepFailed, match=r"timed-out waiting for Linode instance 1002 to reach status running: \[500\]"
+    ):
         story.up("17g-500-poll")
     assert engine.state["inst"].id == "1002"
     assert engine.state["inst"].errors

@@ -1,4 +1,4 @@
-"""Linode's API v4 as one configured provider speaks to it: retries, lists, and waiting by polling (linodego's manners)."""
+"""Linode's API v4 as one configured provider speaks to it: retries, lists, and waiting by polling."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from localcloud.providers.values import Values
 TIMEOUT_SECONDS = 600
 #: How often the real plugin asks, unless `event_poll_ms` says otherwise (measured: 4.1 s).
 POLL_MS = 4000
-#: The shortest wait before a second try (measured: 3.0 s, also for a smaller Retry-After), and its growth from try to try.
+#: The shortest wait before a second try (measured: 3.0 s, also for a smaller Retry-After), and its growth.
 RETRY_MS, RETRY_GROWTH = 3000, 1.4
 MAX_RETRY_MS = 30_000
 DEFAULT_URL = "https://api.linode.com"

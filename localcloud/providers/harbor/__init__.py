@@ -1,0 +1,32 @@
+"""The stand-in for the Harbor provider (pulumi-harbor 3.10.21): its resources, and the requests that it sends for them.
+
+What it sends, reads back and, above all, does not read back was recorded from the real plugin and is held against
+those recordings in tests/localcloud/test_providers_harbor.py. Bodies leave out what Go's `omitempty` leaves out.
+"""
+
+from localcloud.providers.harbor.client import Harbor
+from localcloud.providers.harbor.projects import ImmutableTagRule, Label, Project, RetentionPolicy, get_project
+from localcloud.providers.harbor.replication import Registry, Replication, get_registry
+from localcloud.providers.harbor.robots import RobotAccount
+from localcloud.providers.harbor.system import ConfigAuth, ConfigSystem, GarbageCollection, PurgeAuditLog
+from localcloud.providers.service import Package
+
+HARBOR = Package(
+    "harbor",
+    "harbor@v3.10.21",
+    Harbor,
+    [
+        Project(),
+        Registry(),
+        Replication(),
+        RobotAccount(),
+        RetentionPolicy(),
+        GarbageCollection(),
+        PurgeAuditLog(),
+        ConfigSystem(),
+        ConfigAuth(),
+        Label(),
+        ImmutableTagRule(),
+    ],
+    {"getProject": get_project, "getRegistry": get_registry},
+)

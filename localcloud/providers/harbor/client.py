@@ -1,0 +1,90 @@
+"""A Harbor as one configured provider speaks to it: credentials, the CSRF retry, and the texts of its errors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any
+
+import httpx
+
+from localcloud.providers.resource import Failed
+from localcloud.providers.values import Values
+
+#: Like the real plugin, the stand-in waits as long as Harbor takes; the limit only keeps a test from hanging for good.
+TIMEOUT_SECONDS = 600
+
+
+class Harbor:
+    """A Harbor as one configured provider sees it. Paths are relative to /api/v2.0."""
+
+    def __init__(self, config: Values, environment: Mapping[str, str]) -> None:
+        def setting(name: str, variable: str) -> str:
+            return str(config.get(name) or environment.get(variable, ""))
+
+        url = setting("url", "HARBOR_URL")
+        if not url:
+            raise Failed(
+                "url is required and must be provided in the provider config or the HARBOR_URL environment variable"
+            )
+        self._base = url.strip("/") + ("/api" if config.get("apiVersion", 2) == 1 else "/api/v2.0")
+        self._headers = {"Content-Type": "application/json"}
+        self._auth: tuple[str, str] | None = None
+        if session := setting("sessionId", "HARBOR_SESSION_ID"):
+            self._headers["Cookie"] = f"sid={session}"
+        elif token := setting("bearerToken", "HARBOR_BEARER_TOKEN"):
+            self._headers["Authorization"] = f"Bearer {token}"
+        else:
+            self._auth = (setting("username", "HARBOR_USERNAME"), setting("password", "HARBOR_PASSWORD"))
+        self.robot_prefix = str(config.get("robotPrefix", ""))
+        insecure = config.get("insecure", True) is not False
+        # Harbor's cookies are not kept: with one, the next write would lack the token that goes with it.
+        refused = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+        self._client = httpx.Client(verify=not insecure, timeout=TIMEOUT_SECONDS, cookies=refused)
+
+    def send(self, method: str, path: str, body: Any = None, expect: int = 200) -> httpx.Response:
+        """One request; any other status than `expect` is `Refused`, with the real plugin's text."""
+        response = self._send(method, path, body, {})
+        if response.status_code == 403:
+            response = self._send(method, path, body, _csrf(response))
+        if response.status_code != expect:
+            raise Refused(
+                response.status_code,
+                f"[ERROR] unexpected status code got: {response.status_code} expected: {expect} \n {response.text}",
+            )
+        return response
+
+    def _send(self, method: str, path: str, body: Any, headers: dict[str, str]) -> httpx.Response:
+        merged = {**self._headers, **{k: v for k, v in headers.items() if k != "Cookie"}}
+        if "Cookie" in headers:
+            merged["Cookie"] = "; ".join(filter(None, (self._headers.get("Cookie"), headers["Cookie"])))
+        content = None if body is None else json.dumps(body)
+        try:
+            return self._client.request(method, self._base + path, content=content, headers=merged, auth=self._auth)
+        except httpx.HTTPError as error:
+            raise Refused(502, f'{method.title()} "{self._base + path}": {error}') from None
+
+
+class Refused(Failed):
+    """An answer with another status than the one that was expected."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def _csrf(response: httpx.Response) -> dict[str, str]:
+    """The token that Harbor gives with a 403, for the second try."""
+    token = response.headers.get("X-Harbor-Csrf-Token")
+    if token is None:
+        raise Refused(403, "[ERROR] no X-Harbor-Csrf-Token present to retry")
+    for cookie in response.headers.get_list("set-cookie"):
+        name, _, value = cookie.split(";", 1)[0].partition("=")
+        if name == "_gorilla_csrf" and value:
+            return {"Cookie": f"_gorilla_csrf={value}", "X-Harbor-Csrf-Token": token}
+    raise Refused(403, "[ERROR] no valid _gorilla_csrf token present to retry")
+
+
+def location(response: httpx.Response) -> str:
+    return str(response.headers["Location"]).replace("/api", "").replace("/v2.0", "")

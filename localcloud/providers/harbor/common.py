@@ -1,0 +1,67 @@
+"""What the resources of the Harbor stand-in share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from localcloud.providers.harbor.client import Harbor, Refused
+from localcloud.providers.resource import Draft, Failed, Resource
+from localcloud.providers.values import Values
+
+
+def sparse(values: Mapping[str, Any]) -> Values:
+    """A body as Go's `omitempty` leaves it."""
+    return {key: value for key, value in values.items() if value not in ("", 0, False, None, [], {})}
+
+
+def schedule_of(schedule: str) -> tuple[str, str]:
+    """Type and cron of a schedule given by name or as a cron."""
+    named = {
+        "hourly": ("Hourly", "0 0 * * * *"),
+        "daily": ("Daily", "0 0 0 * * *"),
+        "weekly": ("Weekly", "0 0 0 * * 0"),
+    }
+    for name, (kind, cron) in named.items():
+        if schedule.lower() in (name, cron):
+            return kind, cron
+    return ("Custom", schedule) if schedule else ("None", "")
+
+
+class HarborResource(Resource[Harbor]):
+    """A resource whose id is its API path. A read that finds nothing forgets it, a delete of nothing is no error."""
+
+    @property
+    def _autonamed(self) -> bool:
+        return "name" in self.fields
+
+    def fetch(self, api: Harbor, draft: Draft, masked: bool = True) -> Any:
+        """The object behind the draft's id; None, with the id cleared, if it is gone.
+
+        `masked`: any other failure is reported as if the resource were missing, as most of the real ones do.
+        """
+        try:
+            return api.send("GET", draft.id).json()
+        except Refused as error:
+            if error.status == 404:
+                draft.id = ""
+                return None
+            raise Failed(f"resource not found {draft.id}" if masked else str(error)) from None
+
+    def delete(self, api: Harbor, draft: Draft) -> None:
+        try:
+            api.send("DELETE", draft.id)
+        except Refused as error:
+            if error.status != 404:
+                raise
+
+
+def one_of(name: str, allowed: list[str]) -> Callable[[Any], str | None]:
+    def check(value: Any) -> str | None:
+        return None if value in allowed else f'"{name}" must be one of [{", ".join(allowed)}], got {value}'
+
+    return check
+
+
+def go_bool(value: bool) -> str:
+    return "true" if value else "false"

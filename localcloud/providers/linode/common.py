@@ -1,0 +1,99 @@
+"""What the resources of the Linode stand-in share: limits, checks, and the two kinds of resource."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from localcloud.providers.linode.client import Linode, Refused
+from localcloud.providers.resource import Failed, Resource
+from localcloud.providers.values import Values
+
+#: The provider's own limits for an operation, where the program sets none.
+CREATE_SECONDS, UPDATE_SECONDS, DELETE_SECONDS = 900, 3600, 600
+
+
+def length(name: str, low: int, high: int) -> Callable[[Any], str | None]:
+    """The SDK's check of a string's length."""
+
+    def check(value: Any) -> str | None:
+        if low <= len(str(value)) <= high:
+            return None
+        return f"expected length of {name} to be in the range ({low} - {high}), got {value}"
+
+    return check
+
+
+def between(name: str, low: int, high: int) -> Callable[[Any], str | None]:
+    """The framework's check of a string's length."""
+
+    def check(value: Any) -> str | None:
+        size = len(str(value))
+        if low <= size <= high:
+            return None
+        return (
+            "Invalid Attribute Value Length. "
+            f"Attribute {name} string length must be between {low} and {high}, got: {size}"
+        )
+
+    return check
+
+
+def among(name: str, *allowed: str) -> Callable[[Any], str | None]:
+    """The framework's check against a list of words."""
+
+    def check(value: Any) -> str | None:
+        if value in allowed:
+            return None
+        words = json.dumps(list(allowed)).replace(",", "")
+        return f'Invalid Attribute Value Match. Attribute {name} value must be one of: {words}, got: "{value}"'
+
+    return check
+
+
+def sparse(values: Mapping[str, Any]) -> Values:
+    """A body as Go's `omitempty` leaves it."""
+    return {key: value for key, value in values.items() if value not in ("", 0, False, None, [], {})}
+
+
+def same_words(old: Any, new: Any) -> bool:
+    """Whether two sets of tags differ in upper and lower case only."""
+    return sorted(str(tag).lower() for tag in old or []) == sorted(str(tag).lower() for tag in new or [])
+
+
+class SdkResource(Resource[Linode]):
+    def adjust(self, old: Values | None, planned: Values, inputs: Values) -> None:  # noqa: ARG002
+        if "tags" in self.fields and inputs.get("tags") is None:
+            planned["tags"] = []
+
+
+class FrameworkResource(Resource[Linode]):
+    framework = True
+
+
+def told(summary: str, call: Callable[[], Any]) -> Any:
+    """Runs a call; its failure is told under the framework's headline."""
+    try:
+        return call()
+    except Failed as error:
+        raise Failed(f"{summary}: {error}") from None
+
+
+def tolerant(call: Callable[[], Any]) -> Any:
+    """Runs a call to which "there is no such thing" (404) is as good as success."""
+    try:
+        return call()
+    except Refused as error:
+        if error.status != 404:
+            raise
+        return None
+
+
+def utc(stamp: str | None) -> str | None:
+    """The API's time of day, which has no zone, in RFC 3339."""
+    return f"{stamp}Z" if stamp else None
+
+
+def numeric_id(found: Values) -> str:
+    return str(found["id"])

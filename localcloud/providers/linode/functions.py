@@ -1,0 +1,134 @@
+"""What a program may look up: regions, types, images, domains."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from localcloud.providers.linode.client import Linode
+from localcloud.providers.linode.common import told
+from localcloud.providers.resource import Failed
+from localcloud.providers.values import Values
+
+
+def _region(found: Values) -> Values:
+    limits, monitors = found.get("placement_group_limits"), found.get("monitors") or {}
+    resolvers = found.get("resolvers") or {}
+    return {
+        **{name: found.get(name) for name in ("id", "label", "country", "status", "capabilities")},
+        "siteType": found.get("site_type"),
+        "resolvers": [{"ipv4": resolvers.get("ipv4", ""), "ipv6": resolvers.get("ipv6", "")}],
+        "monitors": {"alerts": monitors.get("alerts") or [], "metrics": monitors.get("metrics") or []},
+        "placementGroupLimits": []
+        if limits is None
+        else [
+            {
+                "maximumPgsPerCustomer": limits.get("maximum_pgs_per_customer") or 0,
+                "maximumLinodesPerPg": limits.get("maximum_linodes_per_pg") or 0,
+            }
+        ],
+    }
+
+
+def get_region(api: Linode, arguments: Values) -> Values:
+    return _region(told("Failed to get Region", lambda: api.get(f"/regions/{arguments['id']}")))
+
+
+def get_regions(api: Linode, arguments: Values) -> Values:
+    regions = [_region(found) for found in told("Failed to list regions", lambda: api.listing("/regions"))]
+    return {"id": "regions", "filters": arguments.get("filters"), "regions": _filtered(regions, arguments)}
+
+
+def _prices(entries: Any) -> list[Values]:
+    return [{"hourly": entry.get("hourly"), "monthly": entry.get("monthly")} for entry in entries if entry]
+
+
+def _regional(entries: Any) -> list[Values]:
+    return [{key: entry.get(key) for key in ("id", "hourly", "monthly")} for entry in entries or []]
+
+
+def _type(found: Values) -> Values:
+    backups = (found.get("addons") or {}).get("backups") or {}
+    return {
+        **{name: found.get(name) for name in ("id", "label", "disk", "class", "memory", "transfer", "vcpus")},
+        "networkOut": found.get("network_out"),
+        "acceleratedDevices": found.get("accelerated_devices", 0),
+        "prices": _prices([found.get("price")]),
+        "regionPrices": _regional(found.get("region_prices")),
+        "addons": [
+            {
+                "backups": [
+                    {
+                        "prices": _prices([backups.get("price")]),
+                        "regionPrices": _regional(backups.get("region_prices")),
+                    }
+                ]
+            }
+        ],
+    }
+
+
+def get_instance_type(api: Linode, arguments: Values) -> Values:
+    name = arguments["id"]
+    return _type(told(f"Failed to get Linode Type {name}", lambda: api.linode_type(name)))
+
+
+def get_instance_types(api: Linode, arguments: Values) -> Values:
+    types = [_type(found) for found in told("Failed to list types", lambda: api.listing("/linode/types"))]
+    return {"id": "types", "filters": arguments.get("filters"), "types": _filtered(types, arguments)}
+
+
+def _image(found: Values) -> Values:
+    names = ("id", "label", "capabilities", "created", "deprecated", "description", "expiry", "size", "status", "tags")
+    return {
+        **{name: found.get(name) for name in (*names, "type", "vendor")},
+        "createdBy": found.get("created_by"),
+        "isPublic": found.get("is_public"),
+        "isShared": found.get("is_shared"),
+        "totalSize": found.get("total_size"),
+        "replications": found.get("regions") or [],
+    }
+
+
+def get_image(api: Linode, arguments: Values) -> Values:
+    return _image(told("Failed to get Image", lambda: api.get(f"/images/{arguments['id']}")))
+
+
+def get_images(api: Linode, arguments: Values) -> Values:
+    images = [_image(found) for found in told("Failed to list images", lambda: api.listing("/images"))]
+    chosen = _filtered(images, arguments)
+    if arguments.get("latest") and chosen:
+        chosen = [max(chosen, key=lambda image: str(image.get("created")))]
+    return {"id": "images", "filters": arguments.get("filters"), "images": chosen, "latest": arguments.get("latest")}
+
+
+def _filtered(items: list[Values], arguments: Values) -> list[Values]:
+    """The items that meet the program's filters (exact values; a list property matches if it contains one)."""
+
+    def meets(item: Values, wanted: Values) -> bool:
+        key = "".join(part if index == 0 else part.capitalize() for index, part in enumerate(wanted["name"].split("_")))
+        value = item.get(key)
+        present = [str(entry) for entry in value] if isinstance(value, list) else [str(value)]
+        how = wanted.get("matchBy", "exact")
+        if how == "substring":
+            return any(text_wanted in entry for text_wanted in wanted["values"] for entry in present)
+        return any(text_wanted in present for text_wanted in wanted["values"])
+
+    return [item for item in items if all(meets(item, wanted) for wanted in arguments.get("filters") or [])]
+
+
+def get_domain(api: Linode, arguments: Values) -> Values:
+    if (number_given := arguments.get("id")) is not None:
+        found = told(f"Failed to get Domain with id {number_given}", lambda: api.get(f"/domains/{number_given}"))
+    else:
+        name = arguments.get("domain", "")
+        matches = told("Failed to list matching domains", lambda: api.listing("/domains", {"domain": name}))
+        if len(matches) != 1 or matches[0]["domain"] != name:
+            raise Failed(f"Failed to retrieve Linode Domain: Domain {name} was not found in list result")
+        found = matches[0]
+    return {
+        **{name: found.get(name) for name in ("id", "domain", "type", "status", "description", "tags")},
+        "soaEmail": found.get("soa_email"),
+        "axfrIps": found.get("axfr_ips") or [],
+        "masterIps": found.get("master_ips") or [],
+        **{f"{name}Sec": found.get(f"{name}_sec") for name in ("expire", "refresh", "retry", "ttl")},
+    }

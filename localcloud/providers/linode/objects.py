@@ -1,0 +1,249 @@
+"""Object storage, and SSH keys: what an account holds beside its machines."""
+
+from __future__ import annotations
+
+import time
+
+from localcloud.providers.linode.client import Linode, Refused
+from localcloud.providers.linode.common import FrameworkResource, SdkResource, numeric_id, sparse, told, tolerant, utc
+from localcloud.providers.resource import Draft, Failed
+from localcloud.providers.schema import Field, bag, flag, out, properties, record, text
+from localcloud.providers.values import UNKNOWN, Values
+
+#: It also pauses after the deletion of an object storage key.
+KEY_PAUSE_SECONDS = 3
+
+
+class ObjectStorageBucket(SdkResource):
+    """A bucket's existence and access. Versioning, lifecycle rules and certificates go over S3 and are left out."""
+
+    fields = properties(
+        accessKey=text(),
+        acl=text(default="private"),
+        cluster=text(computed=True, new=True),
+        corsEnabled=flag(computed=True),
+        endpoint=out(text()),
+        endpointType=text(computed=True, new=True),
+        hostname=out(text()),
+        label=text(required=True, new=True),
+        region=text(computed=True, new=True),
+        s3Endpoint=text(computed=True, new=True),
+        secretKey=text(secret=True),
+        versioning=flag(computed=True),
+    )
+
+    def create(self, api: Linode, draft: Draft) -> None:
+        self._check_region(api, draft)
+        body = sparse(
+            {
+                "region": draft["region"],
+                "cluster": draft["cluster"],
+                "label": draft["label"],
+                "acl": draft["acl"],
+                "cors_enabled": draft["corsEnabled"],
+                "s3_endpoint": draft["s3Endpoint"],
+                "endpoint_type": draft["endpointType"],
+            }
+        )
+        try:
+            made = api.post("/object-storage/buckets", body)
+        except Refused as error:
+            raise Failed(f"failed to create a Linode ObjectStorageBucket: {error}") from None
+        draft.id = f"{made.get('region') or made['cluster']}:{made['label']}"
+        draft.set(endpoint=made.get("s3_endpoint"), s3Endpoint=made.get("s3_endpoint"))
+        self._check_region(api, draft)
+        self._write_access(api, draft)
+        self.read(api, draft)
+
+    def read(self, api: Linode, draft: Draft) -> None:
+        path = f"/object-storage/buckets/{draft.id.replace(':', '/', 1)}"
+        try:
+            found = api.find(path)
+        except Refused as error:
+            raise Failed(f"failed to find the specified Linode ObjectStorageBucket: {error}") from None
+        if found is None:
+            draft.id = ""
+            return
+        access = api.get(f"{path}/access")
+        draft.id = f"{found.get('region') or found['cluster']}:{found['label']}"
+        draft.set(
+            **{name: found.get(name) for name in ("cluster", "region", "label", "hostname")},
+            acl=access.get("acl"),
+            corsEnabled=access.get("cors_enabled"),
+            endpoint=found.get("s3_endpoint"),
+            s3Endpoint=found.get("s3_endpoint"),
+            endpointType=found.get("endpoint_type"),
+        )
+
+    def update(self, api: Linode, draft: Draft) -> None:
+        self._write_access(api, draft)
+        self.read(api, draft)
+
+    def delete(self, api: Linode, draft: Draft) -> None:
+        try:
+            api.delete(f"/object-storage/buckets/{draft.id.replace(':', '/', 1)}")
+        except Refused as error:
+            raise Failed(f"Error deleting Linode ObjectStorageBucket {draft.id}: {error}") from None
+
+    @staticmethod
+    def _check_region(api: Linode, draft: Draft) -> None:
+        if region := draft["region"]:
+            known = {entry["region"] for entry in api.listing("/object-storage/endpoints")}
+            if region not in known:
+                raise Failed(f"Region '{region}' is not valid for Object Storage.")
+
+    @staticmethod
+    def _write_access(api: Linode, draft: Draft) -> None:
+        changes = {
+            key: draft[name] for name, key in (("acl", "acl"), ("corsEnabled", "cors_enabled")) if draft.changed(name)
+        }
+        if changes:
+            path = f"/object-storage/buckets/{draft.id.replace(':', '/', 1)}/access"
+            try:
+                api.post(path, changes)
+            except Refused as error:
+                raise Failed(f"failed to update bucket access: {error}") from None
+
+
+class ObjectStorageKey(FrameworkResource):
+    fields = properties(
+        accessKey=out(text()),
+        bucketAccesses=bag(
+            record(
+                bucketName=text(required=True),
+                cluster=text(computed=True),
+                permissions=text(required=True),
+                region=text(computed=True),
+            ),
+            new=True,
+            keep_order=True,
+        ),
+        label=text(required=True),
+        limited=out(flag()),
+        regions=Field("set", item=text(), computed=True, keep_known=False, keep_order=True),
+        regionsDetails=Field(
+            "set",
+            item=record(endpointType=text(), id=text(), s3Endpoint=text()),
+            output_only=True,
+            computed=True,
+            keep_known=False,
+            keep_order=True,
+        ),
+        secretKey=out(text(secret=True)),
+    )
+    _redacted = "[REDACTED]"
+
+    def adjust(self, old: Values | None, planned: Values, inputs: Values) -> None:  # noqa: ARG002
+        accesses, known = planned.get("bucketAccesses"), (old or {}).get("bucketAccesses") or []
+        if not isinstance(accesses, list):
+            return
+        # A bucket's region and cluster follow from each other; the API fills in the one that is not stated.
+        for access in accesses:
+            match: Values = next((item for item in known if item.get("bucketName") == access["bucketName"]), {})
+            for name in ("cluster", "region"):
+                if access[name] is None:
+                    access[name] = match.get(name, UNKNOWN if old is None else None)
+
+    def create(self, api: Linode, draft: Draft) -> None:
+        body: Values = {"label": draft["label"]}
+        if draft.configured("bucketAccesses"):
+            body["bucket_access"] = [
+                sparse(
+                    {
+                        "cluster": access["cluster"],
+                        "region": access["region"],
+                        "bucket_name": access["bucketName"],
+                        "permissions": access["permissions"],
+                    }
+                )
+                for access in draft["bucketAccesses"]
+            ]
+        body |= sparse({"regions": draft["regions"]})
+        made = told("Failed to create Object Storage Key", lambda: api.post("/object-storage/keys", body))
+        draft.id = numeric_id(made)
+        draft.complete(**self._state(made))
+
+    def read(self, api: Linode, draft: Draft) -> None:
+        found = told("Unable to refresh the Object Storage Key", lambda: api.find(f"/object-storage/keys/{draft.id}"))
+        if found is None:
+            draft.id = ""
+            return
+        draft.set(**{name: value for name, value in self._state(found).items() if value != self._redacted})
+
+    def update(self, api: Linode, draft: Draft) -> None:
+        changes: Values = {
+            name: draft[name] for name in ("label", "regions") if draft.configured(name) and draft.changed(name)
+        }
+        if changes:
+            found = told(
+                f"Failed to update Object Storage Key ({draft.id})",
+                lambda: api.put(f"/object-storage/keys/{draft.id}", changes),
+            )
+            draft.complete(**self._state(found))
+        draft.complete(**{name: draft.old.get(name) for name in self.fields})
+
+    def delete(self, api: Linode, draft: Draft) -> None:
+        try:
+            api.delete(f"/object-storage/keys/{draft.id}")
+        except Refused as error:
+            if error.status != 404:
+                raise Failed(f"Failed to delete the Object Storage Key ({draft.id}): {error}") from None
+            return
+        time.sleep(KEY_PAUSE_SECONDS)
+
+    @staticmethod
+    def _state(found: Values) -> Values:
+        regions = found.get("regions") or []
+        accesses = found.get("bucket_access")
+        return {
+            "label": found["label"],
+            "accessKey": found.get("access_key"),
+            "secretKey": found.get("secret_key"),
+            "limited": found.get("limited"),
+            "regions": [region["id"] for region in regions],
+            "regionsDetails": [
+                {"id": region["id"], "s3Endpoint": region["s3_endpoint"], "endpointType": region["endpoint_type"]}
+                for region in regions
+            ],
+            "bucketAccesses": None
+            if accesses is None
+            else [
+                {
+                    "bucketName": access["bucket_name"],
+                    "cluster": access.get("cluster"),
+                    "permissions": access["permissions"],
+                    "region": access.get("region"),
+                }
+                for access in accesses
+            ],
+        }
+
+
+class SshKey(FrameworkResource):
+    fields = properties(
+        created=out(text()),
+        label=text(required=True),
+        sshKey=text(required=True, new=True),
+    )
+
+    def create(self, api: Linode, draft: Draft) -> None:
+        body = {"label": draft["label"], "ssh_key": draft["sshKey"]}
+        made = told("Failed to Create SSH Key", lambda: api.post("/profile/sshkeys", body))
+        draft.id = numeric_id(made)
+        draft.complete(created=utc(made.get("created")))
+
+    def read(self, api: Linode, draft: Draft) -> None:
+        found = told("Failed to Read SSH Key", lambda: api.find(f"/profile/sshkeys/{draft.id}"))
+        if found is None:
+            draft.id = ""
+        else:
+            draft.set(label=found["label"], sshKey=found["ssh_key"], created=utc(found.get("created")))
+
+    def update(self, api: Linode, draft: Draft) -> None:
+        if draft.changed("label"):
+            path = f"/profile/sshkeys/{draft.id}"
+            told("Failed to Update SSH Key", lambda: api.put(path, {"label": draft["label"]}))
+
+    def delete(self, api: Linode, draft: Draft) -> None:
+        path = f"/profile/sshkeys/{draft.id}"
+        told("Failed to Delete SSH Key", lambda: tolerant(lambda: api.delete(path)))
