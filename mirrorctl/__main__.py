@@ -5,6 +5,7 @@ Each command imports its room when it runs, so that --help answers at once.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,13 +16,17 @@ import typer
 if TYPE_CHECKING:
     from mirrorctl.tool import Tool
 
+#: Set by the scripts of `completion`: the shell asks for candidates.
+COMPLETE = "_MIRRORCTL_COMPLETE"
+
 app = typer.Typer(
     name="mirrorctl",
     help="Trigger, watch and prove a Harbor mirror. Exit codes: 0 as wanted, 1 error or wrong use, 2 bad finding.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    # Its own options would install a completion for a program that does not exist.
+    add_completion=COMPLETE in os.environ,
 )
 
 Rules = Annotated[list[str] | None, typer.Argument(metavar="[RULE]...", help="Names of rules.", show_default=False)]

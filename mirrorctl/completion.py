@@ -1,27 +1,46 @@
-"""Completion for shells. `python -m mirrorctl` is no command word, so the script also makes one."""
+"""Completion for shells. `python -m mirrorctl` is no command word, so each script also makes one.
+
+The scripts speak typer's protocol: the words so far in the environment, the candidates on standard output.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
 
-from typer._completion_shared import get_completion_script
-
 from mirrorctl.failure import AS_WANTED, unknown
 from mirrorctl.tool import Tool
 
-#: How each shell defines a command `mirrorctl` that its completion can call.
-COMMAND: Mapping[str, str] = {
-    "bash": 'mirrorctl() {{ "{python}" -m mirrorctl "$@"; }}',
-    "zsh": 'mirrorctl() {{ "{python}" -m mirrorctl "$@"; }}',
-    "fish": 'function mirrorctl; "{python}" -m mirrorctl $argv; end',
+SCRIPTS: Mapping[str, str] = {
+    "bash": """\
+mirrorctl() { "@PYTHON@" -m mirrorctl "$@"; }
+_mirrorctl_complete() {
+    local IFS=$'\\n'
+    COMPREPLY=($(COMP_WORDS="${COMP_WORDS[*]}" COMP_CWORD=$COMP_CWORD _MIRRORCTL_COMPLETE=complete_bash mirrorctl))
+}
+complete -o default -F _mirrorctl_complete mirrorctl""",
+    "zsh": """\
+mirrorctl() { "@PYTHON@" -m mirrorctl "$@" }
+_mirrorctl_complete() {
+    eval "$(_TYPER_COMPLETE_ARGS="${words[1,$CURRENT]}" _MIRRORCTL_COMPLETE=complete_zsh mirrorctl)"
+}
+compdef _mirrorctl_complete mirrorctl""",
+    "fish": """\
+function mirrorctl; "@PYTHON@" -m mirrorctl $argv; end
+function _mirrorctl_complete
+    set -lx _MIRRORCTL_COMPLETE complete_fish
+    set -lx _TYPER_COMPLETE_FISH_ACTION $argv[1]
+    set -lx _TYPER_COMPLETE_ARGS (commandline -cp)
+    mirrorctl
+end
+complete --command mirrorctl --no-files --arguments "(_mirrorctl_complete get-args)" \
+--condition "_mirrorctl_complete is-args\"""",
 }
 
 
 def command(tool: Tool, shell: str) -> int:
     """See `mirrorctl completion --help`."""
-    if shell not in COMMAND:
-        raise unknown("completion for", shell, COMMAND)
-    tool.output.raw(COMMAND[shell].format(python=sys.executable))
-    tool.output.raw(get_completion_script(prog_name="mirrorctl", complete_var="_MIRRORCTL_COMPLETE", shell=shell))
+    if shell not in SCRIPTS:
+        raise unknown("completion for", shell, SCRIPTS)
+    tool.output.raw(SCRIPTS[shell].replace("@PYTHON@", sys.executable))
     return AS_WANTED
