@@ -265,7 +265,7 @@ class RotationReport(Report):
     stack_updated: bool
 
 
-DriftKind = Literal["changed", "lost", "unmanaged", "unhealthy", "stale", "unmanageable"]
+DriftKind = Literal["changed", "lost", "unmanaged", "unhealthy", "stale"]
 
 
 class DriftFinding(Report):
