@@ -233,7 +233,9 @@ class Resource(Generic[Api]):
             return schema.ordered(old, spec.item) == schema.ordered(new, spec.item)
         if self.framework:
             return False
-        return schema.is_nothing(old) and schema.is_nothing(new)
+        # Where state has nothing at all, as after an import, a stated false or zero is a change; an empty text is none.
+        stated = old is None and new is not None and spec.kind in ("bool", "int")
+        return schema.is_nothing(old) and schema.is_nothing(new) and not stated
 
     # --- state
 

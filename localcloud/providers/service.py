@@ -1,7 +1,7 @@
 """The gRPC face of the stand-in providers: one servicer and one port for all packages.
 
 Which package is meant stands in the URN's type (or an invoke's token). One port serves several provider instances,
-default and explicit ones: the engine opens a connection to each, so what Configure said is kept by the peer it came from.
+default and explicit ones: the engine opens a connection to each, so what Configure said is kept by peer.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         self._packages = {package.name: package for package in packages}
         self._environment = environment
         self._instances: dict[str, _Instance] = {}
+        self._latest: dict[str, Any] = {}
         self._lock = threading.Lock()
 
     # --- the protocol's formalities
@@ -96,9 +97,10 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     ) -> provider_pb2.ConfigureResponse:
         package = self._package(request.urn.split("::")[-2].rsplit(":", 1)[-1])
         try:
-            self._instance(context).api = package.configure(_config(request.args), self._environment)
+            api = package.configure(_config(request.args), self._environment)
         except Failed as error:
-            context.abort(grpc.StatusCode.UNKNOWN, str(error))
+            context.abort(grpc.StatusCode.UNKNOWN, _one_error(error))
+        self._instance(context).api = self._latest[package.name] = api
         return provider_pb2.ConfigureResponse(supportsPreview=True, supports_autonaming_configuration=True)
 
     # --- resources
@@ -133,7 +135,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         if request.preview:
             return provider_pb2.CreateResponse(id="", properties=encode(resource.outputs(draft)))
         try:
-            resource.create(self._api(context), draft)
+            resource.create(self._api(context, _type(request.urn)), draft)
         except Failed as error:
             self._log(context, request.urn, error)
             if draft.id and not resource.framework:
@@ -147,9 +149,9 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         draft = Draft(resource.fields, request.id, dict(state), state, inputs, request.timeout)
         try:
             if not state:
-                resource.found(self._api(context), draft)
+                resource.found(self._api(context, _type(request.urn)), draft)
             if draft.id:
-                resource.read(self._api(context), draft)
+                resource.read(self._api(context, _type(request.urn)), draft)
         except Failed as error:
             self._log(context, request.urn, error)
             prefix = "" if resource.framework else f"refreshing {request.urn}: "
@@ -170,7 +172,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         if request.preview:
             return provider_pb2.UpdateResponse(properties=encode(resource.outputs(draft)))
         try:
-            resource.update(self._api(context), draft)
+            resource.update(self._api(context, _type(request.urn)), draft)
             if not draft.id:
                 raise Failed(
                     f"Resource provider reported that the resource did not exist while updating {request.urn}.\n\n"
@@ -190,7 +192,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         state = decode(request.properties)
         draft = Draft(resource.fields, request.id, dict(state), state, {}, request.timeout)
         try:
-            resource.delete(self._api(context), draft)
+            resource.delete(self._api(context, _type(request.urn)), draft)
         except Failed as error:
             self._log(context, request.urn, error)
             prefix = "" if resource.framework else f"deleting {request.urn}: "
@@ -207,7 +209,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             return provider_pb2.InvokeResponse()
         try:
             response = provider_pb2.InvokeResponse()
-            getattr(response, "return").CopyFrom(encode(function(self._api(context), arguments)))
+            getattr(response, "return").CopyFrom(encode(function(self._api(context, request.tok), arguments)))
             return response
         except Failed as error:
             context.abort(grpc.StatusCode.UNKNOWN, f"invoking {request.tok}: {error}")
@@ -218,8 +220,10 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         with self._lock:
             return self._instances.setdefault(context.peer(), _Instance())
 
-    def _api(self, context: grpc.ServicerContext) -> Any:
-        return self._instance(context).api
+    def _api(self, context: grpc.ServicerContext, token: str) -> Any:
+        """The client of the provider that calls. A connection that was lost tells nothing: the latest then."""
+        instance, package = self._instance(context), token.split(":", 1)[0]
+        return self._latest.get(package) if instance.api is None else instance.api
 
     def _package(self, name: str) -> Package:
         return self._packages[name]
@@ -247,14 +251,14 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         if engine is None:
             return
         package = self._package(_type(urn).split(":", 1)[0])
-        text = str(error)
-        if not resource.framework:
-            text = f"  sdk-v2/provider2.go:572: sdk.helper_schema: {error}: provider={package.label}"
+        text = f"  sdk-v2/provider2.go:572: sdk.helper_schema: {error}: provider={package.label}"
+        if resource.framework:
+            text = f"[ERROR] {error}"
         engine.Log(engine_pb2.LogRequest(severity=engine_pb2.ERROR, message=text, urn=urn))
 
 
 def _type(urn: str) -> str:
-    return urn.split("::")[-2].split("$")[-1]
+    return urn.split("::", 3)[2].split("$")[-1]
 
 
 def _name(urn: str) -> str:

@@ -141,7 +141,11 @@ class Engine:
     def __init__(self, port: int, package: str, config: Values) -> None:
         self.state: dict[str, Known] = {}
         self.steps: list[str] = []
-        self._channel = grpc.insecure_channel(f"127.0.0.1:{port}")
+        #: Per resource that was changed: what a user would see in front of each property, ~ + or -.
+        self.shown: dict[str, dict[str, str]] = {}
+        # A connection of its own, as the real engine opens one per provider.
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        self._channel = grpc.insecure_channel(f"127.0.0.1:{port}", options)
         self._stub = provider_pb2_grpc.ResourceProviderStub(self._channel)
         self._package = package
         self.configure(config)
@@ -187,6 +191,7 @@ class Engine:
             self._create(name, token, inputs)
             return self._did("create", name)
         diff = self.diff(name, token, inputs)
+        self.shown[name] = signs(diff)
         if diff.changes == provider_pb2.DiffResponse.DIFF_NONE and not known.errors:
             known.inputs = self.check(name, token, inputs)
             return self._did("same", name)
@@ -285,11 +290,11 @@ class Engine:
             return method(request)
         except grpc.RpcError as error:
             failed = StepFailed(error.details())
-            for key, value in error.trailing_metadata() or ():  # type: ignore[misc]
+            metadata: Any = error.trailing_metadata()
+            for key, value in metadata or ():
                 if key == "grpc-status-details-bin":
-                    detail = provider_pb2.ErrorResourceInitFailed()
-                    status_pb2.Status.FromString(value).details[0].Unpack(detail)
-                    failed.half = detail
+                    failed.half = provider_pb2.ErrorResourceInitFailed()
+                    status_pb2.Status.FromString(value).details[0].Unpack(failed.half)
             raise failed from None
 
 
@@ -315,11 +320,15 @@ class Story:
         if change is not None:
             change(self.wanted)
         before = len(self.engine.steps)
+        self.engine.shown.clear()
         try:
             for name, inputs in self.wanted.items():
                 self.engine.up(name, self.tokens[name], inputs)
         finally:
             self.agree()
+        if recorded := self.phases[phase].get("diff"):
+            sent = {f"{sign} {name}" for shown in self.engine.shown.values() for name, sign in shown.items()}
+            assert sent == {re.sub(r" *:.*", "", line) for line in recorded}
         return [step for step in self.engine.steps[before:] if not step.startswith("same")]
 
     def refresh(self, phase: str) -> dict[str, list[str]]:
@@ -338,6 +347,17 @@ class Story:
             if sent.get(path) != recorded.get(path)
         }
         assert not differences, json.dumps(differences, indent=1)
+
+
+def signs(diff: provider_pb2.DiffResponse) -> dict[str, str]:
+    """What the CLI shows in front of each property of a diff."""
+    kinds = provider_pb2.PropertyDiff.Kind
+    shown: dict[str, str] = {}
+    for path, change in diff.detailedDiff.items():
+        name = re.split(r"[.\[]", path, maxsplit=1)[0]
+        kind = kinds.Name(change.kind).split("_")[0]
+        shown[name] = {"ADD": "+", "DELETE": "-"}.get(kind, "~") if name == path else "~"
+    return shown
 
 
 def by_path(calls: list[Call]) -> dict[str, list[str]]:

@@ -58,7 +58,7 @@ class Linode:
         try:
             self.get("/linode/types?page=100")
         except Refused as error:
-            raise Failed(f"failed to connect to the Linode API: {error}") from None
+            raise Failed(f"Error connecting to the Linode API: {error}") from None
 
     # --- requests
 
