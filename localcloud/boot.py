@@ -120,6 +120,8 @@ class HarborGuest:
 
     def _serve(self) -> None:
         instance = self._instance
+        if not instance.reads_user_data:
+            raise BootError(f"{instance.image} has no cloud-init: nothing reads the user data")
         files = cloud_init(instance.user_data, instance.image)
         if f"{CONFIG}/harbor.yml" not in files:
             raise BootError(f"cloud-init: no {CONFIG}/harbor.yml in write_files; nothing to install")
@@ -363,7 +365,11 @@ class _Served:
         # The port first: without it there is no Harbor whose jobs would have to be ended.
         self._server = serve(harbor.app, LOCALHOST, port)
         self._harbor = harbor
-        harbor.start()
+        try:
+            harbor.start()
+        except BaseException:
+            self._server.close()
+            raise
 
     def close(self) -> None:
         self._server.close()

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from localcloud.linode.errors import ApiError, Problems, invalid, not_found
+from localcloud.linode.errors import invalid, not_found
 from localcloud.linode.routing import Call, Json, Operation
 
 if TYPE_CHECKING:
@@ -209,22 +209,15 @@ def _add_to_instance(call: Call) -> Json:
         ipaddress.IPv4Address(body["address"])
     except ValueError:
         raise invalid("Must provide a valid reserved address", "address") from None
-    problems, address = Problems(), call.cloud.addresses.get(body["address"])
-    problems.unless(body.get("type") == "ipv4", "Only addresses of type ipv4 are currently supported.", "type")
-    problems.unless(body.get("public"), "Cannot reserve a private address.", "address")
-    problems.unless(
-        address and address.reserved and address.linode_id is None,
-        "Address must be reserved and must be currently unassigned.",
-        "address",
-    )
-    problems.unless(
-        address is None or address.region == instance.region,
-        "Address must belong to same region as linode.",
-        "address",
-    )
-    problems.check()
-    if address is None:
-        raise ApiError(500, [{"reason": "An error occurred"}])
+    if body.get("type") != "ipv4":
+        raise invalid("Only addresses of type ipv4 are currently supported.")
+    if not body.get("public"):
+        raise invalid("Cannot reserve a private address.", "address")
+    address = call.cloud.addresses.get(body["address"])
+    if address is None or not address.reserved or address.linode_id is not None:
+        raise invalid("Address must be reserved and must be currently unassigned.", "address")
+    if address.region != instance.region:
+        raise invalid("Address must belong to same region as linode.", "address")
     address.linode_id = instance.id
     return address.json(call.cloud)
 

@@ -65,7 +65,7 @@ class Event:
 
 
 def _list(call: Call) -> Json:
-    return call.page([event.json() for event in call.cloud.events.values()])
+    return call.page([event.json() for event in call.cloud.events.values()], newest_first=True)
 
 
 def _get(call: Call) -> Json:

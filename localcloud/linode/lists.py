@@ -23,14 +23,25 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def page(items: Sequence[Mapping[str, Any]], query: Mapping[str, str], filter_header: str | None) -> dict[str, Any]:
-    """One page of `items`: `{data, page, pages, results}`. Raises ApiError (400) for a bad page or filter."""
+def page(
+    items: Sequence[Mapping[str, Any]],
+    query: Mapping[str, str],
+    filter_header: str | None,
+    *,
+    newest_first: bool = False,
+) -> dict[str, Any]:
+    """One page of `items`: `{data, page, pages, results}`. Raises ApiError (400) for a bad page or filter.
+
+    `newest_first`: the order of a list that nobody asked to order.
+    """
     number, size = _number(query, "page", 1), _number(query, "page_size", DEFAULT_PAGE_SIZE)
     if size not in PAGE_SIZES:
         raise invalid(f"Must be {PAGE_SIZES.start}-{PAGE_SIZES.stop - 1}", "page_size")
     if number < 1:
         raise invalid("Must be 1 or more", "page")
-    found = _filtered(items, filter_header) if filter_header else list(items)
+    found, ordered = _filtered(items, filter_header) if filter_header else (list(items), False)
+    if newest_first and not ordered:
+        found.reverse()
     return {
         "data": found[(number - 1) * size : number * size],
         "page": number,
@@ -46,7 +57,7 @@ def _number(query: Mapping[str, str], name: str, default: int) -> int:
         raise invalid("Must be an integer", name) from None
 
 
-def _filtered(items: Sequence[Mapping[str, Any]], header: str) -> list[Mapping[str, Any]]:
+def _filtered(items: Sequence[Mapping[str, Any]], header: str) -> tuple[list[Mapping[str, Any]], bool]:
     try:
         wanted = json.loads(header)
     except ValueError:
@@ -56,10 +67,10 @@ def _filtered(items: Sequence[Mapping[str, Any]], header: str) -> list[Mapping[s
     order_by, order = wanted.pop("+order_by", None), wanted.pop("+order", "asc")
     found = [item for item in items if _matches(item, wanted)]
     if order_by is None:
-        return found
+        return found, False
     # Ties go by age, so that "newest first" holds within one second too.
     ranked = sorted(enumerate(found), key=lambda one: (_field(one[1], order_by), one[0]), reverse=order == "desc")
-    return [item for _, item in ranked]
+    return [item for _, item in ranked], True
 
 
 def _matches(item: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:

@@ -80,6 +80,11 @@ class Instance:
         with self.cloud.lock:
             return all(one.allows(port, source) for one in self._firewalls())
 
+    @property
+    def reads_user_data(self) -> bool:
+        """Whether the image has a cloud-init."""
+        return "cloud-init" in self.cloud.images.get(self.image or "", {}).get("capabilities", ())
+
     def say(self, line: str) -> None:
         """Adds a line to the console."""
         self.console.append(line)

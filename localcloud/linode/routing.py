@@ -36,9 +36,9 @@ class Call:
         """The number in the path."""
         return int(self.params["id"])
 
-    def page(self, items: Sequence[Mapping[str, Any]]) -> Json:
+    def page(self, items: Sequence[Mapping[str, Any]], *, newest_first: bool = False) -> Json:
         """`items` as the answer of a list call."""
-        return lists.page(items, self.query, self.filter)
+        return lists.page(items, self.query, self.filter, newest_first=newest_first)
 
 
 Handler = Callable[[Call], Json]

@@ -274,6 +274,12 @@ def test_what_fails_is_said_on_the_console(stage: Stage, data: bytes | None, lin
     assert stage.harbors.started == []
 
 
+def test_an_image_without_cloud_init_installs_nothing(stage: Stage) -> None:
+    instance = stage.host(user_data(host_files()), image="linode/slackware15.0")
+    until(lambda: instance.console)
+    assert instance.console == ["failed: linode/slackware15.0 has no cloud-init: nothing reads the user data"]
+
+
 def test_no_password_on_the_console(stage: Stage) -> None:
     instance = stage.host(user_data(host_files(harbor_yml(hostname="127.0.0.1", harbor_admin_password="Secret-1"))))
     until(lambda: instance.console)

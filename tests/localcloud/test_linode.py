@@ -381,6 +381,7 @@ def test_newest_events_come_first(account: Account) -> None:
     header = {"X-Filter": '{"+order": "desc", "+order_by": "created"}'}
     ids = [event["id"] for event in account.do("GET", "/account/events", headers=header)["data"]]
     assert ids == sorted(ids, reverse=True)
+    assert [event["id"] for event in account.do("GET", "/account/events")["data"]] == ids
 
 
 def test_a_failing_boot_hook_shows_on_the_console_only(account: Account) -> None:
