@@ -209,6 +209,26 @@ def images(
 
 
 @app.command()
+def adopt(
+    name: Annotated[str, typer.Option("--name", help="Name of the new stack.")],
+    into: Annotated[Path, typer.Option("--into", help="Folder to write to: the Pulumi project's.")] = Path(),
+    rules: Annotated[list[str] | None, typer.Option("--rule", help="Only this rule; may be repeated.")] = None,
+    json: AsJson = False,
+    verbose: Verbose = False,
+) -> int:
+    """Turn a Harbor that was made by hand into a stack's configuration and an import."""
+    from mirrorctl import adopt as room
+
+    return _run(
+        lambda tool: room.command(tool, into=into, stack=name, names=rules or []),
+        None,
+        None,
+        json=json,
+        verbose=verbose,
+    )
+
+
+@app.command()
 def session(stack: Stack = None, cwd: Cwd = None, json: AsJson = False, verbose: Verbose = False) -> int:
     """Print an export line that makes the Harbor provider fast: eval "$(mirrorctl session)"."""
     from mirrorctl import session as room

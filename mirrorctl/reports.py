@@ -312,8 +312,19 @@ class DoctorReport(Report):
     lines: tuple[DoctorLine, ...]
 
 
+class Announced(Report):
+    """One change that the first `pulumi up` after an adoption makes."""
+
+    op: Literal["create", "update"]
+    type: str
+    """The resource's type in Pulumi."""
+    name: str
+    """Its logical name."""
+    reason: str
+
+
 class AdoptReport(Report):
-    """What `adopt --json` prints: the files that were written, and what could not be taken over."""
+    """What `adopt --json` prints: what was written, what could not be taken over, and what comes next."""
 
     harbor: str
     files: tuple[str, ...]
@@ -321,7 +332,7 @@ class AdoptReport(Report):
     projects: tuple[str, ...]
     rules: tuple[str, ...]
     secrets_needed: tuple[str, ...]
+    """Paths in the configuration that the script asks for."""
     left_out: tuple[str, ...]
-    announced: tuple[str, ...]
-    """Updates that the first `pulumi up` will make."""
+    announced: tuple[Announced, ...]
     commands: tuple[str, ...]

@@ -1,0 +1,160 @@
+"""adopt writes what the configuration can express, leaves out the rest with its reason, and changes nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mirrorctl import stackfile
+from tests.mirrorctl.conftest import Run
+from tests.mirrorctl.fake_harbor import FakeHarbor
+
+
+@pytest.fixture
+def by_hand(mirrored: FakeHarbor) -> FakeHarbor:
+    """A Harbor as people click it together."""
+    hub = mirrored.registry("Docker Hub (paid)", "https://hub.docker.com", kind="docker-hub")
+    mirrored.registries[hub]["credential"] = {"type": "basic", "access_key": "bot", "access_secret": "*****"}
+    mirrored.project("team-a", metadata={"public": "true", "auto_scan": "true"})
+    mirrored.quotas[1]["hard"]["storage"] = 5 * 1024**3
+    mirrored.policy(
+        "Base images!",
+        hub,
+        repositories="library/{alpine,busybox}",
+        namespace="team-a/base",
+        cron="0 0 3 * * *",
+        description="nightly",
+        speed=1024,
+        override=False,
+        single_active_replication=True,
+    )
+    return mirrored
+
+
+def adopted(run: Run, folder: Path, *arguments: str) -> tuple[Any, Any]:
+    """The report, and the configuration that was written."""
+    done = run("adopt", "--name", "hand", "--json", *arguments)
+    assert done.code == 0, done.err
+    return done.json, yaml.safe_load((folder / "Pulumi.hand.yaml").read_text())["config"]
+
+
+def test_the_configuration_says_what_harbor_has(by_hand: FakeHarbor, run: Run, tmp_path: Path) -> None:
+    before = by_hand.requests.copy()
+    report, config = adopted(run, tmp_path)
+    assert config["harbor-mirror:harbor"] == {"url": by_hand.url, "username": "admin"}
+    assert config["harbor-mirror:endpoints"] == {
+        "hub": {"type": "docker-registry", "url": by_hand.registries[1]["url"], "name": "hub"},
+        "docker-hub-paid": {
+            "type": "docker-hub",
+            "url": "https://hub.docker.com",
+            "name": "Docker Hub (paid)",
+            "username": "bot",
+        },
+    }
+    assert config["harbor-mirror:projects"] == {
+        "mirror": {"vulnerabilityScanning": False},
+        "team-a": {"public": True, "quotaGb": 5},
+    }
+    assert config["harbor-mirror:rules"]["nginx"] == {
+        "endpoint": "hub",
+        "repositories": "library/nginx",
+        "project": "mirror",
+        "tags": "1.*",
+    }
+    assert config["harbor-mirror:rules"]["Base-images"] == {
+        "endpoint": "docker-hub-paid",
+        "repositories": "library/{alpine,busybox}",
+        "project": "team-a",
+        "path": "base",
+        "schedule": "0 0 3 * * *",
+        "description": "nightly",
+        "override": False,
+        "speedKbps": 1024,
+    }
+    assert report["secretsNeeded"] == ["harborPassword", "endpoints.docker-hub-paid.secret"]
+    assert report["leftOut"] == []
+    changed = {method for method, path in by_hand.requests[len(before) :] if "/c/login" not in path} - {"GET"}
+    assert not changed
+
+
+def test_what_it_writes_is_right(by_hand: FakeHarbor, run: Run, tmp_path: Path) -> None:
+    _, config = adopted(run, tmp_path)
+    secure = {"secure": "v1:abc"}
+    config["harbor-mirror:harborPassword"] = secure
+    config["harbor-mirror:endpoints"]["docker-hub-paid"]["secret"] = secure
+    (tmp_path / "Pulumi.hand.yaml").write_text(yaml.safe_dump({"config": config}))
+    assert stackfile.read(tmp_path / "Pulumi.hand.yaml").faults == ()
+    assert by_hand.url
+
+
+@pytest.mark.usefixtures("by_hand")
+def test_the_import_file_and_the_script(run: Run, tmp_path: Path) -> None:
+    report, _ = adopted(run, tmp_path)
+    imports = json.loads((tmp_path / "import.hand.json").read_text())
+    assert imports["nameTable"]["harbor"] == "urn:pulumi:hand::harbor-mirror::pulumi:providers:harbor::harbor"
+    resources = {entry["name"]: entry for entry in imports["resources"]}
+    assert len(resources) == len(imports["resources"])
+    rule = resources["rule Base-images in Harbor"]
+    assert (rule["id"], rule["logicalName"]) == ("/replication/policies/3", "Base-images")
+    parent = resources[rule["parent"]]
+    assert (parent["type"], parent["component"]) == ("harbor-mirror:mirror:PullReplication", True)
+    script = (tmp_path / "adopt.hand.sh").read_text()
+    assert script.splitlines()[2:-1] == report["commands"][:-1] or script.splitlines()[2:] == report["commands"]
+    assert (tmp_path / "adopt.hand.sh").stat().st_mode & 0o111
+    reasons = {(change["op"], change["name"]): change["reason"] for change in report["announced"]}
+    assert "renamed from 'Base images!'" in reasons["update", "Base-images"]
+    assert "single active replication is reset" in reasons["update", "Base-images"]
+    assert "secret" in reasons["update", "Docker Hub (paid)"]
+    assert ("create", "pull") in reasons
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda h: h.policies[1]["filters"].append({"type": "name", "value": "x"}), "several name filters"),
+        (
+            lambda h: h.policies[1]["filters"].append({"type": "label", "value": ["x"], "decoration": "excludes"}),
+            "label excludes has no counterpart",
+        ),
+        (lambda h: h.policies[1].update(dest_namespace=""), "it has no destination"),
+        (lambda h: h.policies[1].update(dest_namespace="gone"), "its project gone does not exist yet"),
+        (lambda h: h.projects["mirror"].update(registry_id=4), "is a proxy cache"),
+        (lambda h: h.policies[1].update(trigger={"type": "event_based"}), "its trigger is event_based"),
+        (
+            lambda h: h.policies[1].update(
+                trigger={"type": "scheduled", "trigger_settings": {"cron": "0 */1 * * * *"}}
+            ),
+            "schedule 0 */1 * * * *",
+        ),
+        (lambda h: h.policies[1]["filters"][0].update(value="{a,b"), "repositories"),
+        (lambda h: h.policies[1].update(dest_namespace_replace_count=2), "flatten"),
+    ],
+)
+def test_what_is_left_out_and_why(mirrored: FakeHarbor, run: Run, tmp_path: Path, change: Any, reason: str) -> None:
+    change(mirrored)
+    report, config = adopted(run, tmp_path)
+    assert "nginx" not in config["harbor-mirror:rules"]
+    assert any(text.startswith("rule nginx: ") and reason in text for text in report["leftOut"]), report["leftOut"]
+
+
+@pytest.mark.usefixtures("by_hand")
+def test_one_rule_with_what_it_needs(run: Run, tmp_path: Path) -> None:
+    report, config = adopted(run, tmp_path, "--rule", "nginx")
+    assert (report["rules"], report["endpoints"], report["projects"]) == (["nginx"], ["hub"], ["mirror"])
+    assert list(config["harbor-mirror:rules"]) == ["nginx"]
+
+
+@pytest.mark.usefixtures("by_hand")
+def test_wrong_use(run: Run, tmp_path: Path) -> None:
+    assert run("adopt", "--name", "hand", "--rule", "ngin").code == 1
+    assert run("adopt", "--name", "ha nd").code == 1
+    assert run("adopt", "--name", "hand", "--into", "no/such/folder").code == 1
+    assert run("adopt", "--name", "hand").code == 0
+    done = run("adopt", "--name", "hand")
+    assert done.code == 1
+    assert "is there already" in done.err
+    assert tmp_path
