@@ -215,8 +215,11 @@ class Engine:
         self.state[name] = Known(token, known.id, checked, decode(response.properties))
         return self._did("update", name)
 
-    def refresh(self, name: str) -> list[str]:
-        """Reads one resource; the names of the outputs that changed. A resource that is gone leaves the state."""
+    def refresh(self, name: str) -> dict[str, str]:
+        """Reads one resource; what a user would see in front of each property. What is gone leaves the state.
+
+        As the real engine does, the diff is that of an `up` with the old inputs, turned round.
+        """
         known = self.state[name]
         request = provider_pb2.ReadRequest(
             id=known.id,
@@ -227,13 +230,19 @@ class Engine:
         response = self._call(self._stub.Read, request)
         if not response.id:
             del self.state[name]
-            return ["id"]
-        outputs = decode(response.properties)
-        changed = sorted(
-            key for key in {*known.outputs, *outputs} if (known.outputs.get(key) or 0) != (outputs.get(key) or 0)
+            return {"id": "-"}
+        diff = self._stub.Diff(
+            provider_pb2.DiffRequest(
+                id=response.id,
+                urn=self._urn(name, known.token),
+                olds=response.properties,
+                news=encode(known.inputs),
+                old_inputs=response.inputs,
+            )
         )
-        self.state[name] = Known(known.token, response.id, decode(response.inputs), outputs)
-        return changed
+        self.state[name] = Known(known.token, response.id, decode(response.inputs), decode(response.properties))
+        turned = {"+": "-", "-": "+", "~": "~"}
+        return {path: turned[sign] for path, sign in signs(diff).items()}
 
     def adopt(self, name: str, token: str, id: str) -> Known:
         """Imports a resource. Raises StepFailed if there is none."""
@@ -331,8 +340,8 @@ class Story:
             assert sent == {re.sub(r" *:.*", "", line) for line in recorded}
         return [step for step in self.engine.steps[before:] if not step.startswith("same")]
 
-    def refresh(self, phase: str) -> dict[str, list[str]]:
-        """Runs one recorded refresh; the properties that changed, by resource."""
+    def refresh(self, phase: str) -> dict[str, dict[str, str]]:
+        """Runs one recorded refresh; what was shown, by resource."""
         self.play(phase)
         seen = {name: self.engine.refresh(name) for name in list(self.engine.state)}
         self.agree()
@@ -357,7 +366,7 @@ def signs(diff: provider_pb2.DiffResponse) -> dict[str, str]:
         name = re.split(r"[.\[]", path, maxsplit=1)[0]
         kind = kinds.Name(change.kind).split("_")[0]
         shown[name] = {"ADD": "+", "DELETE": "-"}.get(kind, "~") if name == path else "~"
-    return shown
+    return shown or dict.fromkeys(diff.diffs, "~")
 
 
 def by_path(calls: list[Call]) -> dict[str, list[str]]:

@@ -171,7 +171,7 @@ def test_a_random_password_is_made_anew_only_when_an_input_changes(random: Engin
     random.up("password", PASSWORD, {"length": 16, "keepers": {"version": "1"}})
     first = random.state["password"].outputs["result"]
     assert random.up("password", PASSWORD, {"length": 16, "keepers": {"version": "1"}}) == "same"
-    assert random.refresh("password") == []
+    assert random.refresh("password") == {}
     assert random.state["password"].outputs["result"] == first
     assert random.up("password", PASSWORD, {"length": 16, "keepers": {"version": "2"}}) == "replace"
     assert random.state["password"].outputs["result"] != first

@@ -226,6 +226,16 @@ class Stage:
             ],
             opts=in_harbor,
         )
+        if adopted := self.wanted.get("adopted"):
+            options = pulumi.ResourceOptions(provider=mirror, import_=adopted["id"])
+            harbor.Registry(
+                "adopted",
+                name="partner",
+                provider_name="docker-registry",
+                endpoint_url=adopted["url"],
+                description="made by hand",
+                opts=options,
+            )
         harbor.ConfigSystem("settings", project_creation_restriction="adminonly", opts=in_harbor)
         pulumi.export("robot", robot.full_name)
         pulumi.export("password", password.result)
@@ -446,6 +456,17 @@ def test_new_user_data_replaces_the_instance_and_keeps_the_rest(stage: Stage, st
     assert after["instance"]["id"] != before["instance"]["id"]
     assert after["address"]["id"] == before["address"]["id"]
     assert after["volume"]["id"] == before["volume"]["id"]
+
+
+def test_what_was_made_by_hand_is_adopted(stage: Stage, stack: auto.Stack) -> None:
+    by_hand = {"id": 99, "name": "partner", "url": "https://r.example", "type": "docker-registry"}
+    stage.harbor.objects["registries/99"] = {**by_hand, "description": "made by hand", "credential": {}}
+    stage.wanted["adopted"] = {"id": "/registries/98", "url": "https://r.example"}
+    with pytest.raises(auto.CommandError, match="'/registries/98' does not exist"):
+        up(stack)
+    stage.wanted["adopted"]["id"] = "/registries/99"
+    assert up(stack) == {"import": ["adopted"]}
+    assert up(stack) == {}
 
 
 def test_bad_values_are_refused_at_preview(stage: Stage, stack: auto.Stack) -> None:
