@@ -70,7 +70,10 @@ class FakeHarbor:
         self.unhealthy: list[str] = []
         self.version = "v2.15.2-bda1b3a6"
         self.volumes: list[Json] = [{"total": 100_000_000_000, "free": 60_000_000_000}]
-        self.settings: Json = {"project_creation_restriction": {"value": "adminonly", "editable": True}}
+        self.settings: Json = {
+            "project_creation_restriction": {"value": "adminonly", "editable": True},
+            "robot_name_prefix": {"value": "robot$", "editable": True},
+        }
         self.bad_pings: dict[int, tuple[int, str]] = {}
         self.faults: list[Fault] = []
         self.requests: list[tuple[str, str]] = []
@@ -289,6 +292,19 @@ class FakeHarbor:
                 return _error(bad[0], "BAD_REQUEST", bad[1]) if bad else JSONResponse({})
             case "GET", ["quotas"]:
                 return _page(request, self.quotas)
+            case "GET", ["registries", number]:
+                return JSONResponse(self.registries[int(number)])
+            case "GET", ["projects", number] if number.isdigit():
+                return JSONResponse(next(p for p in self.projects.values() if p["project_id"] == int(number)))
+            case "POST", ["robots"]:
+                robot = {**data, "id": len(self.robot_accounts) + 1, "name": f"robot${data['name']}", "disable": False}
+                self.robot_accounts[robot["id"]] = robot
+                self.robots[robot["name"]] = "Robot-Secret-2"
+                return JSONResponse(
+                    {**robot, "secret": "Robot-Secret-2"}, 201, {"Location": f"/api/v2.0/robots/{robot['id']}"}
+                )
+            case "GET", ["robots", number]:
+                return JSONResponse(self.robot_accounts[int(number)])
             case "GET", ["robots"]:
                 return _page(request, list(self.robot_accounts.values()))
             case "PUT", ["robots", number]:
