@@ -50,6 +50,15 @@ class Load:
     def list_calls_per_window(self) -> int:
         return self.list_calls * self.runs
 
+    def overrun(self) -> str | None:
+        """Why Docker Hub may refuse the list calls, whatever the plan."""
+        if self.list_calls <= MOST_LIST_CALLS:
+            return None
+        return (
+            f"rule {self.rule} needs {self.list_calls} list calls in each run, and Docker Hub answers 429 to such long "
+            "lists whatever the plan; fewer runs or repositories help"
+        )
+
 
 def load(
     rule: str,
@@ -122,24 +131,21 @@ class Budget:
         """False if some rule's tags are unknown, so that the numbers are the least that is possible."""
         return all(load.certain for load in self.loads)
 
+    def overrun(self) -> str | None:
+        """Why the pulls exceed the plan."""
+        if self.limit is None or self.pulls <= self.limit:
+            return None
+        least = "" if self.certain else "at least "
+        heaviest = max(self.loads, key=lambda load: load.pulls_per_window)
+        return (
+            f"endpoint {self.endpoint} pulls {least}{self.pulls} manifests in {WINDOW_HOURS} hours, and Docker Hub "
+            f"allows {self.limit} ({self.plan}); most are rule {heaviest.rule}'s: "
+            f"{heaviest.pulls} tags in {heaviest.runs} runs"
+        )
+
     def overruns(self) -> tuple[str, ...]:
         """What exceeds Docker Hub's limits, one sentence each: warnings in a preview, errors where strict."""
-        texts = []
-        if self.limit is not None and self.pulls > self.limit:
-            least = "" if self.certain else "at least "
-            heaviest = max(self.loads, key=lambda load: load.pulls_per_window)
-            texts.append(
-                f"endpoint {self.endpoint} pulls {least}{self.pulls} manifests in {WINDOW_HOURS} hours, and Docker Hub "
-                f"allows {self.limit} ({self.plan}); most are rule {heaviest.rule}'s: "
-                f"{heaviest.pulls} tags in {heaviest.runs} runs"
-            )
-        texts += [
-            f"rule {load.rule} needs {load.list_calls} list calls in each run, and Docker Hub answers 429 to such long "
-            "lists whatever the plan; fewer runs or repositories help"
-            for load in self.loads
-            if load.list_calls > MOST_LIST_CALLS
-        ]
-        return tuple(texts)
+        return tuple(text for text in [self.overrun(), *(load.overrun() for load in self.loads)] if text)
 
 
 def budget(endpoint: str, plan: Plan | None, loads: Iterable[Load], *, anonymous: bool) -> Budget:

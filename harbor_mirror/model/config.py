@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic.alias_generators import to_camel
 
+from harbor_mirror.model.budget import Plan
+
 EndpointType = Literal[
     "docker-hub",
     "docker-registry",
@@ -44,6 +46,13 @@ ENDPOINT_NAME_LENGTH = 64
 RULE_NAME_LENGTH = 256
 HTTP_PORT = 80
 HTTPS_PORT = 443
+#: Harbor takes no more retention rules in a project (goharbor.io, create-tag-retention-rules).
+RETENTION_RULES = 15
+#: Harbor takes 10 workers, its provider 5.
+GC_WORKERS = 5
+#: Harbor refuses a longer retention of the audit log (100 years).
+AUDIT_HOURS = 876_000
+EXAMPLE_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 #: One RFC 1123 host name without a port: a label must not start or end with a hyphen.
 HOSTNAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 
@@ -70,6 +79,24 @@ def _hostname(value: str) -> str:
     return value
 
 
+def _version(value: str) -> str:
+    if not re.fullmatch(r"\d+\.\d+\.\d+", value):
+        raise ValueError("is no version of three numbers")
+    return value
+
+
+def _sha256(value: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{64}", value):
+        raise ValueError("is no SHA-256: 64 hexadecimal digits, lower case")
+    return value
+
+
+def _path(value: str) -> str:
+    if value and not all(PROJECT_NAME.fullmatch(component) for component in value.split("/")):
+        raise ValueError("is no path: lower case letters and digits, separated by single . _ or -, in /")
+    return value
+
+
 def _one_or_many(value: object) -> object:
     if isinstance(value, str):
         return (value,)
@@ -83,7 +110,8 @@ def _tag_filter(value: object) -> object:
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Cidr = Annotated[str, AfterValidator(_cidr)]
 Hostname = Annotated[str, AfterValidator(_hostname)]
-Globs = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_one_or_many)]
+Globs = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1), BeforeValidator(_one_or_many)]
+Operation = Literal["create", "delete", "pull", "other"]
 
 
 class Section(BaseModel):
@@ -119,9 +147,9 @@ class Host(Section):
     """PEM key for `tls: provided`; set it with `pulumi config set --path --secret host.certificateKey`."""
     http_port: int = Field(HTTP_PORT, ge=1, le=65535, examples=[80])
     """Port that Harbor serves with `tls: none`."""
-    version: str = Field("2.15.1", pattern=r"^\d+\.\d+\.\d+$", examples=["2.15.1"])
+    version: Annotated[str, AfterValidator(_version)] = Field("2.15.1", examples=["2.15.1"])
     """Harbor version."""
-    installer_sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$", examples=["64 hexadecimal digits"])
+    installer_sha256: Annotated[str, AfterValidator(_sha256)] | None = Field(None, examples=[EXAMPLE_SHA256])
     """Pins the installer's download; without it the release's own checksum file is used."""
     image: str = Field("linode/debian13", min_length=1, examples=["linode/debian13"])
     """Linode image; it must have the capability cloud-init."""
@@ -175,6 +203,52 @@ class Endpoint(Section):
     """Free text shown in Harbor."""
     insecure: bool = Field(False, examples=[False])
     """Accepts any certificate of the source."""
+    plan: Plan | None = Field(None, examples=["personal"])
+    """Docker Hub's plan, against which the rules' pulls are counted; without it `anonymous`, or `personal` with an
+    account."""
+
+
+class TagFilter(Section):
+    """Harbor's tag filter: globs that a tag must match, or must not."""
+
+    matches: Globs = Field(default=(), examples=["1.2*"])
+    """Globs of which a tag must match one."""
+    excludes: Globs = Field(default=(), examples=["*-rc*"])
+    """Globs of which a tag must match none."""
+
+
+class RetentionRule(Section):
+    """What a retention rule keeps: exactly one of the counts and periods, or `always`."""
+
+    repositories: Annotated[TagFilter, BeforeValidator(_tag_filter)] = Field(
+        default_factory=TagFilter, examples=["library/**"]
+    )
+    """Repositories, without the project's name: a glob, a list, `{matches: …}` or `{excludes: …}`; all without it."""
+    tags: Annotated[TagFilter, BeforeValidator(_tag_filter)] = Field(default_factory=TagFilter, examples=["v*"])
+    """Tags: a glob, a list, `{matches: …}` or `{excludes: …}`; all without it."""
+    untagged: bool = Field(True, examples=[True])
+    """Whether artifacts without a tag are kept, too; a moved tag leaves one behind."""
+    most_recently_pushed: int | None = Field(None, ge=1, examples=[10])
+    """Keeps the artifacts of a repository that were pushed last: this many."""
+    most_recently_pulled: int | None = Field(None, ge=1, examples=[10])
+    """Keeps the artifacts of a repository that were pulled last: this many."""
+    pushed_within_days: int | None = Field(None, ge=1, examples=[30])
+    """Keeps what was pushed within this many days."""
+    pulled_within_days: int | None = Field(None, ge=1, examples=[30])
+    """Keeps what was pulled within this many days."""
+    always: bool = Field(False, examples=[True])
+    """Keeps everything that the patterns select."""
+
+
+class Retention(Section):
+    """Harbor's tag retention: in a repository that some rule selects, what no rule keeps is deleted."""
+
+    keep: tuple[RetentionRule, ...] = Field(
+        min_length=1, max_length=RETENTION_RULES, examples=[[{"mostRecentlyPushed": 10}]]
+    )
+    """Rules, joined by OR: an artifact stays if one of them keeps it."""
+    schedule: str = Field("daily", min_length=1, examples=["daily"])
+    """When Harbor deletes: as a rule's schedule; `manual` for never by itself."""
 
 
 class Project(Section):
@@ -188,15 +262,8 @@ class Project(Section):
     """Scans images as they arrive."""
     force_destroy: bool = Field(False, examples=[False])
     """Deletes the project with its images when it leaves the configuration; by default it stays in Harbor."""
-
-
-class TagFilter(Section):
-    """Harbor's tag filter: globs that a tag must match, or must not."""
-
-    matches: Globs = Field(default=(), examples=["1.2*"])
-    """Globs of which a tag must match one."""
-    excludes: Globs = Field(default=(), examples=["*-rc*"])
-    """Globs of which a tag must match none."""
+    retention: Retention | None = Field(None, examples=[{"keep": [{"mostRecentlyPushed": 10}]}])
+    """Deletes old images; without it all stay."""
 
 
 class Rule(Section):
@@ -214,7 +281,7 @@ class Rule(Section):
     """Kind of artifact: container images only, or any artifact."""
     project: str = Field(min_length=1, examples=["mirror"])
     """Key of the destination under `projects`."""
-    path: str = Field("", pattern=r"^([a-z0-9]+([._-][a-z0-9]+)*(/[a-z0-9]+([._-][a-z0-9]+)*)*)?$", examples=["hub"])
+    path: Annotated[str, AfterValidator(_path)] = Field("", examples=["hub"])
     """Path below the project that the images land under."""
     flatten: int = Field(0, ge=-1, le=3, examples=[0])
     """Leading components cut from the source path: 0 keeps all, -1 leaves the last (dest_namespace_replace_count)."""
@@ -234,11 +301,46 @@ class Rule(Section):
     """Bandwidth limit of each task in KB/s; -1 is unlimited."""
     description: str = Field("", examples=["Base images of the web team"])
     """Free text shown in Harbor."""
+    expected_tags: int | None = Field(None, ge=1, examples=[40])
+    """How many tags match in all, for the request budget; exact names need no hint."""
+    listed_tags: int | None = Field(None, ge=1, examples=[17400])
+    """How many tags the source has in these repositories, for the request budget: Harbor lists them all in each run."""
 
     @property
     def namespace(self) -> str:
         """Harbor's destination namespace: the project and the path below it."""
         return f"{self.project}/{self.path}" if self.path else self.project
+
+
+class GarbageCollection(Section):
+    """Frees the disk space of deleted images. A global setting of Harbor."""
+
+    schedule: str = Field("0 30 3 * * 6", min_length=1, examples=["0 30 3 * * SAT"])
+    """As a rule's schedule; `manual` for never by itself."""
+    delete_untagged: bool = Field(False, examples=[False])
+    """Deletes artifacts without a tag, too: what a moved tag left behind, and what deployments may pin by digest."""
+    workers: int = Field(1, ge=1, le=GC_WORKERS, examples=[1])
+    """How many deletions run side by side."""
+
+
+class AuditPurge(Section):
+    """Deletes old entries of the audit log. A global setting of Harbor."""
+
+    schedule: str = Field("0 30 2 * * *", min_length=1, examples=["0 30 2 * * *"])
+    """As a rule's schedule; `manual` for never by itself."""
+    retention_hours: int = Field(90 * 24, ge=1, le=AUDIT_HOURS, examples=[2160])
+    """Entries younger than this stay."""
+    operations: tuple[Operation, ...] = Field(("create", "delete", "pull"), min_length=1, examples=[["pull"]])
+    """Entries to delete: of artifacts created, deleted and pulled; `other` is log-ins, users, projects, settings."""
+
+
+class Maintenance(Section):
+    """Harbor's own housekeeping: on a host of ours with these defaults, on another Harbor only if it is asked for."""
+
+    garbage_collection: GarbageCollection | None = Field(default=None, examples=[{"schedule": "weekly"}])
+    """When garbage is collected; `{}` for the defaults."""
+    audit_purge: AuditPurge | None = Field(default=None, examples=[{"retentionHours": 720}])
+    """When the audit log is purged; `{}` for the defaults."""
 
 
 class Configuration(Section):
@@ -256,6 +358,12 @@ class Configuration(Section):
     """Destination projects by name."""
     rules: Mapping[str, Rule] = Field(default_factory=dict)
     """Pull replication rules by name."""
+    rules_dir: str | None = Field(None, examples=["mirrors/prod"])
+    """Directory of YAML files with further `rules`, one for each team, seen from Pulumi.yaml."""
+    maintenance: Maintenance = Field(default_factory=Maintenance)
+    """Harbor's own housekeeping."""
+    strict: bool = Field(False, examples=[True])
+    """Refuses what exceeds a source's request budget instead of warning of it."""
 
     @property
     def url(self) -> str:
@@ -277,3 +385,15 @@ class Configuration(Section):
     def restricts_project_creation(self) -> bool:
         """Whether only administrators may create projects: always on a host of ours, on another if it is asked for."""
         return self.harbor.restrict_project_creation if self.harbor else True
+
+    @property
+    def garbage_collection(self) -> GarbageCollection | None:
+        """Garbage collection to set: on a host of ours always, on another Harbor if it is asked for."""
+        default: GarbageCollection | None = GarbageCollection.read({}) if self.host else None
+        return self.maintenance.garbage_collection or default
+
+    @property
+    def audit_purge(self) -> AuditPurge | None:
+        """Audit log purge to set: on a host of ours always, on another Harbor if it is asked for."""
+        default: AuditPurge | None = AuditPurge.read({}) if self.host else None
+        return self.maintenance.audit_purge or default

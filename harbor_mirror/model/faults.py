@@ -5,7 +5,7 @@ A fault names the path, the value, the reason and a correct example. All faults 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 #: Values are shown as typed, cut at this many characters so that one fault stays one line.
@@ -14,17 +14,22 @@ SHOWN_CHARACTERS = 80
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that must change before anything is created; `value` is never a secret's."""
+    """One thing that must change before anything is created; `value` is never a secret's.
+
+    `place` is file and line ("mirrors/prod/web.yaml:12") where that is known.
+    """
 
     path: str
     value: object
     reason: str
     example: str
+    place: str = ""
 
     def __str__(self) -> str:
+        place = f"{self.place}: " if self.place else ""
         shown = "" if self.value is None else f" {_shown(self.value)}"
         example = f" Example: {self.example}" if self.example else ""
-        return f"{self.path}:{shown} {self.reason}.{example}"
+        return f"{place}{self.path}:{shown} {self.reason}.{example}"
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,15 @@ class ConfigurationError(ValueError):
         super().__init__("\n".join([*lines, *(f"  {fault}" for fault in self.faults)]))
 
 
+def in_yaml(value: object) -> str:
+    """A value on one line, as it is written in a stack's file: `{keep: [{always: true}]}`."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {in_yaml(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(in_yaml, value)) + "]"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def _shown(value: object) -> str:
-    text = repr(value)
+    text = repr(value) if isinstance(value, str) else in_yaml(value)
     return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"

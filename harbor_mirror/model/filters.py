@@ -96,6 +96,21 @@ def moving_tag(tags: Iterable[TagFilter]) -> str | None:
         return None
 
 
+def check_together(tags: Sequence[TagFilter]) -> None:
+    """Raises Refused if of what one filter matches another excludes all: Harbor joins them by AND."""
+    excluded = [one.pattern for one in tags if one.decoration == "excludes"]
+    for one in tags:
+        if one.decoration == "matches" and excluded:
+            forms = expand(one.pattern)
+            if all(any(form in expand(other) or _keeps_out(other, form) for other in excluded) for form in forms):
+                reason = f"is excluded whole by {' and '.join(excluded)}, so that nothing is ever copied"
+                raise Refused(one.pattern, reason, "{matches: 1.*, excludes: '*-rc*'}")
+
+
+def _keeps_out(pattern: str, form: str) -> bool:
+    return exact(form) is not None and matches(pattern, form)
+
+
 def notes(pattern: str, kind: Kind = "repository") -> tuple[str, ...]:
     """What works and yet may not be what was meant, one sentence each."""
     return tuple(_notes(pattern, kind))

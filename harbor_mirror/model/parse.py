@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from harbor_mirror.model.checks import check
 from harbor_mirror.model.config import (
+    ENDPOINT_NAME_LENGTH,
     HTTP_PORT,
     KEY,
     PROJECT_NAME,
@@ -21,18 +22,60 @@ from harbor_mirror.model.config import (
     Endpoint,
     ExistingHarbor,
     Host,
+    Maintenance,
     Project,
     Rule,
     Section,
 )
-from harbor_mirror.model.faults import ConfigurationError, Fault
+from harbor_mirror.model.faults import ConfigurationError, Fault, in_yaml
 
-SINGLE: Mapping[str, type[Section]] = {"host": Host, "harbor": ExistingHarbor}
+SINGLE: Mapping[str, type[Section]] = {"host": Host, "harbor": ExistingHarbor, "maintenance": Maintenance}
 KEYED: Mapping[str, type[Section]] = {"endpoints": Endpoint, "projects": Project, "rules": Rule}
 #: Top-level keys as written in `Pulumi.<stack>.yaml`, without the `harbor-mirror:` in front.
 SETTINGS = tuple(field.alias or name for name, field in Configuration.model_fields.items())
+#: Harbor's, its provider's and other tools' words for keys of ours.
+MEANT = {
+    "trigger": "schedule",
+    "cron": "schedule",
+    "name": "repositories",
+    "repository": "repositories",
+    "tag": "tags",
+    "filters": "repositories",
+    "registry": "endpoint",
+    "registryId": "endpoint",
+    "destNamespace": "project",
+    "destNamespaceReplace": "flatten",
+    "destNamespaceReplaceCount": "flatten",
+    "speed": "speedKbps",
+    "password": "secret",
+    "accessId": "username",
+    "accessSecret": "secret",
+    "endpointUrl": "url",
+    "providerName": "type",
+    "storageQuota": "quotaGb",
+    "mostRecent": "mostRecentlyPushed",
+    "nDaysSinceLastPush": "pushedWithinDays",
+    "nDaysSinceLastPull": "pulledWithinDays",
+    "alwaysRetain": "always",
+}
 #: What stands for a value that is secret, wherever a value is shown.
 HIDDEN = "[secret]"
+
+
+#: Pydantic's kinds of errors that need no more than a sentence. Every kind that the models can give is here or in
+#: `_reason`: a test tries each.
+REASONS = {
+    "bool_type": "must be true or false",
+    "int_type": "must be a whole number, without quotes",
+    "int_from_float": "must be a whole number",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "too_short": "is empty",
+    "string_too_short": "is empty",
+    "string_too_long": "is longer than {max_length} characters",
+    "model_type": "must be a map of settings",
+    "tuple_type": "must be a list",
+}
 
 
 def parse(raw: Mapping[str, Any]) -> Configuration:
@@ -49,18 +92,30 @@ def parse(raw: Mapping[str, Any]) -> Configuration:
         fields[setting] = _keyed(model, setting, raw.get(setting) or {}, faults)
     if raw.get("harborPassword"):
         fields["harbor_password"] = SecretStr(str(raw["harborPassword"]))
+    fields |= _plain_settings(raw, faults)
     faults += _references(raw)
     if not faults:
         configuration = Configuration.model_construct(**fields)
         faults += [*_consistency(configuration), *check(configuration)[0]]
     if faults:
-        raise ConfigurationError(faults)
+        raise ConfigurationError({str(fault): fault for fault in faults}.values())
     return configuration
+
+
+def _plain_settings(raw: Mapping[str, Any], faults: list[Fault]) -> dict[str, Any]:
+    """The settings that are no maps; what `pulumi config set` writes is text."""
+    directory, strict = raw.get("rulesDir") or None, raw.get("strict") or False
+    if directory is not None and not isinstance(directory, str):
+        faults.append(Fault("rulesDir", directory, "must be the path of a directory", "mirrors/prod"))
+    if strict not in (True, False, "true", "false"):
+        faults.append(Fault("strict", strict, "must be true or false", "true"))
+    return {"rules_dir": directory, "strict": strict in (True, "true")}
 
 
 def unknown_key(key: str, known: Iterable[str], *, value: object, path: str) -> Fault:
     """The fault of a key that does not exist, with the one that was probably meant."""
-    close = difflib.get_close_matches(key, known, n=1)
+    known = list(known)
+    close = [MEANT[key]] if MEANT.get(key, "") in known else difflib.get_close_matches(key, known, n=1)
     meant = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
     return Fault(path, value, f"is not a known key; {meant}", "")
 
@@ -131,6 +186,9 @@ def _consistency(configuration: Configuration) -> Iterator[Fault]:
     names: dict[str, str] = {}
     for key, endpoint in configuration.endpoints.items():
         name = endpoint_name(key, endpoint)
+        if len(name) > ENDPOINT_NAME_LENGTH:
+            reason = f"is its name in Harbor, which takes at most {ENDPOINT_NAME_LENGTH} characters; set name"
+            yield Fault(f"endpoints.{key}", name, reason, "name: hub")
         if name in names:
             reason = f"is the name in Harbor of endpoints.{names[name]} too; names are unique"
             yield Fault(f"endpoints.{key}.name", name, reason, f"{name}-2")
@@ -160,33 +218,49 @@ def endpoint_name(key: str, endpoint: Endpoint) -> str:
 
 
 def _translated(model: type[Section], base: str, raw: object, detail: ErrorDetails) -> Fault:
-    path = ".".join([base, *(str(part) for part in detail["loc"])])
     owner, field = _field(model, detail["loc"])
-    hidden = field is not None and SecretStr in _types(field)
-    value = HIDDEN if hidden else _as_written(raw, detail["loc"])
-    example = str(field.examples[0]) if field is not None and field.examples else ""
     kind, context = detail["type"], detail.get("ctx", {})
+    where, value = _as_written(raw, detail["loc"])
+    example = in_yaml(field.examples[0]) if field is not None and field.examples else ""
     if kind == "missing":
-        return Fault(path, None, "is missing", example)
+        return Fault(".".join([base, *where, str(detail["loc"][-1])]), None, "is missing", example)
+    path = ".".join([base, *where])
     if kind == "extra_forbidden":
         known = [found.alias or name for name, found in owner.model_fields.items()]
         return unknown_key(str(detail["loc"][-1]), known, value=None, path=path)
+    if field is not None and SecretStr in _types(field):
+        value = HIDDEN
+    return Fault(path, value, _reason(kind, context, value), example)
+
+
+def _reason(kind: str, context: Mapping[str, Any], value: object) -> str:
+    """Pydantic's error in plain words; each continues "path: value ..."."""
     if kind == "value_error":
-        reason = str(context["error"])
-    elif kind in {"too_short", "string_too_short"}:
-        reason = "is empty"
-    else:
-        reason = detail["msg"].replace("Input should be", "must be").replace("String should", "must")
-    return Fault(path, value, reason, example)
+        return str(context["error"])
+    if kind == "literal_error":
+        known = str(context["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
+        close = difflib.get_close_matches(str(value), known, n=1)
+        return f"is none of {', '.join(known)}" + (f"; did you mean {close[0]}?" if close else "")
+    if kind == "string_type":
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return "must be text, in quotes" if number else "must be text"
+    if kind == "too_long":
+        return f"has {context['actual_length']} entries, and at most {context['max_length']} are possible"
+    return REASONS[kind].format(**context)
 
 
-def _as_written(raw: object, loc: tuple[int | str, ...]) -> object:
+def _as_written(raw: object, loc: tuple[int | str, ...]) -> tuple[list[str], object]:
+    """How far a location goes in what the user wrote, and the value there: short forms have fewer levels."""
+    where: list[str] = []
     for part in loc:
+        if not isinstance(raw, Mapping | list):
+            break
         try:
             raw = raw[part]  # type: ignore[index]
         except (KeyError, IndexError, TypeError):
-            return raw
-    return raw
+            break
+        where.append(str(part))
+    return where, raw
 
 
 def _field(model: type[Section], loc: tuple[int | str, ...]) -> tuple[type[Section], FieldInfo | None]:
@@ -206,9 +280,10 @@ def _types(field: FieldInfo) -> tuple[object, ...]:
 
 
 def _example(model: type[Section]) -> str:
-    required = {
-        field.alias or name: field.examples[0] if field.examples else "…"
-        for name, field in model.model_fields.items()
-        if field.is_required()
-    }
-    return "{" + ", ".join(f"{key}: {value}" for key, value in required.items()) + "}"
+    return in_yaml(
+        {
+            field.alias or name: field.examples[0] if field.examples else "…"
+            for name, field in model.model_fields.items()
+            if field.is_required()
+        }
+    )

@@ -62,6 +62,10 @@ class Schedule:
         """
         if text == MANUAL:
             return cls("")
+        if re.fullmatch(r"(on[ _-]?)?(event([ _-]?based)?|push)", text.lower()):
+            raise Refused(
+                text, "is a trigger of rules that push; on a pull rule Harbor takes it, and never fires", "hourly"
+            )
         if text.strip() in {"", MANUAL, *WORDS} and text not in WORDS:
             raise Refused(text, "is blank or has a blank around it", text.strip() or MANUAL)
         cron = WORDS.get(text, text)
