@@ -248,6 +248,22 @@ def test_an_update_of_what_was_deleted_fails_with_harbors_words(settled: Story) 
     )
 
 
+def test_a_refused_update_is_sent_again_until_it_is_repaired(settled: Story) -> None:
+    refused = r"\* is not allowed for the Minutes field of the cron setting of replication policy"
+    with pytest.raises(StepFailed, match=refused):
+        settled.up("22-failed-update", lambda wanted: wanted["rep"].update(schedule="0 * * * * *"))
+    with pytest.raises(StepFailed, match=refused):
+        settled.up("23-failed-update-same-program-again")
+    settled.play("24-failed-update-refresh-then-up")
+    for name in list(settled.engine.state):
+        settled.engine.refresh(name)
+    assert settled.engine.state["rep"].outputs["schedule"] == "0 0 3 * * *"
+    with pytest.raises(StepFailed, match=refused):
+        settled.engine.up("rep", TOKENS["rep"], settled.wanted["rep"])
+    settled.agree()
+    assert settled.up("25-repaired", lambda wanted: wanted["rep"].update(schedule="0 0 3 * * *")) == ["update rep"]
+
+
 def test_a_refresh_forgets_what_is_gone_and_the_up_makes_it_anew(settled: Story) -> None:
     settled.wanted["rep"]["description"] = "changed"
     settled.play("57-up-refresh-of-deleted-replication")

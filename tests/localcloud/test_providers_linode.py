@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from types import MappingProxyType
 
 import pytest
 
 from localcloud.providers import Providers
+from localcloud.providers.linode import client, objects
 from localcloud.providers.linode import instance as instances
-from localcloud.providers.linode import objects
 from localcloud.providers.values import Values
 from tests.localcloud.providers_stage import Engine, Replay, StepFailed, Story, recordings, replaying
 
@@ -94,9 +96,11 @@ def program(firewall_id: int = 1002) -> dict[str, Values]:
 class LinodeStory(Story):
     """As the story, but without the calls that come from functions (no resource here depends on them)."""
 
+    settings: Mapping[str, str] = MappingProxyType({})
+
     def play(self, phase: str) -> None:
         self.replay.play([row for row in self.phases[phase]["calls"] if "function" not in row])
-        self.engine.configure(configuration(self.replay))
+        self.engine.configure(configuration(self.replay) | dict(self.settings))
 
 
 def configuration(replay: Replay) -> Values:
@@ -119,6 +123,8 @@ def port() -> Iterator[int]:
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(objects, "KEY_PAUSE_SECONDS", 0)
     monkeypatch.setattr(instances, "DISK_POLL_SECONDS", 0)
+    # Retry-After is obeyed to the letter, but not in a test.
+    monkeypatch.setattr(client, "MAX_RETRY_MS", 1)
 
 
 @pytest.fixture
@@ -413,6 +419,45 @@ def test_variants_of_an_instance(phase: str, change: Values, replay: Replay, eng
     story = tell(replay, engine, {"fw": firewall(), "inst": inputs})
     story.up(phase)
     assert {engine.up(name, TOKENS[name], inputs) for name, inputs in story.wanted.items()} == {"same"}
+
+
+def test_a_busy_api_is_asked_again(replay: Replay, engine: Engine) -> None:
+    story = tell(replay, engine, {"fw": firewall(), "inst": instance(1001)})
+    assert story.up("17c-429-post") == ["create fw", "create inst"]
+
+
+def test_waiting_can_be_left_out(replay: Replay, engine: Engine) -> None:
+    story = tell(replay, engine, {"fw": firewall(), "inst": instance(1001)})
+    story.settings = {"skipInstanceReadyPoll": "true", "skipInstanceDeletePoll": "true"}
+    story.up("21a-skipready")
+    assert engine.state["inst"].outputs["status"] == "provisioning"
+    assert story.up("21a2-up-again") == []
+    story.play("21b-skipdel-destroy")
+    engine.delete("inst")
+    engine.delete("fw")
+    story.agree()
+
+
+def test_url_token_and_interval_come_from_the_environment(replay: Replay) -> None:
+    replay.play(PHASES["28a-up"]["calls"])
+    environment = {"LINODE_URL": replay.url, "LINODE_TOKEN": "FAKETOKEN-AAA", "LINODE_EVENT_POLL_MS": "1"}
+    with Providers(environment) as providers, closing(Engine(providers.port, "linode", {})) as engine:
+        assert engine.up("vol", TOKENS["vol"], data_volume()) == "create"
+
+
+def test_another_version_of_the_api(replay: Replay, port: int) -> None:
+    replay.play(PHASES["21f-v4beta"]["calls"])
+    config = configuration(replay) | {"url": replay.url + "/", "apiVersion": "v4beta"}
+    with closing(Engine(port, "linode", config)):
+        assert [call.path for call in replay.calls] == ["/v4beta/linode/types?page=100"]
+
+
+def test_a_configuration_that_does_not_work_fails_at_once(replay: Replay, port: int) -> None:
+    refused = {"errors": [{"reason": "Invalid OAuth Token"}]}
+    row = {"method": "GET", "path": "/v4/linode/types", "query": "page=100", "body": None}
+    replay.play([{**row, "status": 401, "response": refused}])
+    with pytest.raises(StepFailed, match=r"Error connecting to the Linode API: \[401\] Invalid OAuth Token"):
+        Engine(port, "linode", configuration(replay))
 
 
 def test_bad_values_are_refused_before_anything_is_sent(engine: Engine) -> None:

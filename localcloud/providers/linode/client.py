@@ -48,8 +48,8 @@ class Linode:
         if token := setting("token", "LINODE_TOKEN"):
             self._headers["Authorization"] = f"Bearer {token}"
         self.poll_seconds = int(setting("eventPollMs", "LINODE_EVENT_POLL_MS") or POLL_MS) / 1000
-        self._retry_ms = int(config.get("minRetryDelayMs", RETRY_MS))
-        self._max_retry_ms = int(config.get("maxRetryDelayMs", MAX_RETRY_MS))
+        self._retry_ms = int(config.get("minRetryDelayMs") or RETRY_MS)
+        self._max_retry_ms = int(config.get("maxRetryDelayMs") or MAX_RETRY_MS)
         self.skip_ready_poll = bool(config.get("skipInstanceReadyPoll"))
         self.skip_delete_poll = bool(config.get("skipInstanceDeletePoll"))
         self.skip_reboots = bool(config.get("skipImplicitReboots"))
