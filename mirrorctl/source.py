@@ -11,6 +11,7 @@ from typing import Any
 
 from harbor_mirror.clients.distribution import Registry, RegistryError
 from harbor_mirror.clients.docker_auth import Credentials, stored_credentials
+from harbor_mirror.clients.docker_hub import HUB, DockerHub
 from harbor_mirror.model import globs
 from harbor_mirror.model.registry_types import image_host
 from mirrorctl import stack
@@ -23,6 +24,8 @@ DOCKER_HUB, DOCKER_HUB_IMAGES = "docker.io", "https://registry-1.docker.io"
 #: Kinds whose secret in Harbor is a key of the cloud's API, which the registry itself does not take.
 API_KEYS = frozenset({"aws-ecr", "ali-acr", "huawei-SWR", "tencent-tcr", "volcengine-cr"})
 SETTING = "harbor-mirror:endpoints"
+#: Where Docker Hub's own API is, if a proxy stands before it.
+HUB_API = "MIRRORCTL_DOCKER_HUB_API"
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,23 @@ class Source:
 
     registry: Registry
     host: str
+    docker_hub: DockerHub | None = None
+
+    def repositories(self, rule: Rule) -> list[str]:
+        """What there is that a rule with a wildcard may take. Raises RegistryError."""
+        if self.docker_hub is None:
+            return self.registry.catalog()
+        spaces = [globs.exact(glob.partition("/")[0]) for glob in rule.repositories]
+        if any(names is None for names in spaces):
+            raise RegistryError(self.host, None, "Docker Hub lists namespaces only that are named")
+        names = dict.fromkeys(name for names in spaces for name in names or ())
+        return [repository for name in names for repository in self.docker_hub.repositories(name)]
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self.registry.close()
+        if self.docker_hub:
+            self.docker_hub.close()
 
 
 class Sources:
@@ -59,13 +79,17 @@ class Sources:
             credentials = self._credentials(endpoint, host)
             if credentials:
                 self._hide(credentials.password)
-            self._open[endpoint.name] = Source(Registry(self._variable(endpoint, "URL") or served, credentials), host)
+            self._open[endpoint.name] = Source(
+                Registry(self._variable(endpoint, "URL") or served, credentials),
+                host,
+                DockerHub(credentials, url=self._environ.get(HUB_API, HUB)) if host == DOCKER_HUB else None,
+            )
         return self._open[endpoint.name]
 
     def close(self) -> None:
         """Closes every registry's connections."""
         for source in self._open.values():
-            source.registry.close()
+            source.close()
 
     def _variable(self, endpoint: Endpoint, what: str) -> str | None:
         return self._environ.get(f"MIRRORCTL_SOURCE_{re.sub(r'[^A-Z0-9]', '_', endpoint.name.upper())}_{what}")
@@ -102,13 +126,13 @@ def _quay(secret: str) -> Credentials | None:
         return None
 
 
-def matching_repositories(registry: Registry, rule: Rule) -> list[str]:
+def matching_repositories(source: Source, rule: Rule) -> list[str]:
     """The repositories a rule takes; the source's catalogue is asked only if a filter has a wildcard."""
     named = [globs.exact(glob) for glob in rule.repositories]
     if all(names is not None for names in named):
         return list(dict.fromkeys(name for names in named for name in names or ()))
     try:
-        catalog = registry.catalog()
+        catalog = source.repositories(rule)
     except RegistryError as error:
         raise RegistryError(
             error.registry,

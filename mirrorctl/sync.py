@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from harbor_mirror.clients.harbor import Harbor, HarborError, Json, Unreachable
+from harbor_mirror.clients.harbor import PAGE_SIZE, Harbor, HarborError, Json, Unreachable
 from mirrorctl import failures, mirror, verify
 from mirrorctl.failure import AS_WANTED, BAD_FINDING, Failure
 from mirrorctl.mirror import Rule
@@ -27,6 +27,8 @@ SKIPPED = "active replication still in progress"
 POLL_SECONDS = 1.0
 #: Harbor may restart in the middle of a run, which it survives; beyond this the watching ends, not the run.
 PATIENCE_SECONDS = 120.0
+#: Executions that are asked for by themselves; more come from a list, a hundred a request.
+ASKED_ONE_BY_ONE = 10
 #: Failed tasks whose logs are read, for each rule: one cause usually fails them all.
 LOGS_READ = 5
 
@@ -141,7 +143,7 @@ def wait(
     pending = [run for run in runs if run.execution_id is not None]
     while pending:
         try:
-            looks = list(harbor.parallel(lambda run: harbor.execution(run.execution_id or 0), pending))
+            looks = _look(harbor, [run.execution_id or 0 for run in pending])
             last_seen = watch.clock()
         except HarborError as error:
             if not _passing(error) or watch.clock() - last_seen >= watch.patience_seconds:
@@ -161,6 +163,18 @@ def wait(
         if pending:
             watch.sleep(watch.poll_seconds)
     return [done[run.rule] for run in runs]
+
+
+def _look(harbor: Harbor, ids: Sequence[int]) -> list[Json]:
+    """Executions by id: many at once from the list of the newest, a few, and what is not there, one by one."""
+    found: dict[int, Json] = {}
+    if len(ids) > ASKED_ONE_BY_ONE:
+        pages = range(1, -(-len(ids) // PAGE_SIZE) + 2)
+        for page in harbor.parallel(harbor.executions_page, pages):
+            found.update({execution["id"]: execution for execution in page})
+    missing = [number for number in ids if number not in found]
+    found.update(zip(missing, harbor.parallel(harbor.execution, missing), strict=True))
+    return [found[number] for number in ids]
 
 
 def _passing(error: HarborError) -> bool:

@@ -102,7 +102,7 @@ class Verification:
         repositories: list[str] = []
         try:
             from_there = self.sources.of(rule.endpoint)
-            repositories = source.matching_repositories(from_there.registry, rule)
+            repositories = source.matching_repositories(from_there, rule)
             for repository in repositories:
                 images += self._repository(rule, from_there, repository, problems)
         except (RegistryError, HarborError, Refused) as error:

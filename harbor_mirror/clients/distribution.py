@@ -37,6 +37,8 @@ INDEXES = frozenset(MANIFESTS[:2])
 PAGE_SIZE = 1000
 #: A registry whose pages never end is cut off here: a million names.
 MOST_PAGES = 1000
+#: Answers to HEAD that mean "ask with GET".
+NO_HEAD = frozenset({405, 501})
 #: A token without `expires_in` lives this long (OCI distribution's token specification).
 TOKEN_SECONDS = 60.0
 #: Tokens are renewed this early, so that none ends on the way.
@@ -133,10 +135,18 @@ class Registry:
             answer = self._ask("HEAD", f"/v2/{repository}/manifests/{reference}", repository)
         except NoSuchName:
             return None
+        except RegistryError as error:
+            # Some registries know no HEAD.
+            if error.status not in NO_HEAD:
+                raise
+            return self.manifest(repository, reference).digest
         return answer.headers.get("Docker-Content-Digest") or self.manifest(repository, reference).digest
 
     def manifest(self, repository: str, reference: str) -> Manifest:
-        """A manifest, whole. One GET: registries with pull limits count it. Raises NoSuchName."""
+        """A manifest, whole. One GET: registries with pull limits count it. Raises NoSuchName, or RateLimited when the
+        limit is used up: going on would take pulls from everybody who shares it."""
+        if self.rate_limit and self.rate_limit.remaining <= 0:
+            raise RateLimited(self.host, f"the pull limit is used up ({self.rate_limit.limit or '?'})", None)
         answer = self._ask("GET", f"/v2/{repository}/manifests/{reference}", repository)
         digest = f"sha256:{hashlib.sha256(answer.content).hexdigest()}"
         return Manifest(digest, answer.headers.get("Content-Type", "").partition(";")[0].strip(), answer.content)
