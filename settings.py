@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pulumi
 from pulumi.runtime import config as stack_config
 from pydantic import SecretStr
 
+from harbor_mirror import rule_files
 from harbor_mirror.model.checks import check
 from harbor_mirror.model.config import Configuration
 from harbor_mirror.model.faults import Caution, ConfigurationError
-from harbor_mirror.model.parse import parse
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,7 @@ def load() -> Settings:
     Raises pulumi.RunError, which Pulumi prints without a traceback, with a line for every fault.
     """
     try:
-        configuration = parse(_raw(pulumi.get_project()))
+        configuration = rule_files.configuration(_raw(pulumi.get_project()), Path.cwd())
     except ConfigurationError as error:
         raise pulumi.RunError(str(error)) from None
     host, endpoints = configuration.host, configuration.endpoints

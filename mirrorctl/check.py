@@ -14,7 +14,8 @@ from mirrorctl.tool import Tool
 
 def command(tool: Tool, stack: str | None, cwd: Path) -> int:
     """See `mirrorctl check --help`."""
-    files = tuple(_checked(stackfile.read(path)) for path in stackfile.stack_files(cwd, stack))
+    stacks = [stackfile.read(path) for path in stackfile.stack_files(cwd, stack)]
+    files = tuple(_checked(file) for whole in stacks for file in whole.parts())
     report = CheckReport(ok=all(file.ok for file in files), files=files)
     tool.output.report(report)
     for file in files:

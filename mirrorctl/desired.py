@@ -9,13 +9,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from harbor_mirror import rule_files
 from harbor_mirror.clients.harbor import Json
 from harbor_mirror.model.checks import tag_filters
 from harbor_mirror.model.config import Configuration, Endpoint, Project, Rule
 from harbor_mirror.model.faults import ConfigurationError
 from harbor_mirror.model.filters import join
 from harbor_mirror.model.outputs import MANUAL, cron
-from harbor_mirror.model.parse import endpoint_name, parse
+from harbor_mirror.model.parse import endpoint_name
 from harbor_mirror.model.registry_types import access_id, access_secret, url_of
 from mirrorctl import stack
 from mirrorctl.connection import Connection
@@ -38,7 +39,7 @@ def configuration(connection: Connection) -> Configuration:
         if key.startswith(PREFIX)
     }
     try:
-        return parse(raw)
+        return rule_files.configuration(raw, connection.cwd)
     except ConfigurationError as error:
         raise Failure(str(error)) from None
 

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harbor_mirror.model import budget, globs
-from harbor_mirror.model.checks import tag_filters
+from harbor_mirror.model import globs
+from harbor_mirror.model.checks import budgets, rule_load
 from harbor_mirror.model.config import Configuration, Rule
 from harbor_mirror.model.destinations import destination
-from harbor_mirror.model.filters import join
 from harbor_mirror.model.outputs import MANUAL, landing
 from harbor_mirror.model.refusal import Refused
 from harbor_mirror.model.schedule import Schedule
@@ -62,7 +61,7 @@ def explain(file: StackFile, names: Sequence[str], now: datetime) -> ExplainRepo
 def _explained(configuration: Configuration, name: str, warnings: Sequence[str], now: datetime) -> Explanation:
     rule = configuration.rules[name]
     schedule = _schedule(name, rule)
-    cost = _load(configuration, name)
+    cost = rule_load(name, rule, configuration.endpoints[rule.endpoint])
     from_there = landing(name, rule, configuration.endpoints[rule.endpoint])
     return Explanation(
         rule=name,
@@ -107,18 +106,8 @@ def _pattern_destination(pattern: str, rule: Rule) -> str:
         return f"{rule.namespace}/…"
 
 
-def _load(configuration: Configuration, name: str) -> budget.Load:
-    rule = configuration.rules[name]
-    kind = configuration.endpoints[rule.endpoint].type
-    return budget.load(name, kind, join(rule.repositories), _schedule(name, rule), tags=tag_filters(rule))
-
-
 def _overruns(configuration: Configuration) -> Iterator[str]:
-    for key, endpoint in configuration.endpoints.items():
-        if endpoint.type != "docker-hub":
-            continue
-        loads = [_load(configuration, name) for name, rule in configuration.rules.items() if rule.endpoint == key]
-        yield from budget.budget(key, None, loads, anonymous=endpoint.secret is None).overruns()
+    return filter(None, (counted.overrun() for counted in budgets(configuration).values()))
 
 
 def show(output: Output, report: ExplainReport) -> None:

@@ -16,8 +16,9 @@ from mirrorctl.render import Failed
 from mirrorctl.reports import Report
 from mirrorctl.tool import Tool
 
-CONFIG = "config"
+CONFIG, RULES = "config", "rules"
 PREFIX = "harbor-mirror:"
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
 #: The report of each command; `error` is what every command prints when it could not do its work.
 REPORTS: Mapping[str, type[Report]] = {
     "sync": reports.SyncReport,
@@ -37,37 +38,56 @@ REPORTS: Mapping[str, type[Report]] = {
 
 def command(tool: Tool, subject: str) -> int:
     """See `mirrorctl schema --help`."""
-    if subject != CONFIG and subject not in REPORTS:
-        raise unknown("schema", subject, [CONFIG, *REPORTS])
-    tool.output.raw(json.dumps(stack_file() if subject == CONFIG else of_report(subject), indent=2))
+    of_files = {CONFIG: stack_file, RULES: rule_file}
+    if subject not in of_files and subject not in REPORTS:
+        raise unknown("schema", subject, [*of_files, *REPORTS])
+    tool.output.raw(json.dumps(of_files[subject]() if subject in of_files else of_report(subject), indent=2))
     return AS_WANTED
 
 
 def of_report(name: str) -> dict[str, Any]:
     """The schema of a command's report."""
     schema = REPORTS[name].model_json_schema(by_alias=True, mode="serialization")
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+    return {"$schema": DRAFT, **schema}
 
 
 def stack_file() -> dict[str, Any]:
     """The schema of `Pulumi.<stack>.yaml`: our keys are checked, other providers' are let through."""
-    schema = Configuration.model_json_schema(by_alias=True)
-    definitions = schema.pop("$defs")
-    properties = {f"{PREFIX}{name}": _with_secrets(value) for name, value in schema["properties"].items()}
+    properties, definitions = _configuration()
     return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$schema": DRAFT,
         "title": "harbor-mirror: Pulumi.<stack>.yaml",
         "type": "object",
         "properties": {
             "config": {
                 "type": "object",
-                "properties": properties,
+                "properties": {f"{PREFIX}{name}": value for name, value in properties.items()},
                 "patternProperties": {f"^(?!{PREFIX})": True},
                 "additionalProperties": False,
             }
         },
-        "$defs": {name: _with_secrets(_with_short_forms(name, value)) for name, value in definitions.items()},
+        "$defs": definitions,
     }
+
+
+def rule_file() -> dict[str, Any]:
+    """The schema of a file under `rulesDir`."""
+    properties, definitions = _configuration()
+    return {
+        "$schema": DRAFT,
+        "title": "harbor-mirror: a file of rules",
+        "type": "object",
+        "properties": {RULES: properties[RULES]},
+        "additionalProperties": False,
+        "$defs": definitions,
+    }
+
+
+def _configuration() -> tuple[dict[str, Any], dict[str, Any]]:
+    """The schemas of our keys and what they refer to."""
+    schema = Configuration.model_json_schema(by_alias=True)
+    definitions = {name: _with_secrets(_with_short_forms(name, value)) for name, value in schema.pop("$defs").items()}
+    return {name: _with_secrets(value) for name, value in schema["properties"].items()}, definitions
 
 
 def _with_short_forms(section: str, schema: dict[str, Any]) -> dict[str, Any]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from harbor_mirror import located_yaml, rule_files
+from harbor_mirror.located_yaml import LocatedYaml, Unreadable
 from harbor_mirror.model.checks import check
 from harbor_mirror.model.config import Configuration
 from harbor_mirror.model.faults import Caution, ConfigurationError, Fault
 from harbor_mirror.model.parse import HIDDEN, parse
+from harbor_mirror.rule_files import Gathered
 from mirrorctl.failure import Failure
 
 PROJECT_FILE = "Pulumi.yaml"
@@ -26,19 +28,41 @@ PLACEHOLDERS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class StackFile:
-    """A stack's file: `configuration` is None if it has faults; `lines` gives the line of each path."""
+    """A stack's file with its rule files, or one of these alone.
+
+    `configuration` is the whole stack's, None if it has faults; `lines` gives the line of each path in the file.
+    """
 
     path: Path
     configuration: Configuration | None
     faults: tuple[Fault, ...]
     cautions: tuple[Caution, ...]
     lines: Mapping[str, int]
+    gathered: Gathered = field(default_factory=Gathered)
 
     def line(self, path: str) -> int | None:
         """The line of a path, or of the nearest one above it."""
-        while path and path not in self.lines:
-            path = path.rpartition(".")[0]
-        return self.lines.get(path)
+        return LocatedYaml(None, self.lines, ()).line(path)
+
+    def parts(self) -> tuple[StackFile, ...]:
+        """The stack's file and each rule file, with the faults and cautions that stand in each."""
+        files = self.gathered.files
+        parts = [self._part(None, self.path, self.lines)]
+        parts += [self._part(file, Path(file), files[file].lines) for file in files]
+        return tuple(parts)
+
+    def _part(self, file: str | None, path: Path, lines: Mapping[str, int]) -> StackFile:
+        def owner(fault: Fault) -> str | None:
+            placed = fault.place.rpartition(":")[0] or fault.place
+            return placed if placed in self.gathered.files else None
+
+        return StackFile(
+            path,
+            self.configuration,
+            tuple(fault for fault in self.faults if owner(fault) == file),
+            tuple(one for one in self.cautions if self.gathered.owner(f"{one.section}.{one.name}") == file),
+            lines,
+        )
 
 
 def stack_files(folder: Path, stack: str | None) -> list[Path]:
@@ -57,26 +81,27 @@ def stack_files(folder: Path, stack: str | None) -> list[Path]:
 
 
 def read(path: Path) -> StackFile:
-    """Reads and checks one file. Raises Failure if it is no YAML."""
-    lines: dict[str, int] = {}
-    faults: list[Fault] = []
+    """Reads and checks one file and the rule files it names. Raises Failure if it is no YAML."""
     prefix = f"{_project(path.parent)}:"
-    content = _load(path, lines, faults)
-    settings = (content or {}).get("config") or {}
+    try:
+        file = located_yaml.read(path)
+    except Unreadable as error:
+        raise Failure(f"{path}: {error}") from None
+    settings = (file.content or {}).get("config") or {} if isinstance(file.content, Mapping | type(None)) else None
     if not isinstance(settings, Mapping):
         raise Failure(f"{path}: config must be a map of settings")
     ours = {key.removeprefix(prefix): value for key, value in settings.items() if str(key).startswith(prefix)}
-    lines = {where.removeprefix(f"config.{prefix}"): line for where, line in lines.items()}
-    faults = [
-        Fault(fault.path.removeprefix(f"config.{prefix}"), fault.value, fault.reason, fault.example) for fault in faults
-    ]
+    lines = {where.removeprefix(f"config.{prefix}"): line for where, line in file.lines.items()}
+    faults = [replace(fault, path=fault.path.removeprefix(f"config.{prefix}")) for fault in file.faults]
     faults += _plain_secrets(ours)
+    gathered = rule_files.gather(_without_secrets(ours), path.parent)
+    faults += gathered.faults
     try:
-        configuration = parse(_without_secrets(ours))
+        configuration = parse(gathered.raw)
     except ConfigurationError as error:
-        return StackFile(path, None, (*faults, *error.faults), (), lines)
+        return StackFile(path, None, (*faults, *map(gathered.located, error.faults)), (), lines, gathered)
     usable = None if faults else configuration
-    return StackFile(path, usable, tuple(faults), tuple(check(configuration)[1]), lines)
+    return StackFile(path, usable, tuple(faults), tuple(check(configuration)[1]), lines, gathered)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -93,52 +118,6 @@ def _project(folder: Path) -> str:
     except (OSError, yaml.YAMLError, TypeError, KeyError):
         return "harbor-mirror"
     return str(name)
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads scalars as Pulumi's YAML does: `yes`, `on`, dates and 12:30 are text."""
-
-    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own way
-
-
-for _tag, _pattern, _first in (
-    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    ("int", r"[-+]?[0-9]+", "-+0123456789"),
-    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", "-+.0123456789"),
-    ("null", r"~|null|Null|NULL|", "~nN"),
-):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), [*_first, ""])
-
-
-def _load(path: Path, lines: dict[str, int], faults: list[Fault]) -> Any:
-    try:
-        loader = _Loader(path.read_text())
-        node = loader.get_single_node()
-        return None if node is None else _value(loader, node, "", lines, faults)
-    except (OSError, UnicodeDecodeError) as error:
-        raise Failure(f"{path}: {error}") from None
-    except yaml.YAMLError as error:
-        raise Failure(f"{path}: {' '.join(str(error).split())}") from None
-
-
-def _value(loader: _Loader, node: Any, path: str, lines: dict[str, int], faults: list[Fault]) -> Any:
-    lines.setdefault(path, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode):
-        result: dict[Any, Any] = {}
-        loader.flatten_mapping(node)
-        for key_node, value_node in node.value:
-            key = str(loader.construct_object(key_node, deep=True))
-            where = f"{path}.{key}" if path else key
-            line = key_node.start_mark.line + 1
-            if key in result:
-                reason = f"stands here twice (lines {lines[where]} and {line}), and only the second counts"
-                faults.append(Fault(where, None, reason, "one of the two"))
-            lines[where] = line
-            result[key] = _value(loader, value_node, where, lines, faults)
-        return result
-    if isinstance(node, yaml.SequenceNode):
-        return [_value(loader, item, f"{path}.{index}", lines, faults) for index, item in enumerate(node.value)]
-    return loader.construct_object(node, deep=True)
 
 
 def _is_secure(value: object) -> bool:

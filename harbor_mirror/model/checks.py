@@ -78,10 +78,10 @@ def _maintenance_faults(configuration: Configuration, cautions: list[Caution]) -
                 yield _fault(f"maintenance.{key}", tried, "schedule")
     if asked.garbage_collection is not None and asked.garbage_collection.delete_untagged:
         text = (
-            "garbageCollection.deleteUntagged deletes what a moved tag leaves behind: "
+            "deleteUntagged deletes what a moved tag leaves behind: "
             "who pins such an image by digest can't pull it any more"
         )
-        cautions.append(Caution("maintenance", "", text))
+        cautions.append(Caution("maintenance", "garbageCollection", text))
 
 
 def _retention_faults(configuration: Configuration) -> Iterator[Fault]:
