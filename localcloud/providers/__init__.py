@@ -37,16 +37,18 @@ class Providers:
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         packages = [HARBOR, LINODE, RANDOM]
-        servicer = Servicer(packages, ChainMap(dict(environment or {}), os.environ))
+        self._servicer = Servicer(packages, ChainMap(dict(environment or {}), os.environ))
         self._server = grpc.server(futures.ThreadPoolExecutor(WORKERS), options=_GRPC_CHANNEL_OPTIONS)
-        provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, self._server)
+        provider_pb2_grpc.add_ResourceProviderServicer_to_server(self._servicer, self._server)
         self.port: int = self._server.add_insecure_port("127.0.0.1:0")
         self.env = {"PULUMI_DEBUG_PROVIDERS": ",".join(f"{package.name}:{self.port}" for package in packages)}
         self._server.start()
 
     def close(self) -> None:
-        """Stops serving; calls under way get half a second."""
-        self._server.stop(0.5).wait()
+        """Stops serving; calls under way get half a second, and those that wait for something fail."""
+        stopped = self._server.stop(0.5)
+        self._servicer.close()
+        stopped.wait()
 
     def __enter__(self) -> Providers:
         return self

@@ -66,6 +66,13 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         self._latest: dict[str, Any] = {}
         self._lock = threading.Lock()
 
+    def close(self) -> None:
+        """Closes the clients of all configured providers: what waits in one of them fails at once."""
+        with self._lock:
+            for instance in self._instances.values():
+                if instance.api is not None:
+                    instance.api.close()
+
     # --- the protocol's formalities
 
     def Handshake(self, request: Any, context: grpc.ServicerContext) -> NoReturn:  # noqa: ARG002

@@ -141,6 +141,8 @@ class Engine:
     def __init__(self, port: int, package: str, config: Values) -> None:
         self.state: dict[str, Known] = {}
         self.steps: list[str] = []
+        #: The program's customTimeouts, in seconds; 0 leaves the provider its own.
+        self.timeout = 0.0
         #: Per resource that was changed: what a user would see in front of each property, ~ + or -.
         self.shown: dict[str, dict[str, str]] = {}
         # A connection of its own, as the real engine opens one per provider.
@@ -265,7 +267,9 @@ class Engine:
 
     def _create(self, name: str, token: str, inputs: Values) -> None:
         checked = self.check(name, token, inputs)
-        request = provider_pb2.CreateRequest(urn=self._urn(name, token), properties=encode(checked))
+        request = provider_pb2.CreateRequest(
+            urn=self._urn(name, token), properties=encode(checked), timeout=self.timeout
+        )
         try:
             response = self._call(self._stub.Create, request)
         except StepFailed as error:

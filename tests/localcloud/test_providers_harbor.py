@@ -341,3 +341,25 @@ def test_destroy_empties_retention_and_schedule_and_spares_a_project_with_images
     with pytest.raises(StepFailed, match="is not empty"):
         settled.engine.delete("p")
     settled.agree()
+
+
+def test_a_forced_project_takes_its_repositories_along(replay: Replay, engine: Engine) -> None:
+    def row(method: str, path: str, response: object = None, status: int = 200, **more: object) -> Values:
+        path = f"/api/v2.0/projects{path}"
+        return {"method": method, "path": path, "body": None, "status": status, "response": response, **more}
+
+    # The slash is encoded twice on the wire, as Harbor wants it; the replay sees it decoded once.
+    repositories = [{"name": "forced/plain"}, {"name": "forced/library/nginx"}]
+    rows = [
+        row("POST", "", status=201, location="/api/v2.0/projects/5"),
+        row("GET", "/5", {"project_id": 5, "name": "forced", "metadata": {"public": "false"}}),
+        row("GET", "/forced/repositories?page=1&page_size=100", repositories),
+        row("GET", "/forced/repositories?page=2&page_size=100", []),
+        row("DELETE", "/forced/repositories/plain"),
+        row("DELETE", "/forced/repositories/library%2Fnginx"),
+        row("DELETE", "/5"),
+    ]
+    replay.play(rows)
+    engine.up("p", TOKENS["p"], {"name": "forced", "forceDestroy": True})
+    engine.delete("p")
+    assert [call.path.rsplit("/", 1)[1] for call in replay.calls[-3:]] == ["plain", "library%2Fnginx", "5"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from types import MappingProxyType
 
@@ -391,6 +392,32 @@ def test_a_failed_wait_keeps_the_instance_and_the_next_up_updates_it(replay: Rep
     assert engine.state["inst"].id == "1002"
     assert engine.state["inst"].errors
     assert story.up("17g3-up") == ["update inst"]
+
+
+def test_an_instance_that_never_runs_fails_after_the_programs_own_limit(replay: Replay, engine: Engine) -> None:
+    rows = [row for row in PHASES["22a-up"]["calls"] if row["path"] != "/v4/linode/instances/1002"]
+    booting = {"method": "GET", "path": "/v4/linode/instances/1002", "body": None, "status": 200}
+    replay.play([*rows, {**booting, "response": {"id": 1002, "status": "booting"}}])
+    engine.timeout = 0.2
+    with pytest.raises(StepFailed, match="to reach status running: context deadline exceeded"):
+        engine.up("inst", TOKENS["inst"], instance(1001))
+    assert engine.state["inst"].id == "1002"
+
+
+def test_shutting_down_ends_what_waits(replay: Replay) -> None:
+    rows = [row for row in PHASES["28a-up"]["calls"] if row["path"] != "/v4/volumes/1001"]
+    creating = {"method": "GET", "path": "/v4/volumes/1001", "body": None, "status": 200}
+    replay.play([*rows, {**creating, "response": {"id": 1001, "status": "creating"}}])
+    providers = Providers()
+    engine = Engine(providers.port, "linode", configuration(replay))
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(engine.up, "vol", TOKENS["vol"], data_volume())
+        while not any(call.path == "/v4/volumes/1001" for call in replay.calls):
+            assert not waiting.done()
+        providers.close()
+        with pytest.raises(StepFailed):
+            waiting.result()
+    engine.close()
 
 
 def test_an_instance_deleted_behind_the_back(replay: Replay, engine: Engine) -> None:

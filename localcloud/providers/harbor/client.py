@@ -41,7 +41,12 @@ class Harbor:
         insecure = config.get("insecure", True) is not False
         # Harbor's cookies are not kept: with one, the next write would lack the token that goes with it.
         refused = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
-        self._client = httpx.Client(verify=not insecure, timeout=TIMEOUT_SECONDS, cookies=refused)
+        # Nor are connections: a Harbor that was replaced answers the next request like any other.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        self._client = httpx.Client(verify=not insecure, timeout=TIMEOUT_SECONDS, cookies=refused, limits=limits)
+
+    def close(self) -> None:
+        self._client.close()
 
     def send(self, method: str, path: str, body: Any = None, expect: int = 200) -> httpx.Response:
         """One request; any other status than `expect` is `Refused`, with the real plugin's text."""

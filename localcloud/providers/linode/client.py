@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -54,11 +55,22 @@ class Linode:
         self.skip_delete_poll = bool(config.get("skipInstanceDeletePoll"))
         self.skip_reboots = bool(config.get("skipImplicitReboots"))
         self._client = httpx.Client(timeout=TIMEOUT_SECONDS)
+        self._closed = threading.Event()
         self._types: dict[str, Values] = {}
         try:
             self.get("/linode/types?page=100")
         except Refused as error:
             raise Failed(f"Error connecting to the Linode API: {error}") from None
+
+    def close(self) -> None:
+        """Ends all waiting; nothing can be asked afterwards."""
+        self._closed.set()
+        self._client.close()
+
+    def pause(self, seconds: float) -> None:
+        """Sleeps. Raises Failed when the stand-in is shut down meanwhile."""
+        if self._closed.wait(seconds):
+            raise Failed("the provider was shut down")
 
     # --- requests
 
@@ -114,7 +126,7 @@ class Linode:
             if not _busy(response, method, path):
                 break
             asked = float(response.headers.get("Retry-After", 0)) * 1000
-            time.sleep(min(max(asked, delay), self._max_retry_ms) / 1000)
+            self.pause(min(max(asked, delay), self._max_retry_ms) / 1000)
             delay *= RETRY_GROWTH
         if response.status_code >= 400:
             raise Refused(response.status_code, _reasons(response))
@@ -126,7 +138,7 @@ class Linode:
         """Polls `path` until `ready`; the first look comes after one interval. Raises Failed after `seconds`."""
         deadline = time.monotonic() + seconds
         while True:
-            time.sleep(self.poll_seconds)
+            self.pause(self.poll_seconds)
             if time.monotonic() > deadline:
                 raise Failed("context deadline exceeded")
             found: Values = self.get(path)
@@ -149,13 +161,13 @@ class Linode:
         deadline = time.monotonic() + seconds
         event: int | None = None
         while event is None:
-            time.sleep(self.poll_seconds)
+            self.pause(self.poll_seconds)
             if time.monotonic() > deadline:
                 raise Failed("failed to wait for event: context deadline exceeded")
             fresh = [found["id"] for found in self.listing("/account/events", filters) if found["id"] not in earlier]
             event = fresh[0] if fresh else None
         while (status := self.get(f"/account/events/{event}")["status"]) not in ("finished", "failed"):
-            time.sleep(self.poll_seconds)
+            self.pause(self.poll_seconds)
             if time.monotonic() > deadline:
                 raise Failed("failed to wait for event finished: context deadline exceeded")
         if status == "failed":

@@ -423,7 +423,7 @@ class Instance(SdkResource):
         if primary is not None:
             deadline = time.monotonic() + seconds
             while True:
-                time.sleep(DISK_POLL_SECONDS)
+                api.pause(DISK_POLL_SECONDS)
                 if api.get(f"{path}/disks/{primary['id']}")["size"] != primary["size"]:
                     break
                 if time.monotonic() > deadline:

@@ -420,7 +420,7 @@ class Rdns(FrameworkResource):
         deadline = time.monotonic() + (draft.timeout or CREATE_SECONDS)
         while True:
             if draft["waitForAvailable"]:
-                time.sleep(self._retry_seconds)
+                api.pause(self._retry_seconds)
             try:
                 api.put(f"/networking/ips/{draft['address']}", {"rdns": draft["rdns"]})
                 return

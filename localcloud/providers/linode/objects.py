@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from localcloud.providers.linode.client import Linode, Refused
 from localcloud.providers.linode.common import FrameworkResource, SdkResource, numeric_id, sparse, told, tolerant, utc
 from localcloud.providers.resource import Draft, Failed
@@ -189,7 +187,7 @@ class ObjectStorageKey(FrameworkResource):
             if error.status != 404:
                 raise Failed(f"Failed to delete the Object Storage Key ({draft.id}): {error}") from None
             return
-        time.sleep(KEY_PAUSE_SECONDS)
+        api.pause(KEY_PAUSE_SECONDS)
 
     @staticmethod
     def _state(found: Values) -> Values:
