@@ -94,11 +94,9 @@ def load(rules: Iterable[RuleStatus], now: datetime) -> dict[datetime, list[str]
             schedule = Schedule.parse(rule.schedule, name=rule.rule, allow_frequent=True)
         except Refused:
             continue
-        # A schedule fires at most once a minute.
-        for moment in schedule.next(now, CALENDAR_HOURS * 60):
-            if moment >= ends:
-                break
-            minutes.setdefault(moment, []).append(rule.rule)
+        for moment in schedule.next(now, schedule.runs_per(CALENDAR_HOURS)):
+            if moment < ends:
+                minutes.setdefault(moment, []).append(rule.rule)
     return minutes
 
 

@@ -383,7 +383,7 @@ class FakeHarbor:
                 asked = {name: request.query_params.get(name) for name in ("policy_id", "status")}
                 found = [
                     execution
-                    for execution in self.executions.values()
+                    for execution in list(self.executions.values())
                     if all(value in (None, str(execution[name])) for name, value in asked.items())
                 ]
                 return _page(request, sorted(found, key=lambda e: (e["start_time"], e["id"]), reverse=True))
