@@ -8,6 +8,8 @@ import settings
 from components import (
     HarborHost,
     HarborHostArgs,
+    HarborMaintenance,
+    HarborMaintenanceArgs,
     MirrorProject,
     MirrorProjectArgs,
     PullAccess,
@@ -60,8 +62,14 @@ access = PullAccess(
     ),
     in_harbor_after(*projects.values()),
 )
+maintained = HarborMaintenanceArgs.of(config, password)
+maintenance = HarborMaintenance("harbor", maintained, in_harbor_after(provider)) if maintained.any else None
 
-concerned: Mapping[str, Mapping[str, pulumi.Resource]] = {"endpoints": endpoints, "rules": rules}
+concerned: Mapping[str, Mapping[str, pulumi.Resource | None]] = {
+    "endpoints": endpoints,
+    "rules": rules,
+    "maintenance": {"garbageCollection": maintenance},
+}
 for caution in stack.cautions:
     pulumi.log.warn(caution.text, concerned[caution.section][caution.name])
 

@@ -1,6 +1,7 @@
 """The building blocks of a mirror, one ComponentResource a file."""
 
 from components.harbor_host import HarborHost, HarborHostArgs
+from components.harbor_maintenance import HarborMaintenance, HarborMaintenanceArgs
 from components.harbor_provider import harbor_provider
 from components.mirror_project import MirrorProject, MirrorProjectArgs
 from components.pull_access import PullAccess, PullAccessArgs
@@ -10,6 +11,8 @@ from components.registry_endpoint import RegistryEndpoint, RegistryEndpointArgs
 __all__ = [
     "HarborHost",
     "HarborHostArgs",
+    "HarborMaintenance",
+    "HarborMaintenanceArgs",
     "MirrorProject",
     "MirrorProjectArgs",
     "PullAccess",

@@ -6,7 +6,8 @@ import asyncio
 
 import pulumi
 
-from harbor_mirror.clients.harbor import check_credentials, wait_until_healthy
+from harbor_mirror.clients.harbor import Harbor, check_credentials, wait_until_healthy
+from harbor_mirror.model.harbor_versions import lacking
 
 #: A first boot installs Docker and pulls about ten images: minutes on a small Linode. A host that is not healthy
 #: after this long has failed; the operator reads why on its console.
@@ -33,7 +34,14 @@ def healthy_before(
             report=pulumi.log.info,
         )
         if username is not None and password is not None:
-            await asyncio.to_thread(check_credentials, url, username, await password.future() or "")
+            await asyncio.to_thread(_enter, url, username, await password.future() or "")
 
     hook = pulumi.ResourceHook(name, healthy)
     return pulumi.ResourceHookBinding(before_create=[hook], before_update=[hook])
+
+
+def _enter(url: str, username: str, password: str) -> None:
+    check_credentials(url, username, password)
+    with Harbor(url, username, password) as client:
+        for text in lacking(str(client.system_info().get("harbor_version") or "")):
+            pulumi.log.warn(text)

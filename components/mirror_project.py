@@ -7,7 +7,10 @@ from dataclasses import dataclass
 import pulumi
 import pulumiverse_harbor as harbor
 
-from harbor_mirror.model.config import Project
+from components.already_there import adoption_offered
+from components.harbor_maintenance import provider_schedule
+from harbor_mirror.model.config import Project, Retention, RetentionRule
+from harbor_mirror.model.retention import selector
 
 UNLIMITED = -1
 
@@ -20,6 +23,7 @@ class MirrorProjectArgs:
     quota_gb: int = UNLIMITED
     vulnerability_scanning: bool = True
     force_destroy: bool = False
+    retention: Retention | None = None
 
     @classmethod
     def of(cls, project: Project) -> MirrorProjectArgs:
@@ -29,6 +33,7 @@ class MirrorProjectArgs:
             quota_gb=UNLIMITED if project.quota_gb is None else project.quota_gb,
             vulnerability_scanning=project.vulnerability_scanning,
             force_destroy=project.force_destroy,
+            retention=project.retention,
         )
 
 
@@ -41,13 +46,43 @@ class MirrorProject(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: MirrorProjectArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("harbor-mirror:mirror:MirrorProject", name, {}, opts)
-        harbor.Project(
+        project = harbor.Project(
             name,
             name=name,
             public=args.public,
             storage_quota=args.quota_gb,
             vulnerability_scanning=args.vulnerability_scanning,
             force_destroy=args.force_destroy,
-            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=not args.force_destroy),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                retain_on_delete=not args.force_destroy,
+                hooks=adoption_offered(f"{name}-project", self, f"project {name}"),
+            ),
         )
+        if args.retention is not None:
+            harbor.RetentionPolicy(
+                f"{name}-retention",
+                # As the provider reads it back, "/projects/7": any other form would differ at every preview.
+                scope=project.id,
+                schedule=provider_schedule(args.retention.schedule, name=name),
+                rules=[_rule(kept) for kept in args.retention.keep],
+                opts=pulumi.ResourceOptions(parent=self),
+            )
         self.register_outputs({})
+
+
+def _rule(kept: RetentionRule) -> harbor.RetentionPolicyRuleArgs:
+    repo_matching, repo_excluding = selector(kept.repositories, "repository")
+    tag_matching, tag_excluding = selector(kept.tags, "tag")
+    return harbor.RetentionPolicyRuleArgs(
+        repo_matching=repo_matching,
+        repo_excluding=repo_excluding,
+        tag_matching=tag_matching,
+        tag_excluding=tag_excluding,
+        untagged_artifacts=kept.untagged,
+        most_recently_pushed=kept.most_recently_pushed,
+        most_recently_pulled=kept.most_recently_pulled,
+        n_days_since_last_push=kept.pushed_within_days,
+        n_days_since_last_pull=kept.pulled_within_days,
+        always_retain=kept.always or None,
+    )

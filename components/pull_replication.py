@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumiverse_harbor as harbor
 
+from components.already_there import adoption_offered
 from harbor_mirror.model.config import Rule
 from harbor_mirror.model.filters import join
 from harbor_mirror.model.outputs import MANUAL, cron
@@ -90,7 +91,7 @@ class PullReplication(pulumi.ComponentResource):
             copy_by_chunk=args.copy_by_chunk,
             speed=args.speed_kbps,
             description=args.description,
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(parent=self, hooks=adoption_offered(f"{name}-rule", self, f"rule {name}")),
         )
         self.policy_id = policy.replication_policy_id
         self.register_outputs({"policyId": self.policy_id})

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumiverse_harbor as harbor
 
+from components.already_there import adoption_offered
 from harbor_mirror.model.config import Endpoint
 from harbor_mirror.model.parse import endpoint_name
 from harbor_mirror.model.registry_types import access_id, access_secret, provider_name, url_of
@@ -60,7 +61,9 @@ class RegistryEndpoint(pulumi.ComponentResource):
             access_secret=None if args.secret is None else pulumi.Output.secret(args.secret),
             description=args.description,
             insecure=args.insecure,
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(
+                parent=self, hooks=adoption_offered(f"{name}-endpoint", self, f"endpoint {args.name}")
+            ),
         )
         self.registry_id = registry.registry_id
         self.register_outputs({"registryId": self.registry_id})
