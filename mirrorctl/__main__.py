@@ -74,6 +74,7 @@ def sync(
 def verify(
     rules: Rules = None,
     digests: Annotated[bool, typer.Option("--digests", help="Print `digest reference` lines.")] = False,
+    every_image: Annotated[bool, typer.Option("--images", help="Show a line for each proven image, too.")] = False,
     resume: Annotated[Path | None, typer.Option("--resume", help="Keep source digests in FILE and go on.")] = None,
     allow_empty: AllowEmpty = False,
     stack: Stack = None,
@@ -85,7 +86,9 @@ def verify(
     from mirrorctl import verify as room
 
     return _run(
-        lambda tool: room.command(tool, rules or [], digests=digests, resume=resume, allow_empty=allow_empty),
+        lambda tool: room.command(
+            tool, rules or [], digests=digests, every_image=every_image, resume=resume, allow_empty=allow_empty
+        ),
         stack,
         cwd,
         json=json,

@@ -81,6 +81,8 @@ class RuleProof(Report):
 
     rule: str
     endpoint: str
+    execution_id: int | None = None
+    """The rule's last execution."""
     ok: bool
     repositories: int = 0
     tags: int = 0

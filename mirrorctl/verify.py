@@ -33,7 +33,15 @@ OVERRIDE_OFF = "override is off: Harbor keeps the first digest of a tag"
 DEEPEST_INDEX = 4
 
 
-def command(tool: Tool, names: Sequence[str], *, digests: bool, resume: Path | None, allow_empty: bool) -> int:
+def command(
+    tool: Tool,
+    names: Sequence[str],
+    *,
+    digests: bool,
+    every_image: bool,
+    resume: Path | None,
+    allow_empty: bool,
+) -> int:
     """See `mirrorctl verify --help`."""
     if digests and tool.output.json:
         raise Failure("--digests and --json are two formats; choose one")
@@ -49,7 +57,7 @@ def command(tool: Tool, names: Sequence[str], *, digests: bool, resume: Path | N
         for line in digest_lines(report):
             tool.output.raw(line)
     else:
-        show(tool.output, report)
+        show(tool.output, report, every_image=every_image)
     return AS_WANTED if report.ok else BAD_FINDING
 
 
@@ -113,13 +121,15 @@ class Verification:
         if (project := projects.get(rule.project)) and project.get("registry_id"):
             problems.append(f"project {rule.project} is a proxy cache: Harbor copies nothing into it and says Succeed")
         bad = [image for image in images if image.status != "equal"]
+        newest = self._newest(rule)
         if bad:
-            images = list(self._with_reasons(rule, images))
+            images = list(self._with_reasons(rule, newest, images))
         counts = {status: sum(image.status == status for image in images) for status in _STATUSES}
         equal = {image.harbor_digest: image.bytes or 0 for image in images if image.status == "equal"}
         return RuleProof(
             rule=rule.name,
             endpoint=rule.endpoint.name,
+            execution_id=newest["id"] if newest else None,
             ok=not bad and not problems,
             repositories=len(repositories),
             tags=len(at_source),
@@ -250,31 +260,38 @@ class Verification:
             return f"gone from {rule.endpoint.name}; deletion is off"
         return "outside of the rule's tag filter"
 
-    def _with_reasons(self, rule: Rule, images: Iterable[TagProof]) -> Iterator[TagProof]:
+    def _newest(self, rule: Rule) -> Json | None:
+        try:
+            found = self.harbor.executions(rule.id, newest=1)
+        except HarborError:
+            # Who may pull need not be allowed to see executions, and the proof needs none.
+            return None
+        return found[0] if found else None
+
+    def _with_reasons(self, rule: Rule, newest: Json | None, images: Iterable[TagProof]) -> Iterator[TagProof]:
         """Why images are missing or different, as far as Harbor knows."""
-        found, why = self._why(rule)
+        found, why = self._why(rule, newest)
         for image in images:
             reason = image.reason or why.get(image.status, "")
             if found and image.status == "missing" and not image.reason and not _takes(found, image):
                 reason = "the filter in Harbor does not take it, it was changed there: see `drift`"
             yield image.model_copy(update={"reason": reason})
 
-    def _why(self, rule: Rule) -> tuple[Rule | None, dict[str, str]]:
+    def _why(self, rule: Rule, newest: Json | None) -> tuple[Rule | None, dict[str, str]]:
         """The rule as it is in Harbor, and the reason for each status."""
         try:
             policy = self.harbor.policy(rule.id)
-            newest = self.harbor.executions(rule.id, newest=1)
         except HarborError as error:
             return None, _for_both(f"the rule can't be read: {error.message}")
         found = mirror.from_policy(policy)
         if not newest:
             return found, _for_both("the rule has never run")
-        last = f"the last run ({str(newest[0].get('start_time', ''))[:16].replace('T', ' ')} UTC)"
-        status = newest[0].get("status")
+        last = f"the last run ({str(newest.get('start_time', ''))[:16].replace('T', ' ')} UTC)"
+        status = newest.get("status")
         if status == "InProgress":
             return found, _for_both("the rule is running")
         if status != "Succeed":
-            return found, _for_both(f"{last} ended as {status}: {newest[0].get('status_text') or 'see `logs`'}".strip())
+            return found, _for_both(f"{last} ended as {status}: {newest.get('status_text') or 'see `logs`'}".strip())
         moved = f"moved at the source since {last}" if policy.get("override") else OVERRIDE_OFF
         return found, {"missing": f"newer at the source than {last}", "different": moved}
 
@@ -325,13 +342,16 @@ def digest_lines(report: VerifyReport) -> Iterator[str]:
                 yield f"{image.harbor_digest} {image.destination}"
 
 
-def show(output: Output, report: VerifyReport) -> None:
-    """A line for each finding, then a table with a line for each rule."""
+def show(output: Output, report: VerifyReport, *, every_image: bool = False) -> None:
+    """A line for each finding (or image), then a table with a line for each rule."""
+    if every_image:
+        for line in (f"equal: {line}" for line in digest_lines(report)):
+            output.line(line)
     show_findings(output, report)
     output.table(
-        ("rule", "endpoint", "repositories", "tags", "bytes", "digest proof"),
+        ("rule", "execution", "repositories", "tags", "bytes", "digest proof"),
         [
-            (rule.rule, rule.endpoint, rule.repositories, rule.tags, size(rule.bytes), proof(rule))
+            (rule.rule, rule.execution_id or "-", rule.repositories, rule.tags, size(rule.bytes), proof(rule))
             for rule in report.rules
         ],
     )

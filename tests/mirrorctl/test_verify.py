@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +200,14 @@ def test_digest_lines_and_resuming(synced: FakeHarbor, run: Run, source: SourceR
     source.requests.clear()
     assert run("verify", "--resume", str(tmp_path / "known")).code == 0
     assert not [entry for entry in source.requests if "/manifests/" in entry.path]
+
+
+def test_a_line_for_each_image(synced: FakeHarbor, run: Run) -> None:
+    done = run("verify", "--images")
+    assert done.code == 0
+    host, digest = synced.url.removeprefix("http://"), synced.store.tags("mirror/library/nginx")["1.25"]
+    assert f"equal: {digest} {host}/mirror/library/nginx:1.25" in done.out.splitlines()
+    assert re.search(r"^nginx +1 +1 +2 +[0-9.]+ KB +equal 2/2", done.out, re.MULTILINE)
 
 
 def test_a_source_that_limits_requests_leaves_the_rest_unchecked(
