@@ -99,7 +99,6 @@ class Resource(Generic[Api]):
     framework: ClassVar[bool] = False
     #: What Pulumi keeps beside the properties in state (the timeouts of the SDK's resources).
     meta: ClassVar[str | None] = None
-    importable: ClassVar[bool] = True
 
     def create(self, api: Api, draft: Draft) -> None:
         raise NotImplementedError
@@ -203,9 +202,9 @@ class Resource(Generic[Api]):
             return {}
         absent = schema.is_nothing if not self.framework else (lambda value: value is None)
         if absent(old) or absent(new) or (has_unknown(new) and not isinstance(new, dict | list)):
-            kind = "UPDATE" if spec.secret else "ADD" if absent(old) else "DELETE" if absent(new) else "UPDATE"
-            if spec.kind in ("bool", "int") and old is not None and new is not None:
-                kind = "UPDATE"
+            # A number that becomes zero, or a secret that appears, is shown as changed all the same.
+            told = spec.secret or (spec.kind in ("bool", "int") and old is not None and new is not None)
+            kind = "UPDATE" if told else "ADD" if absent(old) else "DELETE" if absent(new) else "UPDATE"
             return {path: Change(kind, _replaces(spec))}
         if spec.kind == "object":
             nested: dict[str, Change] = {}

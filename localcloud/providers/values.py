@@ -81,3 +81,8 @@ def has_unknown(value: Any) -> bool:
             return any(has_unknown(item) for item in value)
         case _:
             return bool(value == UNKNOWN)
+
+
+def sparse(values: Mapping[str, Any]) -> Values:
+    """A request's body as Go's `omitempty` leaves it: without zero values."""
+    return {key: value for key, value in values.items() if value not in ("", 0, False, None, [], {})}

@@ -472,6 +472,12 @@ def test_url_token_and_interval_come_from_the_environment(replay: Replay) -> Non
         assert engine.up("vol", TOKENS["vol"], data_volume()) == "create"
 
 
+def test_the_stand_in_never_goes_to_linode_itself(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+    monkeypatch.delenv("LINODE_URL", raising=False)
+    with pytest.raises(StepFailed, match="needs the URL of a local cloud: set linode:url or LINODE_URL"):
+        Engine(port, "linode", {"token": "t"})
+
+
 def test_another_version_of_the_api(replay: Replay, port: int) -> None:
     replay.play(PHASES["21f-v4beta"]["calls"])
     config = configuration(replay) | {"url": replay.url + "/", "apiVersion": "v4beta"}

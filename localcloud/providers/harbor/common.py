@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from localcloud.providers.harbor.client import Harbor, Refused
 from localcloud.providers.resource import Draft, Failed, Resource
-from localcloud.providers.values import Values
-
-
-def sparse(values: Mapping[str, Any]) -> Values:
-    """A body as Go's `omitempty` leaves it."""
-    return {key: value for key, value in values.items() if value not in ("", 0, False, None, [], {})}
 
 
 def schedule_of(schedule: str) -> tuple[str, str]:

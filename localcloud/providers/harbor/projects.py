@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 
 from localcloud.providers.harbor.client import Harbor, Refused, location
-from localcloud.providers.harbor.common import HarborResource, go_bool, one_of, schedule_of, sparse
+from localcloud.providers.harbor.common import HarborResource, go_bool, one_of, schedule_of
 from localcloud.providers.resource import Draft, Failed
 from localcloud.providers.schema import flag, listing, number, out, properties, record, text
-from localcloud.providers.values import Values
+from localcloud.providers.values import Values, sparse
 
 GIB = 1024**3
 

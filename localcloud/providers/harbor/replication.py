@@ -5,10 +5,10 @@ from __future__ import annotations
 from urllib.parse import quote_plus
 
 from localcloud.providers.harbor.client import Harbor, location
-from localcloud.providers.harbor.common import HarborResource, sparse
+from localcloud.providers.harbor.common import HarborResource
 from localcloud.providers.resource import Draft, Failed
 from localcloud.providers.schema import bag, flag, listing, number, out, properties, record, text
-from localcloud.providers.values import Values
+from localcloud.providers.values import Values, sparse
 
 #: The provider's names of registry types, where they differ from Harbor's.
 _TYPES = {

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from localcloud.providers.harbor.client import Harbor, Refused, location
-from localcloud.providers.harbor.common import HarborResource, sparse
+from localcloud.providers.harbor.common import HarborResource
 from localcloud.providers.resource import Draft
 from localcloud.providers.schema import bag, flag, number, out, properties, record, text
-from localcloud.providers.values import Values
+from localcloud.providers.values import Values, sparse
 
 _ACCESS = {"action": text(required=True), "effect": text(), "resource": text(required=True)}
 

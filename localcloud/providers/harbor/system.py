@@ -6,19 +6,18 @@ import json
 from typing import Any
 
 from localcloud.providers.harbor.client import Harbor, Refused
-from localcloud.providers.harbor.common import HarborResource, one_of, schedule_of, sparse
+from localcloud.providers.harbor.common import HarborResource, one_of, schedule_of
 from localcloud.providers.harbor.projects import GIB
 from localcloud.providers.resource import Draft, Failed
 from localcloud.providers.schema import flag, number, optional_record, properties, text
-from localcloud.providers.values import Values
+from localcloud.providers.values import Values, sparse
 
 _GO_ZERO_TIME = "0001-01-01T00:00:00Z"
 
 
 class Scheduled(HarborResource):
-    """One of Harbor's two global schedules; its id is its path, and it can't be imported."""
+    """One of Harbor's two global schedules; its id is its path."""
 
-    importable = False
     path: str
 
     def parameters(self, draft: Draft) -> Values:

@@ -20,7 +20,6 @@ POLL_MS = 4000
 #: The shortest wait before a second try (measured: 3.0 s, also for a smaller Retry-After), and its growth.
 RETRY_MS, RETRY_GROWTH = 3000, 1.4
 MAX_RETRY_MS = 30_000
-DEFAULT_URL = "https://api.linode.com"
 USER_AGENT = (
     "HashiCorp Terraform/0.11+compatible (+https://www.terraform.io) Terraform-Plugin-SDK/2.38.1 "
     "terraform-provider-linode/dev"
@@ -42,7 +41,10 @@ class Linode:
         def setting(name: str, variable: str) -> str:
             return str(config.get(name) or environment.get(variable, ""))
 
-        url = (setting("url", "LINODE_URL") or DEFAULT_URL).rstrip("/")
+        url = setting("url", "LINODE_URL").rstrip("/")
+        if not url:
+            # The real plugin would go to Linode itself; a stand-in must not, whatever token lies in the environment.
+            raise Failed("the stand-in for linode needs the URL of a local cloud: set linode:url or LINODE_URL")
         self._base = f"{url}/{setting('apiVersion', 'LINODE_API_VERSION') or 'v4'}"
         prefix = setting("uaPrefix", "LINODE_UA_PREFIX")
         self._headers = {"User-Agent": f"{prefix} {USER_AGENT}".strip(), "Content-Type": "application/json"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from localcloud.providers.linode.client import Linode, Refused
@@ -50,11 +50,6 @@ def among(name: str, *allowed: str) -> Callable[[Any], str | None]:
         return f'Invalid Attribute Value Match. Attribute {name} value must be one of: {words}, got: "{value}"'
 
     return check
-
-
-def sparse(values: Mapping[str, Any]) -> Values:
-    """A body as Go's `omitempty` leaves it."""
-    return {key: value for key, value in values.items() if value not in ("", 0, False, None, [], {})}
 
 
 def same_words(old: Any, new: Any) -> bool:

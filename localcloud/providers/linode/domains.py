@@ -6,10 +6,10 @@ import json
 from typing import Any
 
 from localcloud.providers.linode.client import Linode, Refused
-from localcloud.providers.linode.common import SdkResource, length, numeric_id, same_words, sparse
+from localcloud.providers.linode.common import SdkResource, length, numeric_id, same_words
 from localcloud.providers.resource import Draft, Failed
 from localcloud.providers.schema import bag, number, properties, text
-from localcloud.providers.values import Values
+from localcloud.providers.values import Values, sparse
 
 #: What the API rounds a time to live to.
 _SECONDS = (0, 30, 120, 300, 3600, 7200, 14400, 28800, 57600, 86400, 172800, 345600, 604800, 1209600, 2419200)

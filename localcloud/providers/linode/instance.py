@@ -18,7 +18,6 @@ from localcloud.providers.linode.common import (
     SdkResource,
     length,
     same_words,
-    sparse,
 )
 from localcloud.providers.resource import Draft, Failed
 from localcloud.providers.schema import (
@@ -33,7 +32,7 @@ from localcloud.providers.schema import (
     record,
     text,
 )
-from localcloud.providers.values import Values
+from localcloud.providers.values import Values, sparse
 
 #: The real plugin looks at a resized disk in steps of 5 s, however often it polls otherwise.
 DISK_POLL_SECONDS = 5

@@ -12,7 +12,6 @@ from localcloud.providers.linode.common import (
     between,
     numeric_id,
     same_words,
-    sparse,
     told,
     tolerant,
     utc,
@@ -30,7 +29,7 @@ from localcloud.providers.schema import (
     record,
     text,
 )
-from localcloud.providers.values import UNKNOWN, Values
+from localcloud.providers.values import UNKNOWN, Values, sparse
 
 _RULE = record(
     action=text(required=True, check=among("action", "ACCEPT", "DROP")),

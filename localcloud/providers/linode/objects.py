@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from localcloud.providers.linode.client import Linode, Refused
-from localcloud.providers.linode.common import FrameworkResource, SdkResource, numeric_id, sparse, told, tolerant, utc
+from localcloud.providers.linode.common import FrameworkResource, SdkResource, numeric_id, told, tolerant, utc
 from localcloud.providers.resource import Draft, Failed
 from localcloud.providers.schema import Field, bag, flag, out, properties, record, text
-from localcloud.providers.values import UNKNOWN, Values
+from localcloud.providers.values import UNKNOWN, Values, sparse
 
 #: It also pauses after the deletion of an object storage key.
 KEY_PAUSE_SECONDS = 3

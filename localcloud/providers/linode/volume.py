@@ -13,12 +13,11 @@ from localcloud.providers.linode.common import (
     between,
     numeric_id,
     same_words,
-    sparse,
     told,
 )
 from localcloud.providers.resource import Draft
 from localcloud.providers.schema import bag, number, optional_record, out, properties, text
-from localcloud.providers.values import UNKNOWN, Values
+from localcloud.providers.values import UNKNOWN, Values, sparse
 
 VOLUME_UPDATE_SECONDS = 1200
 
