@@ -6,6 +6,7 @@ default and explicit ones: the engine opens a connection to each, so what Config
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -261,7 +262,8 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         text = f"  sdk-v2/provider2.go:572: sdk.helper_schema: {error}: provider={package.label}"
         if resource.framework:
             text = f"[ERROR] {error}"
-        engine.Log(engine_pb2.LogRequest(severity=engine_pb2.ERROR, message=text, urn=urn))
+        with contextlib.suppress(grpc.RpcError):  # The engine may be gone; the error itself matters more.
+            engine.Log(engine_pb2.LogRequest(severity=engine_pb2.ERROR, message=text, urn=urn))
 
 
 def _type(urn: str) -> str:

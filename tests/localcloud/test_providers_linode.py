@@ -206,6 +206,15 @@ def test_any_update_of_an_instance_writes_its_config_back(replay: Replay, engine
     story.refresh("13e-refresh")
     assert story.up("13f-tags-with-volume-in-state", tags("t4")) == ["update inst"]
 
+    # With another label the new host may come first; the old one goes last.
+    def move(wanted: dict[str, Values]) -> None:
+        wanted["inst"] |= {"label": "harbor-host-2", "metadatas": user_data(2)}
+        wanted["att"]["linodeId"] = 1012
+        wanted["rec"]["target"] = wanted["rdns"]["address"] = "198.51.100.13"
+
+    moved = story.up("14-ud-replace-newlabel", move)
+    assert moved == ["replace inst", "update att", "update rec", "replace rdns"]
+
 
 @pytest.fixture
 def tagged(story: LinodeStory) -> LinodeStory:
@@ -322,6 +331,10 @@ def test_reserved_address_stays_when_the_host_is_replaced(replay: Replay, engine
     assert engine.state["rip"].outputs["linodeId"] == 1012
     assert engine.state["inst"].outputs["configs"][0]["devices"]["sdc"] == {"volumeId": 1009}
     assert {engine.up(name, TOKENS[name], engine.state[name].inputs) for name in wanted} == {"same"}
+    story.play("15e-destroy")
+    for name in ("att", "rec", "rdns", "inst", "rip", "fw"):
+        engine.delete(name)
+    story.agree()
 
 
 def test_assignment_of_a_reserved_address(replay: Replay, engine: Engine) -> None:
@@ -381,6 +394,8 @@ def test_a_refused_instance_leaves_nothing_behind(phase: str, message: str, repl
         story.up(phase)
     assert str(failure.value).startswith(message)
     assert list(engine.state) == ["fw"]
+    if phase == "17d-500-post":
+        assert story.up("17d2-500-post-retry") == ["create inst"]
 
 
 def test_a_failed_wait_keeps_the_instance_and_the_next_up_updates_it(replay: Replay, engine: Engine) -> None:
@@ -448,9 +463,10 @@ def test_variants_of_an_instance(phase: str, change: Values, replay: Replay, eng
     assert {engine.up(name, TOKENS[name], inputs) for name, inputs in story.wanted.items()} == {"same"}
 
 
-def test_a_busy_api_is_asked_again(replay: Replay, engine: Engine) -> None:
+@pytest.mark.parametrize("phase", ["17c-429-post", "17c3-429-poll"])
+def test_a_busy_api_is_asked_again(phase: str, replay: Replay, engine: Engine) -> None:
     story = tell(replay, engine, {"fw": firewall(), "inst": instance(1001)})
-    assert story.up("17c-429-post") == ["create fw", "create inst"]
+    assert story.up(phase) == ["create fw", "create inst"]
 
 
 def test_waiting_can_be_left_out(replay: Replay, engine: Engine) -> None:
