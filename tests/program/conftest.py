@@ -42,7 +42,7 @@ class Recorder(pulumi.runtime.Mocks):
             computed = {"address": "192.0.2.10"}
         return str(len(self.resources)), {**args.inputs, **computed}
 
-    def call(self, _: pulumi.runtime.MockCallArgs) -> dict[str, Any]:
+    def call(self, _: pulumi.runtime.MockCallArgs) -> Any:
         return {"id": 77}
 
     def of(self, kind: str) -> list[Registered]:

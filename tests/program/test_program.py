@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -137,6 +138,84 @@ def test_a_rotated_password_does_not_touch_user_data(program: Program) -> None:
     assert "Generated-harbor-admin" in text
     assert "Rotated-Password-1" not in text
     assert unwrapped(after.only("harbor").inputs["password"]) == "Rotated-Password-1"
+
+
+RETENTION = {
+    "keep": [
+        {"mostRecentlyPushed": 10},
+        {"repositories": ["library/*", "team/**"], "tags": {"excludes": "*-rc*"}, "pulledWithinDays": 30},
+        {"tags": ["v*", "latest"], "always": True, "untagged": False},
+    ]
+}
+
+
+def test_a_retention_in_the_providers_terms(program: Program) -> None:
+    config = stack()
+    config["projects"]["mirror"] = {"retention": {**RETENTION, "schedule": "0 0 0 * * *"}}
+    made = program(config)
+    inputs = made.only("RetentionPolicy").inputs
+    assert inputs["schedule"] == "Daily", "as the provider reads that cron back"
+    assert inputs["scope"] == str(next(i for i, r in enumerate(made.resources, 1) if r.type.endswith(":Project")))
+    assert inputs["rules"] == [
+        {"repoMatching": "**", "tagMatching": "**", "untaggedArtifacts": True, "mostRecentlyPushed": 10.0},
+        {
+            "repoMatching": "{library/*,team/**}",
+            "tagExcluding": "*-rc*",
+            "untaggedArtifacts": True,
+            "nDaysSinceLastPull": 30.0,
+        },
+        {"repoMatching": "**", "tagMatching": "{v*,latest}", "untaggedArtifacts": False, "alwaysRetain": True},
+    ]
+
+
+def test_a_retention_without_a_schedule_of_its_own_gets_a_time_of_the_night(program: Program) -> None:
+    config = stack()
+    config["projects"]["mirror"] = {"retention": RETENTION}
+    second, minute, hour, *rest = program(config).only("RetentionPolicy").inputs["schedule"].split()
+    assert (second, rest, minute.isdigit(), hour.isdigit()) == ("0", ["*", "*", "*"], True, True)
+    config["projects"]["mirror"] = {"retention": {**RETENTION, "schedule": "manual"}}
+    assert "schedule" not in program(config).only("RetentionPolicy").inputs
+
+
+def test_maintenance_is_set_on_our_host_and_on_request(program: Program) -> None:
+    assert not program(stack()).of("GarbageCollection")
+    ours = program({**HOST, "projects": {"mirror": {}}})
+    defaults = {"schedule": "0 30 3 * * 6", "deleteUntagged": False, "workers": 1.0}
+    assert ours.only("GarbageCollection").inputs == defaults
+    purge = next(entry.inputs for entry in ours.of("RandomId") if entry.name.endswith("audit-purge"))
+    assert purge["keepers"] == {
+        "type": "Custom",
+        "cron": "0 30 2 * * *",
+        "audit_retention_hour": "2160",
+        "include_operations": "create,delete,pull",
+        "include_event_types": "create_artifact,delete_artifact,pull_artifact",
+        "dry_run": "False",
+    }
+    asked = {**stack(), "maintenance": {"garbageCollection": {"schedule": "0 0 0 * * 0", "workers": 3}}}
+    made = program(asked)
+    assert made.only("GarbageCollection").inputs == {"schedule": "Weekly", "deleteUntagged": False, "workers": 3.0}
+    assert not made.of("RandomId")
+    off = {**HOST, "projects": {"mirror": {}}, "maintenance": {"garbageCollection": {"schedule": "manual"}}}
+    assert not program(off).of("GarbageCollection")
+
+
+def test_rules_in_files_are_rules_like_others(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mirrors").mkdir()
+    redis = "rules: {redis: {endpoint: hub, repositories: library/redis, project: mirror}}"
+    (tmp_path / "mirrors" / "data-team.yaml").write_text(redis)
+    made = program({**stack(), "rulesDir": "mirrors"})
+    assert sorted(entry.name for entry in made.of("Replication")) == ["nginx", "redis"]
+
+
+def test_strict_refuses_what_exceeds_the_budget(program: Program) -> None:
+    config = stack(schedule="0 */10 * * * *", repositories="library/nginx", expectedTags=50)
+    config["endpoints"]["hub"] = {"type": "docker-hub"}
+    assert program(config).of("Replication")
+    with pytest.raises(pulumi.RunError, match="pulls 1800 manifests in 6 hours"):
+        program({**config, "strict": True})
 
 
 def test_faults_stop_the_program_before_it_registers_anything(program: Program) -> None:
