@@ -109,7 +109,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         except Failed as error:
             context.abort(grpc.StatusCode.UNKNOWN, _one_error(error))
         self._instance(context).api = self._latest[package.name] = api
-        return provider_pb2.ConfigureResponse(supportsPreview=True, supports_autonaming_configuration=True)
+        return provider_pb2.ConfigureResponse(supportsPreview=True)
 
     # --- resources
 
