@@ -6,17 +6,17 @@ The provider's refresh does not see a rule's filters, description and speed, an 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from harbor_mirror.clients.harbor import Harbor, HarborError, Json, WrongCredentials, check_credentials
 from harbor_mirror.model.config import Configuration
-from mirrorctl import desired, mirror, status
+from mirrorctl import desired, housekeeping, mirror, status
 from mirrorctl.desired import Facts
 from mirrorctl.failure import AS_WANTED, BAD_FINDING
-from mirrorctl.mirror import Rule
+from mirrorctl.mirror import MANUAL, Rule
 from mirrorctl.render import Output
 from mirrorctl.reports import DriftFinding, DriftReport
 from mirrorctl.tool import Tool
@@ -62,6 +62,7 @@ class Comparison:
         yield from self._rules(policies)
         yield from self._pull_access()
         yield from self._settings()
+        yield from self._maintenance()
         yield from self._stale_schedules()
         yield from self._unmanaged(policies, registries)
 
@@ -110,6 +111,41 @@ class Comparison:
                 # Harbor takes a limit with the project, answers 200 and changes nothing (measured).
                 puts.append((f"/quotas/{quota['id']}", desired.quota(entry)))
             yield from self._repaired(changed, puts)
+            yield from self._retention(key, live)
+
+    def _retention(self, key: str, project: Json) -> Iterator[DriftFinding]:
+        entry = self.wanted.projects[key]
+        if entry.retention is None:
+            return
+        subject = f"projects.{key}.retention"
+        number = (project.get("metadata") or {}).get("retention_id")
+        if not number:
+            yield _lost(subject)
+            return
+        live: Json = self.harbor.get(f"/retentions/{number}")
+        wanted = housekeeping.retention(key, entry.retention, live)
+        changed = _differences(subject, housekeeping.retention_facts(wanted), housekeeping.retention_facts(live))
+        yield from self._repaired(list(changed), [(f"/retentions/{number}", wanted)])
+
+    def _maintenance(self) -> Iterator[DriftFinding]:
+        collection, purge = self.wanted.garbage_collection, self.wanted.audit_purge
+        if collection is not None:
+            wanted = housekeeping.garbage_collection(collection)
+            yield from self._schedule(
+                "garbageCollection", housekeeping.GC, wanted, housekeeping.garbage_collection_facts
+            )
+        if purge is not None:
+            wanted = housekeeping.audit_purge(purge)
+            yield from self._schedule("auditPurge", housekeeping.PURGE, wanted, housekeeping.audit_purge_facts)
+
+    def _schedule(self, name: str, path: str, wanted: Json, facts: Callable[[Json], Facts]) -> Iterator[DriftFinding]:
+        # Harbor answers with nothing at all where no schedule is set.
+        live: Json = self.harbor.get(path) or {}
+        declared, found = facts(wanted), facts(live)
+        if declared["schedule"] == found["schedule"] == MANUAL:
+            return
+        changed = list(_differences(f"maintenance.{name}", declared, found))
+        yield from self._repaired(changed, [(path, wanted)])
 
     def _rules(self, policies: Mapping[int, Json]) -> Iterator[DriftFinding]:
         for name, rule in self.wanted.rules.items():

@@ -52,6 +52,8 @@ class FakeHarbor:
         self.password = PASSWORD
         self.robots = {"robot$puller": "Robot-Secret-1"}
         self.robot_accounts: dict[int, Json] = {}
+        self.maintenance: dict[str, Json] = {}
+        self.retentions: dict[int, Json] = {}
         self.right_secret = "Source-Secret-1"
         self.projects: dict[str, Json] = {}
         self.registries: dict[int, Json] = {}
@@ -333,6 +335,18 @@ class FakeHarbor:
                 return _page(request, self.schedules)
             case "GET", ["schedules", "all", "paused"]:
                 return JSONResponse({"paused": self.scheduler_paused})
+            case "GET", ["system", name, "schedule"]:
+                kept = self.maintenance.get(name)
+                return JSONResponse(kept) if kept else Response(status_code=200)
+            case "PUT", ["system", name, "schedule"]:
+                parameters = json.dumps(data["parameters"])
+                self.maintenance[name] = {"schedule": data["schedule"], "job_parameters": parameters}
+                return JSONResponse(None)
+            case "GET", ["retentions", number]:
+                return JSONResponse(self.retentions[int(number)])
+            case "PUT", ["retentions", number]:
+                self.retentions[int(number)] = data
+                return JSONResponse(None)
             case "PUT", ["users", "1", "password"]:
                 return self._change_password(data)
             case _, ["replication", "policies", *rest]:

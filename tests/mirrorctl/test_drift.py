@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -120,6 +121,109 @@ def test_project_creation_open_to_everybody(harbor_of_stack: FakeHarbor, run: Ru
     assert done.code == 2
     assert "harbor.projectCreation: declared adminonly / live everyone" in done.out
     assert run("drift", "--fix", **stack.environment).code == 0
+
+
+RETENTION = {
+    "id": 7,
+    "algorithm": "or",
+    "scope": {"level": "project", "ref": 1},
+    "rules": [
+        {
+            "action": "retain",
+            "template": "latestPushedK",
+            "params": {"latestPushedK": 5},
+            "scope_selectors": {"repository": [{"decoration": "repoMatches", "kind": "doublestar", "pattern": "**"}]},
+            "tag_selectors": [
+                {"decoration": "matches", "extras": '{"untagged":true}', "kind": "doublestar", "pattern": "v*"}
+            ],
+        }
+    ],
+    "trigger": {"kind": "Schedule", "settings": {"cron": "0 0 4 * * *", "next_scheduled_time": "2026-11-26T00:00:00Z"}},
+}
+
+
+@pytest.fixture
+def kept(harbor_of_stack: FakeHarbor, stack: FakeStack) -> FakeHarbor:
+    """Harbor and stack with retention, garbage collection and audit purge, as recorded on Harbor 2.15.2."""
+    stack.config["projects"]["mirror"]["retention"] = {
+        "schedule": "0 0 4 * * *",
+        "keep": [{"mostRecentlyPushed": 5, "tags": "v*"}],
+    }
+    stack.config["maintenance"] = {
+        "garbageCollection": {"schedule": "0 0 5 * * 6", "workers": 2},
+        "auditPurge": {"schedule": "0 0 2 * * *", "retentionHours": 168, "operations": ["pull", "create"]},
+    }
+    harbor_of_stack.retentions[7] = copy.deepcopy(RETENTION)
+    harbor_of_stack.projects["mirror"]["metadata"]["retention_id"] = "7"
+    harbor_of_stack.maintenance = {
+        "gc": {
+            "schedule": {"cron": "0 0 5 * * 6", "type": "Custom"},
+            "job_parameters": '{"delete_tag":false,"delete_untagged":false,"workers":2}',
+        },
+        "purgeaudit": {
+            "schedule": {"cron": "0 0 2 * * *", "type": "Custom"},
+            "job_parameters": '{"audit_retention_hour":168,"dry_run":false,'
+            '"include_event_types":"create_artifact,pull_artifact"}',
+        },
+    }
+    return harbor_of_stack
+
+
+@pytest.mark.usefixtures("kept")
+def test_housekeeping_without_drift(run: Run, stack: FakeStack) -> None:
+    done = run("drift", "--json", **stack.environment)
+    assert (done.code, drifts(done.json)) == (0, set())
+
+
+@pytest.mark.parametrize(
+    ("change", "subject", "field"),
+    [
+        (lambda h: h.maintenance.pop("gc"), "maintenance.garbageCollection", "schedule"),
+        (
+            lambda h: h.maintenance["gc"].update(job_parameters='{"delete_untagged":true,"workers":2}'),
+            "maintenance.garbageCollection", "deleteUntagged",
+        ),
+        (
+            lambda h: h.maintenance["purgeaudit"]["schedule"].update(cron="0 0 3 * * *"),
+            "maintenance.auditPurge", "schedule",
+        ),
+        (
+            lambda h: h.maintenance["purgeaudit"].update(
+                job_parameters='{"audit_retention_hour":168,"include_event_types":"create_artifact"}'
+            ),
+            "maintenance.auditPurge", "operations",
+        ),
+        (
+            lambda h: h.retentions[7]["rules"][0]["params"].update(latestPushedK=3),
+            "projects.mirror.retention", "keep",
+        ),
+        (
+            lambda h: h.retentions[7]["rules"][0]["tag_selectors"][0].update(extras='{"untagged":false}'),
+            "projects.mirror.retention", "keep",
+        ),
+        (lambda h: h.retentions[7]["rules"].clear(), "projects.mirror.retention", "keep"),
+        (
+            lambda h: h.retentions[7]["trigger"]["settings"].update(cron=""),
+            "projects.mirror.retention", "schedule",
+        ),
+    ],
+)  # fmt: skip
+def test_housekeeping_that_was_changed(
+    kept: FakeHarbor, run: Run, stack: FakeStack, change: Change, subject: str, field: str
+) -> None:
+    change(kept)
+    done = run("drift", "--json", **stack.environment)
+    assert done.code == 2
+    assert ("changed", subject, field) in drifts(done.json)
+    assert {finding[1] for finding in drifts(done.json)} == {subject}
+    assert run("drift", "--fix", **stack.environment).code == 0
+    assert run("drift", **stack.environment).code == 0
+
+
+def test_a_retention_that_is_lost(kept: FakeHarbor, run: Run, stack: FakeStack) -> None:
+    del kept.projects["mirror"]["metadata"]["retention_id"]
+    done = run("drift", "--json", **stack.environment)
+    assert drifts(done.json) == {("lost", "projects.mirror.retention", "")}
 
 
 def test_what_is_lost(harbor_of_stack: FakeHarbor, run: Run, stack: FakeStack) -> None:
