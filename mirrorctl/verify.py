@@ -29,6 +29,8 @@ from mirrorctl.tool import Tool
 
 _STATUSES: tuple[TagStatus, ...] = ("equal", "missing", "different", "extra", "unchecked")
 OVERRIDE_OFF = "override is off: Harbor keeps the first digest of a tag"
+#: Each has requests of its own side by side; a registry's connections are bounded anyway.
+REPOSITORIES_AT_ONCE = 4
 #: An index in an index in an index is as deep as anybody nests.
 DEEPEST_INDEX = 4
 
@@ -111,8 +113,10 @@ class Verification:
         try:
             from_there = self.sources.of(rule.endpoint)
             repositories = source.matching_repositories(from_there, rule)
-            for repository in repositories:
-                images += self._repository(rule, from_there, repository, problems)
+            with ThreadPoolExecutor(REPOSITORIES_AT_ONCE) as pool:
+                for found, problem in pool.map(lambda name: self._repository(rule, from_there, name), repositories):
+                    images += found
+                    problems += [problem] if problem else []
         except (RegistryError, HarborError, Refused) as error:
             problems.append(str(error))
         at_source = [image for image in images if image.status != "extra"]
@@ -139,13 +143,18 @@ class Verification:
             **counts,
         )
 
-    def _repository(self, rule: Rule, from_there: Source, repository: str, problems: list[str]) -> Iterator[TagProof]:
-        place = destination(repository, rule.namespace, rule.flatten)
+    def _repository(self, rule: Rule, from_there: Source, repository: str) -> tuple[list[TagProof], str]:
+        """The images of one repository, and what is wrong with it as a whole."""
         try:
-            tags = source.matching_tags(from_there.registry, rule, repository)
+            return list(self._images(rule, from_there, repository)), ""
         except NoSuchName:
-            problems.append(f"{from_there.host} has no repository {repository}; Harbor fails the whole run on it")
-            return
+            return [], f"{from_there.host} has no repository {repository}; Harbor fails the whole run on it"
+        except (RegistryError, HarborError, Refused) as error:
+            return [], str(error)
+
+    def _images(self, rule: Rule, from_there: Source, repository: str) -> Iterator[TagProof]:
+        place = destination(repository, rule.namespace, rule.flatten)
+        tags = source.matching_tags(from_there.registry, rule, repository)
         at_source = self._digests(from_there, repository, tags)
         there = self._artifacts(place)
         with ThreadPoolExecutor(CONCURRENCY) as pool:
@@ -186,7 +195,7 @@ class Verification:
         with ThreadPoolExecutor(CONCURRENCY) as pool:
             digests = dict(zip(tags, pool.map(one, tags), strict=True))
         if limited:
-            self.note(f"{limited[0]}. What is left stays unchecked; --resume goes on from here.")
+            self.note(f"{limited[0]}. What is left stays unchecked; with --resume FILE the next run goes on there.")
         return digests
 
     def _artifacts(self, place: str) -> dict[str, Json]:
@@ -331,7 +340,10 @@ def read_known(path: Path) -> dict[str, str]:
 
 def write_known(path: Path, known: Mapping[str, str]) -> None:
     """Keeps what was found at the sources, for --resume."""
-    path.write_text("".join(f"{digest} {reference}\n" for reference, digest in sorted(known.items())))
+    try:
+        path.write_text("".join(f"{digest} {reference}\n" for reference, digest in sorted(known.items())))
+    except OSError as error:
+        raise Failure(f"--resume {path}: {error.strerror}") from None
 
 
 def digest_lines(report: VerifyReport) -> Iterator[str]:
