@@ -105,8 +105,7 @@ class Comparison:
             wanted = desired.project_facts(desired.project(entry), desired.quota(entry))
             changed = list(_differences(subject, wanted, desired.project_facts(live.get("metadata") or {}, quota)))
 
-            metadata = {**(live.get("metadata") or {}), **desired.project(entry)}
-            puts: list[Put] = [(f"/projects/{live['project_id']}", {"metadata": metadata})]
+            puts: list[Put] = [(f"/projects/{live['project_id']}", {"metadata": desired.project(entry)})]
             if quota is not None:
                 # Harbor takes a limit with the project, answers 200 and changes nothing (measured).
                 puts.append((f"/quotas/{quota['id']}", desired.quota(entry)))
