@@ -133,7 +133,7 @@ def test_settings_that_could_not_be_applied_are_tried_again(harbor: Callable[...
 def test_first_boot_waits_for_the_document(harbor: Callable[..., Machine]) -> None:
     server = harbor()
     assert server.bootstrap(SETTINGS_TRIES="2") == 1
-    assert server.failed == "settings: the settings document could not be read; see harbor-settings.failed"
+    assert server.failed == "settings: the settings document could not be read; see settings.failed"
     assert "settings:settings.json could not be read" in server.text("/var/lib/harbor-mirror/settings.failed")
 
 

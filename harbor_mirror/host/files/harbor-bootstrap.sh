@@ -74,7 +74,7 @@ apply_settings() {
   STEP=settings
   local merged
   [ -e "$(settings_file)" ] || retry "${SETTINGS_TRIES:-10}" /usr/local/sbin/harbor-settings fetch ||
-    fail "the settings document could not be read; see harbor-settings.failed"
+    fail "the settings document could not be read; see settings.failed"
   read_settings || fail "$(settings_file) is not a settings document"
   APPLIED=$(sha256sum < "$SETTINGS")
   merged=$(/usr/local/lib/harbor-mirror/harbor-config "$CONFIG/harbor.yml" "$SETTINGS")
