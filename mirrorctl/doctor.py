@@ -196,10 +196,11 @@ def _schedules(harbor: Harbor) -> Iterator[DoctorLine]:
 
 
 def _disk(harbor: Harbor) -> Iterator[DoctorLine]:
-    for volume in harbor.volumes():
-        total, free = volume.get("total") or 0, volume.get("free") or 0
-        if not total:
-            continue
+    known = [volume for volume in harbor.volumes() if volume.get("total")]
+    if not known:
+        yield _line("disk", "unknown", "not told; images may lie in an object store")
+    for volume in known:
+        total, free = volume["total"], volume.get("free") or 0
         used = 1 - free / total
         state = _level(used, DISK_WARNING, DISK_BAD)
         advice = "" if state == "ok" else "collect garbage, set retention, or raise host.volumeGb"

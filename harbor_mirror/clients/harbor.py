@@ -34,6 +34,8 @@ API = "/api/v2.0"
 PAGE_SIZE = 100
 TOKEN_HEADER = "X-Harbor-CSRF-Token"  # noqa: S105
 SESSION_COOKIE = "sid"
+#: Harbor's own setting `robot_name_prefix`, as it comes.
+ROBOT_PREFIX = "robot$"
 #: An answer that is not Harbor's JSON is shown at most this long in an error.
 SHOWN_CHARACTERS = 200
 #: A proxy in front of a Harbor that starts may hold a request; the next poll asks again.
@@ -517,10 +519,12 @@ def _content(answer: httpx.Response) -> Any:
 
 
 def _refused(url: str, username: str) -> str:
+    refusal = f"Harbor at {url} refuses the password of {username}."
+    if username.startswith(ROBOT_PREFIX):
+        return f"{refusal} The robot's secret was changed in Harbor, or it is disabled, expired or deleted."
     return (
-        f"Harbor at {url} refuses the password of {username}. A password in the configuration sets Harbor's only on "
-        "its first start; give the one that Harbor has now, or change it in Harbor with "
-        "`python -m mirrorctl rotate-admin-password`."
+        f"{refusal} A password in the configuration sets Harbor's only on its first start; give the one that Harbor "
+        "has now, or change it in Harbor with `python -m mirrorctl rotate-admin-password`."
     )
 
 

@@ -129,6 +129,8 @@ def test_credentials(harbor: FakeHarbor) -> None:
         check_credentials(harbor.url, ADMIN, "Wrong-Secret-1")
     assert "refuses the password of admin" in str(caught.value)
     assert "Wrong-Secret-1" not in str(caught.value)
+    with pytest.raises(WrongCredentials, match="The robot's secret was changed"):
+        check_credentials(harbor.url, "robot$puller", "Wrong-Secret-1")
 
 
 # Retries

@@ -44,6 +44,7 @@ def test_a_sound_mirror(mirrored: FakeHarbor, run: Run, stack: FakeStack) -> Non
             "schedules", "bad", "GC 1: 0 0 0 31 2 *",
         ),
         (lambda h: setattr(h, "volumes", [{"total": 100, "free": 5}]), "disk", "bad", "95% of 100 B used"),
+        (lambda h: setattr(h, "volumes", [{}]), "disk", "unknown", "not told"),
         (
             lambda h: h.quotas[0].update(hard={"storage": 100}, used={"storage": 100}),
             "quotas", "bad", "project mirror uses 100 B of 100 B",
