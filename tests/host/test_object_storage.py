@@ -1,0 +1,66 @@
+"""Settings and backups over S3: rclone, with the environment that the program writes, against a server of S3."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3  # type: ignore[import-untyped]
+import pytest
+from moto.server import ThreadedMotoServer
+
+from harbor_mirror.host import SETTINGS_OBJECT, Backup, Bucket, HostSettings, settings_document
+from tests.host.machine import Machine
+
+Make = Callable[..., Machine]
+
+
+@pytest.fixture
+def s3() -> Iterator[Callable[[str], Bucket]]:
+    """Makes a bucket."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    endpoint = f"http://{host}:{port}"
+
+    def make(name: str) -> Bucket:
+        _client(endpoint).create_bucket(Bucket=name)
+        return Bucket(
+            name=name, endpoint=endpoint, region="us-east-1", access_key="ACCESSKEY01", secret_key="secret-key"
+        )
+
+    yield make
+    server.stop()
+
+
+def _client(endpoint: str) -> Any:
+    keys = {"aws_access_key_id": "a", "aws_secret_access_key": "b", "region_name": "us-east-1"}
+    return boto3.client("s3", endpoint_url=endpoint, **keys)
+
+
+def test_settings_arrive_from_the_bucket(machine: Make, s3: Callable[[str], Bucket]) -> None:
+    bucket = s3("settings")
+    server = machine(settings_source=bucket)
+    document = settings_document(HostSettings(workers=7)).encode()
+    _client(bucket.endpoint).put_object(Bucket=bucket.name, Key=SETTINGS_OBJECT, Body=document)
+    assert server.bootstrap() == 0, server.output
+    assert "max_job_workers: 7\n" in server.text("/opt/harbor/2.15.1/harbor.yml")
+
+
+def test_backup_goes_to_the_bucket_and_comes_back(machine: Make, s3: Callable[[str], Bucket]) -> None:
+    bucket = s3("backup")
+    server = machine(settings=HostSettings(backup=Backup(target=bucket)))
+    assert server.bootstrap() == 0, server.output
+    blob = server.path("/mnt/harbor/data/registry/docker/registry/v2/blobs/one")
+    blob.parent.mkdir(parents=True)
+    blob.write_text("layers")
+    status, output = server.run("/usr/local/sbin/harbor-backup")
+    assert status == 0, output
+    assert "secret-key" not in output
+    stored = _client(bucket.endpoint).list_objects_v2(Bucket=bucket.name)["Contents"]
+    names = {entry["Key"].rsplit("/", 1)[-1] for entry in stored}
+    assert names >= {"manifest.json", "registry.dump", "keys.tar", "harbor.yml", "SHA256SUMS", "one"}
+    blob.unlink()
+    status, output = server.run("/usr/local/sbin/harbor-restore", "latest", "--yes")
+    assert status == 0, output
+    assert blob.read_text() == "layers"
