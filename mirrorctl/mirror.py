@@ -109,8 +109,11 @@ def from_policy(policy: Json) -> Rule:
     )
 
 
-def chosen(rules: Mapping[str, Rule], names: Sequence[str]) -> list[Rule]:
-    """The rules with these names, all of them without names. Raises Failure for an unknown one."""
+def chosen(rules: Mapping[str, Rule], names: Sequence[str], *, needed: bool = True) -> list[Rule]:
+    """The rules with these names, all of them without names. Raises Failure for an unknown one, and where `needed` if
+    there are none: nothing to prove is no proof."""
+    if needed and not rules:
+        raise Failure("this mirror has no rules")
     for name in names:
         if name not in rules:
             raise unknown("rule", name, rules)

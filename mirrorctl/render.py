@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from harbor_mirror.clients.http import Secrets
-from mirrorctl.reports import Report
+from mirrorctl.reports import Failed, Report
 
 GAP = "  "
 #: Words that a cell may begin with, and how they look on a terminal that has colours.
@@ -99,12 +99,6 @@ class Output:
         """An empty screen, on a terminal."""
         if self._out.is_terminal:
             self._out.clear()
-
-
-class Failed(Report):
-    """What `--json` prints when a command could not do its work."""
-
-    error: str
 
 
 def _styled(text: str) -> Text:

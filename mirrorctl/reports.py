@@ -21,6 +21,12 @@ class Report(BaseModel):
         return self.model_dump_json(by_alias=True, indent=2)
 
 
+class Failed(Report):
+    """What `--json` prints when a command could not do its work."""
+
+    error: str
+
+
 Outcome = Literal[
     "succeeded", "failed", "stopped", "empty", "skipped", "disabled", "missing", "started", "unfinished", "refused"
 ]

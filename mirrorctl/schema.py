@@ -12,7 +12,6 @@ from harbor_mirror.model import config
 from harbor_mirror.model.config import Configuration
 from mirrorctl import reports
 from mirrorctl.failure import AS_WANTED, unknown
-from mirrorctl.render import Failed
 from mirrorctl.reports import Report
 from mirrorctl.tool import Tool
 
@@ -32,7 +31,7 @@ REPORTS: Mapping[str, type[Report]] = {
     "adopt": reports.AdoptReport,
     "session": reports.SessionReport,
     "rotate-admin-password": reports.RotationReport,
-    "error": Failed,
+    "error": reports.Failed,
 }
 
 

@@ -47,7 +47,7 @@ def command(
     """See `mirrorctl status --help`."""
     bad = _bad_states(fail_on)
     while True:
-        report = status(tool.harbor, mirror.chosen(tool.rules, names), bad, datetime.now(UTC))
+        report = status(tool.harbor, mirror.chosen(tool.rules, names, needed=False), bad, datetime.now(UTC))
         if prometheus:
             write_metrics(prometheus, report)
         if watch:
@@ -231,6 +231,8 @@ def show(output: Output, report: StatusReport) -> None:
             for rule in report.rules
         ],
     )
+    if not report.rules:
+        output.line("this mirror has no rules")
     for rule in report.rules:
         if rule.text:
             output.line(f"{rule.state}: {rule.rule}: {rule.text}")

@@ -103,6 +103,15 @@ def test_harbors_own_words_never_carry_a_secret(mirrored: FakeHarbor, run: Run) 
     assert "bad password [secret]" in done.err
 
 
+@pytest.mark.usefixtures("harbor")
+def test_a_mirror_without_rules(run: Run) -> None:
+    for command in (("sync", "--all"), ("verify",)):
+        done = run(*command)
+        assert (done.code, "this mirror has no rules" in done.err) == (1, True)
+    done = run("status")
+    assert (done.code, done.out) == (0, "this mirror has no rules\n")
+
+
 # session
 
 
