@@ -138,8 +138,8 @@ class Budget:
         least = "" if self.certain else "at least "
         heaviest = max(self.loads, key=lambda load: load.pulls_per_window)
         return (
-            f"endpoint {self.endpoint} pulls {least}{self.pulls} manifests in {WINDOW_HOURS} hours, and Docker Hub "
-            f"allows {self.limit} ({self.plan}); most are rule {heaviest.rule}'s: "
+            f"{least}{self.pulls} manifests are pulled through {self.endpoint} in {WINDOW_HOURS} hours, and Docker "
+            f"Hub allows {self.limit} ({self.plan}); most are rule {heaviest.rule}'s: "
             f"{heaviest.pulls} tags in {heaviest.runs} runs"
         )
 

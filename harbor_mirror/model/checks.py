@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -30,15 +31,19 @@ def check(configuration: Configuration) -> tuple[list[Fault], list[Caution]]:
     """Everything that Harbor would refuse late, or accept and do wrongly; and what is only worth a warning."""
     faults: list[Fault] = []
     cautions: list[Caution] = []
+    unsound: set[str] = set()
     for name, endpoint in configuration.endpoints.items():
-        faults += _endpoint_faults(name, endpoint, cautions)
+        wrong = list(_endpoint_faults(name, endpoint, cautions))
+        faults += wrong
+        if wrong:
+            unsound.add(name)
     faults += _maintenance_faults(configuration, cautions)
     retaining = list(_retention_faults(configuration))
     sound: dict[str, Rule] = {}
     for name, rule in configuration.rules.items():
         wrong = list(_rule_faults(name, rule, configuration.endpoints[rule.endpoint], cautions))
         faults += wrong
-        if not wrong:
+        if not wrong and rule.endpoint not in unsound:
             sound[name] = rule
     faults += [*retaining, *_collisions(configuration, sound, cautions)]
     if not retaining:
@@ -59,7 +64,9 @@ def check(configuration: Configuration) -> tuple[list[Fault], list[Caution]]:
 def _endpoint_faults(name: str, endpoint: Endpoint, cautions: list[Caution]) -> Iterator[Fault]:
     path = f"endpoints.{name}"
     found = check_endpoint(endpoint.type, endpoint.url, endpoint.username, _plain(endpoint))
-    yield from (_fault(path, refused) for refused in found.refused)
+    for refused in found.refused:
+        fault = _fault(path, refused)
+        yield replace(fault, example=fault.example.replace("endpoints.NAME.", f"endpoints.{name}."))
     cautions += (Caution("endpoints", name, text) for text in found.cautions)
     if endpoint.plan is not None and endpoint.type != LIMITED_TYPE:
         yield Fault(f"{path}.plan", endpoint.plan, f"is Docker Hub's, and has no use with type {endpoint.type}", "")
@@ -122,9 +129,11 @@ def _rule_faults(name: str, rule: Rule, endpoint: Endpoint, cautions: list[Cauti
     if wrong:
         return
     pattern, tags = filters.join(rule.repositories), tag_filters(rule)
-    mapped = _tried(lambda: destinations.check(pattern, rule.namespace, rule.flatten))
-    if isinstance(mapped, Refused):
-        yield _fault(path, mapped, "flatten")
+    for field, flatten in (("path", 0), ("flatten", rule.flatten)):
+        mapped = _tried(partial(destinations.check, pattern, rule.namespace, flatten))
+        if isinstance(mapped, Refused):
+            yield _fault(path, mapped, field)
+            break
     found = check_rule(
         endpoint.type,
         url=endpoint.url,

@@ -28,8 +28,9 @@ class Fault:
     def __str__(self) -> str:
         place = f"{self.place}: " if self.place else ""
         shown = "" if self.value is None else f" {_shown(self.value)}"
+        stop = "" if self.reason.endswith("?") else "."
         example = f" Example: {self.example}" if self.example else ""
-        return f"{place}{self.path}:{shown} {self.reason}.{example}"
+        return f"{place}{_cut(self.path)}:{shown} {self.reason}{stop}{example}"
 
 
 @dataclass(frozen=True)
@@ -64,5 +65,8 @@ def in_yaml(value: object) -> str:
 
 
 def _shown(value: object) -> str:
-    text = repr(value) if isinstance(value, str) else in_yaml(value)
+    return _cut(repr(value) if isinstance(value, str) else in_yaml(value))
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from pydantic import SecretStr, ValidationError
+from pydantic import BeforeValidator, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
@@ -46,6 +47,8 @@ MEANT = {
     "destNamespace": "project",
     "destNamespaceReplace": "flatten",
     "destNamespaceReplaceCount": "flatten",
+    "excludes": "tags",
+    "matches": "tags",
     "speed": "speedKbps",
     "password": "secret",
     "accessId": "username",
@@ -66,7 +69,6 @@ HIDDEN = "[secret]"
 #: `_reason`: a test tries each.
 REASONS = {
     "bool_type": "must be true or false",
-    "int_type": "must be a whole number, without quotes",
     "int_from_float": "must be a whole number",
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
@@ -127,9 +129,17 @@ def _section(model: type[Section], path: str, raw: object, faults: list[Fault]) 
     try:
         section: Section = model.read(raw)
     except ValidationError as error:
-        faults += (_translated(model, path, raw, detail) for detail in error.errors(include_url=False))
+        details = error.errors(include_url=False)
+        faults += (_translated(model, path, raw, detail) for detail in details if not _follows(detail, details))
         return None
     return section
+
+
+def _follows(detail: ErrorDetails, others: Iterable[ErrorDetails]) -> bool:
+    """True for a length that is wrong only because an entry is, which pydantic leaves out of the count."""
+    depth = len(detail["loc"])
+    below = (other["loc"] for other in others if len(other["loc"]) > depth)
+    return detail["type"] == "too_short" and any(loc[:depth] == detail["loc"] for loc in below)
 
 
 def _keyed(model: type[Section], setting: str, raw: object, faults: list[Fault]) -> dict[str, Section]:
@@ -151,9 +161,10 @@ def _key_faults(setting: str, name: str) -> Iterator[Fault]:
         if not PROJECT_NAME.fullmatch(name) or len(name) > PROJECT_NAME_LENGTH:
             reason = "is no project name: lower case letters and digits, separated by single . _ or -, at most 255"
             yield Fault(path, name, reason, "mirror")
-    elif not KEY.fullmatch(name) or len(name) > RULE_NAME_LENGTH:
-        reason = "is no name: letters and digits, separated by single . _ or -, at most 256"
-        yield Fault(path, name, reason, "docker-hub")
+    elif not KEY.fullmatch(name):
+        yield Fault(path, name, "is no name: letters and digits, separated by single . _ or -", "docker-hub")
+    elif len(name) > RULE_NAME_LENGTH:
+        yield Fault(path, name, f"is longer than {RULE_NAME_LENGTH} characters", "nginx")
 
 
 def _references(raw: Mapping[str, Any]) -> Iterator[Fault]:
@@ -168,7 +179,8 @@ def _references(raw: Mapping[str, Any]) -> Iterator[Fault]:
             known = known if isinstance(known, Mapping) else {}
             if isinstance(wanted, str) and wanted and wanted not in known:
                 there = sorted(map(str, known))
-                reason = f"is not under {setting}; there " + (f"are {', '.join(there)}" if there else "are none")
+                listed = f"{'is' if len(there) == 1 else 'are'} {', '.join(there)}" if there else "are none"
+                reason = f"is not under {setting}; there {listed}"
                 close = difflib.get_close_matches(wanted, there, n=1, cutoff=0)
                 yield Fault(f"rules.{name}.{field}", wanted, reason, next(iter(close), ""))
 
@@ -201,8 +213,11 @@ def _host_consistency(host: Host) -> Iterator[Fault]:
         yield Fault("host.hostname", host.hostname, reason, f"harbor.{host.dns_zone}")
     for field, value in (("certificate", host.certificate), ("certificateKey", host.certificate_key)):
         if (host.tls == "provided") != (value is not None):
-            reason = "is missing with tls: provided" if value is None else f"has no use with tls: {host.tls}"
-            example = f"pulumi config set --path --secret host.{field}"
+            secret = " --secret" if field == "certificateKey" else ""
+            if value is None:
+                reason, example = "is missing with tls: provided", f"pulumi config set --path{secret} host.{field}"
+            else:
+                reason, example = f"has no use with tls: {host.tls}", "tls: provided"
             yield Fault(f"host.{field}", None, reason, example)
     if host.tls != "none" and host.http_port != HTTP_PORT:
         yield Fault("host.httpPort", host.http_port, f"has no use with tls: {host.tls}", str(HTTP_PORT))
@@ -230,20 +245,31 @@ def _translated(model: type[Section], base: str, raw: object, detail: ErrorDetai
         return unknown_key(str(detail["loc"][-1]), known, value=None, path=path)
     if field is not None and SecretStr in _types(field):
         value = HIDDEN
+    if isinstance(value, str):
+        value = re.sub(r"//[^/@]*@", f"//{HIDDEN}@", value)
+    short = field is not None and any(isinstance(part, BeforeValidator) for part in field.metadata)
+    if short and kind in {"model_type", "tuple_type"}:
+        return Fault(path, value, "must be text, in quotes, or a list", example)
+    if kind == "literal_error":
+        known = _known(context)
+        meant = difflib.get_close_matches(str(value).lower(), known, n=1)
+        return Fault(path, value, f"is none of {', '.join(known)}", meant[0] if meant else example)
     return Fault(path, value, _reason(kind, context, value), example)
+
+
+def _known(context: Mapping[str, Any]) -> list[str]:
+    return str(context["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
 
 
 def _reason(kind: str, context: Mapping[str, Any], value: object) -> str:
     """Pydantic's error in plain words; each continues "path: value ..."."""
     if kind == "value_error":
         return str(context["error"])
-    if kind == "literal_error":
-        known = str(context["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
-        close = difflib.get_close_matches(str(value), known, n=1)
-        return f"is none of {', '.join(known)}" + (f"; did you mean {close[0]}?" if close else "")
     if kind == "string_type":
         number = isinstance(value, int | float) and not isinstance(value, bool)
         return "must be text, in quotes" if number else "must be text"
+    if kind == "int_type":
+        return "must be a whole number" + (", without quotes" if isinstance(value, str) else "")
     if kind == "too_long":
         return f"has {context['actual_length']} entries, and at most {context['max_length']} are possible"
     return REASONS[kind].format(**context)
@@ -253,6 +279,8 @@ def _as_written(raw: object, loc: tuple[int | str, ...]) -> tuple[list[str], obj
     """How far a location goes in what the user wrote, and the value there: short forms have fewer levels."""
     where: list[str] = []
     for part in loc:
+        if isinstance(raw, list) and isinstance(part, str):
+            continue
         if not isinstance(raw, Mapping | list):
             break
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import runpy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,17 +55,17 @@ class Recorder(pulumi.runtime.Mocks):
         return resource
 
 
-Program = Callable[[Mapping[str, Any]], Recorder]
+@dataclass
+class Program:
+    """Runs `__main__.py`; `recorder` is the last run's, also if the program ended in an error."""
 
+    recorder: Recorder = field(default_factory=Recorder)
 
-@pytest.fixture
-def program() -> Program:
-    """Runs `__main__.py` with a configuration keyed as in `Pulumi.<stack>.yaml`, without the project's name."""
-
-    def run(config: Mapping[str, Any]) -> Recorder:
-        recorder = Recorder()
+    def __call__(self, config: Mapping[str, Any]) -> Recorder:
+        """Runs it with a configuration keyed as in `Pulumi.<stack>.yaml`, without the project's name."""
+        self.recorder = Recorder()
         asyncio.set_event_loop(asyncio.new_event_loop())
-        pulumi.runtime.set_mocks(recorder, project="harbor-mirror", stack="test", preview=False)
+        pulumi.runtime.set_mocks(self.recorder, project="harbor-mirror", stack="test", preview=False)
         texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
         pulumi.runtime.set_all_config({f"harbor-mirror:{key}": text for key, text in texts.items()})
 
@@ -74,6 +74,10 @@ def program() -> Program:
             await pulumi.runtime.stack.wait_for_rpcs()
 
         asyncio.get_event_loop().run_until_complete(main())
-        return recorder
+        return self.recorder
 
-    return run
+
+@pytest.fixture
+def program() -> Program:
+    """The program under mocks."""
+    return Program()

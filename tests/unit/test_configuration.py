@@ -70,7 +70,7 @@ def test_an_endpoints_name_in_harbor_holds_its_type() -> None:
     [
         ({**GOOD, "ruels": {}}, "ruels", "did you mean rules?"),
         (changed("rules", "nginx", overide=True), "rules.nginx.overide", "did you mean override?"),
-        (changed("rules", "nginx", endpoint="hubb"), "rules.nginx.endpoint", "is not under endpoints; there are hub"),
+        (changed("rules", "nginx", endpoint="hubb"), "rules.nginx.endpoint", "is not under endpoints; there is hub"),
         (changed("rules", "nginx", project="mirrors"), "rules.nginx.project", "Example: mirror"),
         (changed("rules", "nginx", project=None), "rules.nginx.project", "is missing"),
         (changed("rules", "nginx", override="yes"), "rules.nginx.override", "'yes' must be true or false"),

@@ -1,11 +1,53 @@
 """The tables in this directory; README.md says where they come from."""
 
+from __future__ import annotations
+
+import copy
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import yaml
+
+HERE = Path(__file__).parent
+#: What is neither a setting nor an entry in a case of the tables of configurations.
+ABOUT = {"case", "says", "warns", "lands"}
+#: The good stack that these tables change.
+STACK: dict[str, Any] = {
+    "harbor": {"url": "https://harbor.example.com"},
+    "harborPassword": "Harbor-Password-1",
+    "endpoints": {"hub": {"type": "docker-hub"}},
+    "projects": {"mirror": {}},
+    "rules": {"nginx": {"endpoint": "hub", "repositories": "library/nginx", "project": "mirror"}},
+}
 
 
 def rows(table: str) -> list[dict[str, Any]]:
     """The rows of `table`.jsonl."""
-    text = (Path(__file__).parent / f"{table}.jsonl").read_text()
-    return [json.loads(line) for line in text.splitlines()]
+    return [json.loads(line) for line in (HERE / f"{table}.jsonl").read_text().splitlines()]
+
+
+def configurations(kind: str) -> list[dict[str, Any]]:
+    """The cases of configurations-`kind`.yaml, bad or good."""
+    cases: list[dict[str, Any]] = yaml.safe_load((HERE / f"configurations-{kind}.yaml").read_text())
+    return cases
+
+
+def stack(case: Mapping[str, Any], *, source: str | None = None) -> dict[str, Any]:
+    """The raw configuration of a case; a case with `lands` has its endpoint `hub` at the registry `source`."""
+    config = copy.deepcopy(STACK)
+    if "lands" in case:
+        config["endpoints"]["hub"] = {"type": "docker-registry", "url": source}
+    for key, value in case.items():
+        section, dot, name = key.partition(".")
+        if key in ABOUT:
+            continue
+        if not dot:
+            config[key] = value
+            continue
+        entry = {**config.get(section, {}).get(name, {}), **value}
+        config.setdefault(section, {})[name] = {k: v for k, v in entry.items() if v is not None}
+    given = {key: value for key, value in config.items() if value is not None}
+    replaced: dict[str, Any] = json.loads(json.dumps(given).replace("SOURCE", source or ""))
+    return replaced

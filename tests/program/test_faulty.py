@@ -1,0 +1,27 @@
+"""No wrong configuration registers anything, and none ends in a traceback: pulumi.RunError is printed without one."""
+
+from __future__ import annotations
+
+import pulumi
+import pytest
+
+from tests.data.model import configurations, stack
+
+from .conftest import Program
+
+
+def test_no_bad_configuration_registers_anything(program: Program) -> None:
+    for case in configurations("bad"):
+        with pytest.raises(pulumi.RunError) as caught:
+            program(stack(case))
+        heading, *lines = str(caught.value).splitlines()
+        assert [line.strip() for line in lines] == case["says"].splitlines(), case["case"]
+        assert heading.startswith(f"{len(lines)} fault")
+        assert not program.recorder.resources, case["case"]
+
+
+def test_each_good_configuration_registers_its_rules(program: Program) -> None:
+    for case in configurations("good"):
+        config = stack(case, source="http://registry.example.com")
+        made = program(config)
+        assert {entry.name for entry in made.of("Replication")} == set(config["rules"]), case["case"]

@@ -1,0 +1,71 @@
+"""A table of wrong configurations, each with the exact lines a user reads; one of right ones with their warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from harbor_mirror.model.checks import check, tag_filters
+from harbor_mirror.model.config import Configuration
+from harbor_mirror.model.destinations import destination
+from harbor_mirror.model.faults import ConfigurationError
+from harbor_mirror.model.filters import join, matches
+from harbor_mirror.model.parse import parse
+from localcloud.source import SourceRegistry
+from tests.data.model import configurations, stack
+
+BAD, GOOD = configurations("bad"), configurations("good")
+SOURCE = "http://registry.example.com"
+
+
+def name(case: Mapping[str, Any]) -> str:
+    return str(case["case"])
+
+
+@pytest.mark.parametrize("case", BAD, ids=name)
+def test_a_bad_configuration_says_exactly(case: Mapping[str, Any]) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse(stack(case))
+    assert [str(fault) for fault in caught.value.faults] == case["says"].splitlines()
+
+
+@pytest.mark.parametrize("case", GOOD, ids=name)
+def test_a_good_configuration_is_taken_and_warns_of_no_more_than_this(case: Mapping[str, Any]) -> None:
+    found = parse(stack(case, source=SOURCE))
+    warned = [f"{caution.section}.{caution.name}: {caution.text}" for caution in check(found)[1]]
+    assert warned == case.get("warns", "").splitlines()
+
+
+@pytest.fixture(scope="module")
+def images() -> dict[str, list[str]]:
+    """Repository -> tags of the local source's sample images."""
+    source = SourceRegistry()
+    source.seed()
+    return {repository: list(source.store.tags(repository)) for repository in source.store.repositories()}
+
+
+@pytest.mark.parametrize("case", [case for case in GOOD if "lands" in case], ids=name)
+def test_the_model_predicts_where_it_lands(case: Mapping[str, Any], images: Mapping[str, list[str]]) -> None:
+    assert predicted(parse(stack(case, source=SOURCE)), images) == case["lands"]
+
+
+def predicted(configuration: Configuration, images: Mapping[str, list[str]]) -> dict[str, int]:
+    """Destination repository -> number of tags, once every rule has run."""
+    lands: dict[str, set[str]] = {}
+    for rule in configuration.rules.values():
+        for repository, tags in images.items() if rule.enabled else ():
+            kept = {tag for tag in tags if all(entry.keeps(tag) for entry in tag_filters(rule))}
+            if kept and matches(join(rule.repositories), repository):
+                lands.setdefault(destination(repository, rule.namespace, rule.flatten), set()).update(kept)
+    return {place: len(tags) for place, tags in lands.items()}
+
+
+def test_the_tables_are_as_large_as_they_should_be() -> None:
+    runnable = [case for case in GOOD if "lands" in case]
+    print(f"{len(BAD)} bad configurations, {len(GOOD)} good ones, {len(runnable)} of them run")
+    assert len(BAD) >= 200
+    assert len(runnable) >= 100
+    for cases in (BAD, GOOD):
+        assert len({name(case) for case in cases}) == len(cases), "each case has a name of its own"
