@@ -111,7 +111,8 @@ class Registry:
         self._secrets = Secrets()
         if credentials:
             self._secrets.add(credentials.password, credentials.identity_token)
-        self._client = new_client(verify=verify, timeout=timeout)
+        # Some serve manifests from elsewhere, as registry.k8s.io does.
+        self._client = new_client(verify=verify, timeout=timeout, follow_redirects=True)
         self._retry = retry or Retry()
         self._clock = clock
         self._basic = False

@@ -75,11 +75,17 @@ def _trusted() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
-def new_client(*, verify: bool = True, timeout: httpx.Timeout = TIMEOUT) -> httpx.Client:
-    """A client that keeps no cookies: Harbor answers 403 to basic auth with cookies on the second write."""
+def new_client(
+    *, verify: bool = True, timeout: httpx.Timeout = TIMEOUT, follow_redirects: bool = False
+) -> httpx.Client:
+    """A client that keeps no cookies: Harbor answers 403 to basic auth with cookies on the second write.
+
+    Where it follows redirects, credentials don't travel to another host.
+    """
     return httpx.Client(
         verify=_trusted() if verify else False,
         timeout=timeout,
+        follow_redirects=follow_redirects,
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         limits=httpx.Limits(max_connections=CONCURRENCY * 2, max_keepalive_connections=CONCURRENCY * 2),
         headers={"User-Agent": "harbor-mirror"},

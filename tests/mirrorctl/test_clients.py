@@ -15,7 +15,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from harbor_mirror.clients.distribution import NoSuchName, RateLimited, Registry, RegistryError
@@ -276,6 +276,29 @@ def test_a_registry_that_knows_no_head(status: int) -> None:
 
     with serve(app) as server, Registry(server.url, retry=Retry(attempts=1)) as client:
         assert client.digest("app", "1") == source.store.tags("app")["1"]
+
+
+def test_a_registry_that_serves_from_elsewhere() -> None:
+    source = SourceRegistry()
+    push_image(source.store, "app", "1", "app")
+    seen: list[str | None] = []
+
+    async def elsewhere(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(Request(scope).headers.get("Authorization"))
+        await source.app(scope, receive, send)
+
+    with serve(elsewhere, host="127.0.0.2") as there:
+
+        async def front(scope: Any, receive: Any, send: Any) -> None:
+            if Request(scope).headers.get("Authorization"):
+                await RedirectResponse(f"{there.url}{scope['path']}", 307)(scope, receive, send)
+            else:
+                challenge = {"WWW-Authenticate": 'Basic realm="front"'}
+                await Response(status_code=401, headers=challenge)(scope, receive, send)
+
+        with serve(front) as server, Registry(server.url, Credentials("alice", "Alice-Secret-1")) as client:
+            assert client.digest("app", "1") == source.store.tags("app")["1"]
+    assert seen == [None]
 
 
 def test_an_identity_token() -> None:
