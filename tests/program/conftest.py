@@ -70,8 +70,11 @@ class Program:
         pulumi.runtime.set_all_config({f"harbor-mirror:{key}": text for key, text in texts.items()})
 
         async def main() -> None:
-            runpy.run_path(str(PROGRAM))
-            await pulumi.runtime.stack.wait_for_rpcs()
+            try:
+                runpy.run_path(str(PROGRAM))
+            finally:
+                # Also after a refusal: the root of all resources is registered once, in the first loop.
+                await pulumi.runtime.stack.wait_for_rpcs()
 
         asyncio.get_event_loop().run_until_complete(main())
         return self.recorder
