@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from harbor_mirror.clients.distribution import Registry, RegistryError
 from harbor_mirror.clients.docker_auth import Credentials, stored_credentials
 from harbor_mirror.clients.docker_hub import HUB, DockerHub
+from harbor_mirror.clients.harbor import Harbor
 from harbor_mirror.model import globs
-from harbor_mirror.model.registry_types import image_host
+from harbor_mirror.model.registry_types import access_id, image_host
 from mirrorctl import stack
 from mirrorctl.connection import Connection
 from mirrorctl.failure import Failure
@@ -35,9 +36,15 @@ class Source:
     registry: Registry
     host: str
     docker_hub: DockerHub | None = None
+    harbor: Harbor | None = None
 
     def repositories(self, rule: Rule) -> list[str]:
-        """What there is that a rule with a wildcard may take. Raises RegistryError."""
+        """What there is that a rule with a wildcard may take. Raises RegistryError, HarborError."""
+        if self.harbor is not None:
+            # Its catalogue is for administrators only; its projects are for everybody who may see them.
+            projects = [project["name"] for project in self.harbor.projects()]
+            found = self.harbor.parallel(self.harbor.repositories, projects)
+            return [repository["name"] for repositories in found for repository in repositories]
         if self.docker_hub is None:
             return self.registry.catalog()
         spaces = [globs.exact(glob.partition("/")[0]) for glob in rule.repositories]
@@ -46,11 +53,22 @@ class Source:
         names = dict.fromkeys(name for names in spaces for name in names or ())
         return [repository for name in names for repository in self.docker_hub.repositories(name)]
 
+    def labelled(self, repository: str, labels: Sequence[str]) -> set[str]:
+        """Tags of artifacts that carry every one of these labels, which only a Harbor knows. Raises HarborError."""
+        if self.harbor is None:
+            return set()
+        return {
+            tag["name"]
+            for artifact in self.harbor.artifacts(repository, with_label="true")
+            if set(labels) <= {label["name"] for label in artifact.get("labels") or ()}
+            for tag in artifact.get("tags") or ()
+        }
+
     def close(self) -> None:
         """Closes the connections."""
-        self.registry.close()
-        if self.docker_hub:
-            self.docker_hub.close()
+        for client in (self.registry, self.docker_hub, self.harbor):
+            if client is not None:
+                client.close()
 
 
 class Sources:
@@ -79,10 +97,13 @@ class Sources:
             credentials = self._credentials(endpoint, host)
             if credentials:
                 self._hide(credentials.password)
+            served = self._variable(endpoint, "URL") or served
+            of_harbor = credentials if endpoint.type == "harbor" else None
             self._open[endpoint.name] = Source(
-                Registry(self._variable(endpoint, "URL") or served, credentials),
+                Registry(served, credentials),
                 host,
                 DockerHub(credentials, url=self._environ.get(HUB_API, HUB)) if host == DOCKER_HUB else None,
+                Harbor(served, of_harbor.username, of_harbor.password) if of_harbor else None,
             )
         return self._open[endpoint.name]
 
@@ -111,9 +132,12 @@ class Sources:
                 # The outputs could be read; a configuration that can't leaves the other two ways.
                 self._configured = {}
         settings = (self._configured or {}).get(endpoint.name) or {}
-        username, secret = settings.get("username"), settings.get("secret")
-        if endpoint.type == "quay" and secret:
+        secret = settings.get("secret")
+        if endpoint.type == "quay" and secret and secret.lstrip().startswith("{"):
             return _quay(secret)
+        username = settings.get("username")
+        if endpoint.type == "google-gcr":
+            username = access_id(endpoint.type, username, secret)
         return Credentials(username, secret) if username and secret else None
 
 

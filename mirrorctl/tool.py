@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -57,10 +57,10 @@ class Tool:
 def run(work: Callable[[Tool], int], stack: str | None, cwd: Path | None, *, json: bool, verbose: bool) -> int:
     """Runs a command; whatever goes wrong ends in one message and exit code 1."""
     output = Output(json=json)
-    if verbose:
-        _log_to(output)
     try:
         with ExitStack() as closing:
+            if verbose:
+                closing.enter_context(_requests_shown(output))
             return work(Tool(output, stack, cwd, closing))
     except (Failure, HarborError, RegistryError) as error:
         output.error(str(error))
@@ -72,11 +72,16 @@ def run(work: Callable[[Tool], int], stack: str | None, cwd: Path | None, *, jso
     return ERROR
 
 
-def _log_to(output: Output) -> None:
+@contextmanager
+def _requests_shown(output: Output) -> Iterator[None]:
     class Notes(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             output.note(record.getMessage())
 
-    logger = logging.getLogger("harbor_mirror.clients")
+    logger, handler = logging.getLogger("harbor_mirror.clients"), Notes()
     logger.setLevel(logging.DEBUG)
-    logger.handlers = [Notes()]
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)

@@ -113,8 +113,11 @@ class Verification:
         try:
             from_there = self.sources.of(rule.endpoint)
             repositories = source.matching_repositories(from_there, rule)
+            labels = self._labels(rule)
             with ThreadPoolExecutor(REPOSITORIES_AT_ONCE) as pool:
-                for found, problem in pool.map(lambda name: self._repository(rule, from_there, name), repositories):
+                for found, problem in pool.map(
+                    lambda name: self._repository(rule, from_there, name, labels), repositories
+                ):
                     images += found
                     problems += [problem] if problem else []
         except (RegistryError, HarborError, Refused) as error:
@@ -143,18 +146,30 @@ class Verification:
             **counts,
         )
 
-    def _repository(self, rule: Rule, from_there: Source, repository: str) -> tuple[list[TagProof], str]:
+    def _labels(self, rule: Rule) -> tuple[str, ...]:
+        """The rule's label filter, which only a Harbor as source has and only Harbor's policy tells."""
+        if rule.endpoint.type != "harbor":
+            return ()
+        filters = self.harbor.policy(rule.id).get("filters") or []
+        return tuple(label for item in filters if item.get("type") == "label" for label in item.get("value") or ())
+
+    def _repository(
+        self, rule: Rule, from_there: Source, repository: str, labels: Sequence[str]
+    ) -> tuple[list[TagProof], str]:
         """The images of one repository, and what is wrong with it as a whole."""
         try:
-            return list(self._images(rule, from_there, repository)), ""
+            return list(self._images(rule, from_there, repository, labels)), ""
         except NoSuchName:
             return [], f"{from_there.host} has no repository {repository}; Harbor fails the whole run on it"
         except (RegistryError, HarborError, Refused) as error:
             return [], str(error)
 
-    def _images(self, rule: Rule, from_there: Source, repository: str) -> Iterator[TagProof]:
+    def _images(self, rule: Rule, from_there: Source, repository: str, labels: Sequence[str]) -> Iterator[TagProof]:
         place = destination(repository, rule.namespace, rule.flatten)
         tags = source.matching_tags(from_there.registry, rule, repository)
+        if labels:
+            carrying = from_there.labelled(repository, labels)
+            tags = [tag for tag in tags if tag in carrying]
         at_source = self._digests(from_there, repository, tags)
         there = self._artifacts(place)
         with ThreadPoolExecutor(CONCURRENCY) as pool:

@@ -415,9 +415,9 @@ class Harbor:
         """Repositories of a project; names start with the project."""
         return self.every(f"/projects/{quote(project, safe='')}/repositories")
 
-    def artifacts(self, repository: str) -> list[Json]:
+    def artifacts(self, repository: str, **params: Any) -> list[Json]:
         """Artifacts of `PROJECT/PATH` with digest, size, tags and, of an index, references to its children."""
-        return self.every(_artifacts_path(repository), with_tag="true")
+        return self.every(_artifacts_path(repository), with_tag="true", **params)
 
     def artifact(self, repository: str, reference: str) -> Json:
         """One artifact by tag or digest."""

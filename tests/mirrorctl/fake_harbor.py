@@ -53,6 +53,7 @@ class FakeHarbor:
         self.robots = {"robot$puller": "Robot-Secret-1"}
         self.robot_accounts: dict[int, Json] = {}
         self.maintenance: dict[str, Json] = {}
+        self.labels: dict[tuple[str, str], list[str]] = {}  # by repository and digest
         self.retentions: dict[int, Json] = {}
         self.right_secret = "Source-Secret-1"
         self.projects: dict[str, Json] = {}
@@ -472,6 +473,7 @@ class FakeHarbor:
         return {
             "digest": digest, "size": self.store.size(repository, digest), "repository_name": repository,
             "tags": [{"name": tag} for tag in tags] or None,
+            "labels": [{"name": label} for label in self.labels.get((repository, digest), ())] or None,
             "references": [{"child_digest": child} for child in children] or None,
         }  # fmt: skip
 

@@ -12,7 +12,7 @@ from localcloud.http import serve
 from localcloud.oci.images import move_tag, push_image, push_multi_arch
 from localcloud.source import SourceRegistry
 from tests.mirrorctl.conftest import Run
-from tests.mirrorctl.fake_harbor import FakeHarbor, Fault
+from tests.mirrorctl.fake_harbor import ADMIN, PASSWORD, FakeHarbor, Fault
 from tests.mirrorctl.fake_stack import FakeStack
 
 
@@ -262,6 +262,28 @@ def test_source_credentials(mirrored: FakeHarbor, run: Run, tmp_path: Path) -> N
         done = run("verify", "app", **wrong)
         assert done.code == 2
         assert "Wrong-Secret-1" not in done.out + done.err
+
+
+def test_another_harbor_as_source(mirrored: FakeHarbor, run: Run) -> None:
+    """Wildcards without its catalogue, which is for administrators; labels, which only a Harbor has."""
+    other = FakeHarbor("")
+    other.project("team")
+    for name, tag in (("team/app", "1"), ("team/app", "2"), ("team/sub/web", "1")):
+        push_image(other.store, name, tag, f"{name}-{tag}")
+        if tag == "1":
+            other.labels[name, other.store.tags(name)[tag]] = ["release", "tested"]
+    with serve(other) as server:
+        registry = mirrored.registry("other", server.url, other.store, kind="harbor")
+        mirrored.policy("all", registry, repositories="team/**")
+        mirrored.replicate(3)
+        given = {"MIRRORCTL_SOURCE_OTHER_USERNAME": ADMIN, "MIRRORCTL_SOURCE_OTHER_PASSWORD": PASSWORD}
+        done = run("verify", "all", "--json", **given)
+        assert (done.code, rule(done.json, "all")["equal"]) == (0, 3)
+        assert not [path for _, path in other.requests if "_catalog" in path]
+        mirrored.policies[3]["filters"].append({"type": "label", "value": ["release"], "decoration": "matches"})
+        mirrored.store.delete_tag("mirror/team/app", "2")
+        done = run("verify", "all", "--json", **given)
+        assert (done.code, rule(done.json, "all")["equal"]) == (0, 2)
 
 
 def test_with_a_stacks_outputs_harbor_is_asked_as_a_deployment_would(
