@@ -190,7 +190,7 @@ def _collisions(configuration: Configuration, sound: Mapping[str, Rule], caution
     for name, found in possible.items():
         cautions += (Caution("rules", name, collision.reason) for collision in found[:SHOWN_COLLISIONS])
         if (more := len(found) - SHOWN_COLLISIONS) > 0:
-            cautions.append(Caution("rules", name, f"{more} other rules may land on the same repositories, too"))
+            cautions.append(Caution("rules", name, f"{more} other rule{'s' * (more > 1)} may land there, too"))
 
 
 # --- The request budget ----------------------------------------------------------------------------------------------

@@ -1,0 +1,85 @@
+"""A stack checked whole: each fault once, budgets by account, few words for many collisions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from harbor_mirror.model import config
+from harbor_mirror.model.checks import SHOWN_COLLISIONS, budgets, check
+from harbor_mirror.model.config import Configuration
+from harbor_mirror.model.faults import ConfigurationError
+from harbor_mirror.model.parse import parse
+from tests.data.model import stack
+
+ACCOUNT = {"username": "acme-bot", "secret": "dckr_pat_1"}
+
+
+def parsed(**case: Any) -> Configuration:
+    return parse(stack({key.replace("__", "."): value for key, value in case.items()}))
+
+
+def rule(**values: object) -> Mapping[str, object]:
+    return {"endpoint": "hub", "repositories": "library/redis", "project": "mirror", **values}
+
+
+def test_anonymous_endpoints_share_a_budget_and_accounts_have_their_own() -> None:
+    found = budgets(
+        parsed(
+            endpoints={
+                "hub": {"type": "docker-hub"},
+                "hub2": {"type": "docker-hub"},
+                "acme": {"type": "docker-hub", **ACCOUNT, "plan": "paid"},
+                "bot": {"type": "docker-hub", **ACCOUNT},
+                "idle": {"type": "docker-hub", **ACCOUNT},
+                "quay": {"type": "quay"},
+            },
+            rules__a=rule(expectedTags=5, schedule="hourly"),
+            rules__b=rule(endpoint="hub2", path="b", expectedTags=7, schedule="daily"),
+            rules__c=rule(endpoint="acme", path="c", expectedTags=500, schedule="hourly"),
+            rules__d=rule(endpoint="bot", path="d", tags="7.0", schedule="0 */30 * * * *"),
+            rules__e=rule(endpoint="bot", path="e", expectedTags=1000, enabled=False),
+            rules__f=rule(endpoint="quay", path="f", expectedTags=1000, schedule="hourly"),
+        )
+    )
+    assert {name: (budget.endpoint, budget.plan, budget.pulls) for name, budget in found.items()} == {
+        "hub": ("hub and hub2", "anonymous", 5 * 6 + 7),
+        "acme": ("acme", "paid", 3000),
+        "bot": ("bot", "personal", 12),
+    }
+
+
+def test_a_manual_rule_costs_nothing_until_it_is_started() -> None:
+    (budget,) = budgets(parsed()).values()
+    assert (budget.pulls, budget.overruns()) == (0, ())
+
+
+def test_many_globs_that_may_meet_are_a_few_examples() -> None:
+    endpoints = {f"r{n}": {"type": "docker-registry", "url": f"https://r{n}.example.com"} for n in range(8)}
+    case = {
+        "endpoints": {**endpoints, "hub": {"type": "docker-hub"}},
+        **{f"rules__{name}": rule(endpoint=name, repositories="library/*") for name in endpoints},
+    }
+    texts = [caution.text for caution in check(parsed(**case))[1] if caution.name == "r7"]
+    assert len(texts) == SHOWN_COLLISIONS + 1
+    assert all("may land on" in text for text in texts[:-1])
+    assert texts[-1] == "4 other rules may land there, too"
+
+
+def test_a_faulty_endpoint_hides_no_fault_of_its_rules_and_adds_none() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parsed(endpoints={"hub": {"type": "docker-registry"}}, rules__nginx={"schedule": "@daily"})
+    assert [fault.path for fault in caught.value.faults] == ["endpoints.hub.url", "rules.nginx.schedule"]
+
+
+def test_every_field_has_a_description_and_a_required_one_an_example() -> None:
+    sections = [
+        found for found in vars(config).values() if isinstance(found, type) and issubclass(found, config.Section)
+    ]
+    assert len(sections) > 10
+    for section in sections:
+        for name, field in section.model_fields.items():
+            assert field.description, f"{section.__name__}.{name}"
+            assert field.examples or not field.is_required(), f"{section.__name__}.{name}"

@@ -1,0 +1,68 @@
+"""Retention and rules: which of a rule's images Harbor deletes, so that the rule brings them back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from harbor_mirror.model.checks import check
+from harbor_mirror.model.parse import parse
+from tests.data.model import stack
+
+
+def warned(keep: list[Mapping[str, Any]], schedule: str = "daily", **rule: object) -> list[str]:
+    case = {
+        "projects": {"mirror": {"retention": {"keep": keep, "schedule": schedule}}},
+        "endpoints": {"hub": {"type": "docker-registry", "url": "https://registry.example.com"}},
+        "rules.nginx": {"schedule": "daily", **rule},
+    }
+    return [caution.text for caution in check(parse(stack(case)))[1]]
+
+
+@pytest.mark.parametrize(
+    ("keep", "rule"),
+    [
+        ([{"always": True}], {}),
+        ([{"repositories": "team/**", "mostRecentlyPushed": 1}], {}),
+        ([{"mostRecentlyPushed": 3}], {"tags": ["1.25", "1.26", "1.27"]}),
+        ([{"mostRecentlyPushed": 40}], {"tags": "1.2*", "expectedTags": 40}),
+        ([{"mostRecentlyPushed": 1}, {"tags": "1.*", "always": True}], {"tags": "1.2*"}),
+        ([{"tags": {"excludes": "*-rc*"}, "always": True}], {"tags": {"matches": "1.2*", "excludes": "*-rc*"}}),
+        ([{"repositories": {"excludes": "library/**"}, "mostRecentlyPushed": 1}], {}),
+        ([{"pushedWithinDays": 1}], {"schedule": "manual"}),
+        ([{"pushedWithinDays": 1}], {"enabled": False}),
+    ],
+)
+def test_what_does_not_undo_each_other(keep: list[Mapping[str, Any]], rule: Mapping[str, Any]) -> None:
+    assert warned(keep, **rule) == []
+
+
+def test_a_retention_by_hand_is_nobodys_night() -> None:
+    assert warned([{"pushedWithinDays": 1}], schedule="manual") == []
+
+
+@pytest.mark.parametrize(
+    ("keep", "rule", "words"),
+    [
+        (
+            [{"tags": "v*", "always": True}],
+            {"tags": "1.25"},
+            "deletes library/nginx:1.25, which none of its rules keeps",
+        ),
+        ([{"tags": "v*", "always": True}], {"tags": "{v1,1.25}"}, "deletes library/nginx:1.25"),
+        ([{"tags": {"excludes": "latest"}, "always": True}], {}, "deletes library/nginx:latest"),
+        ([{"mostRecentlyPushed": 2}], {"tags": ["1.25", "1.26", "1.27"]}, "it keeps mostRecentlyPushed: 2"),
+        ([{"mostRecentlyPushed": 10}], {"tags": "1.2*"}, "may delete library/nginx:1.2"),
+        ([{"pushedWithinDays": 30}], {}, "it keeps pushedWithinDays: 30"),
+        ([{"pulledWithinDays": 30}, {"mostRecentlyPulled": 5}], {}, "pulledWithinDays: 30 or mostRecentlyPulled: 5"),
+        ([{"repositories": "nginx", "pushedWithinDays": 30}], {"flatten": 1}, "may delete nginx:1.0.0"),
+        ([{"repositories": "hub/**", "pushedWithinDays": 30}], {"path": "hub"}, "may delete hub/library/nginx:1.0.0"),
+    ],
+)
+def test_what_undoes_each_other(keep: list[Mapping[str, Any]], rule: Mapping[str, Any], words: str) -> None:
+    (text,) = warned(keep, **rule)
+    assert words in text
+    assert text.startswith("the retention of project mirror ")
+    assert text.endswith(", and the rule brings it back at its next run")

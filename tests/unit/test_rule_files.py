@@ -1,0 +1,134 @@
+"""Rules in files of their own: read as the stack's, with faults that name file and line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harbor_mirror import located_yaml, rule_files
+from harbor_mirror.located_yaml import Unreadable
+from harbor_mirror.model.faults import ConfigurationError
+from tests.data.model import stack
+
+RAW: dict[str, Any] = {**stack({}), "rulesDir": "mirrors/dev"}
+WEB = """\
+# The web team's images.
+rules:
+  web-base:
+    endpoint: hub
+    repositories: library/httpd
+    project: mirror
+"""
+
+
+@pytest.fixture
+def teams(tmp_path: Path) -> Path:
+    folder = tmp_path / "mirrors" / "dev"
+    folder.mkdir(parents=True)
+    (folder / "web.yaml").write_text(WEB)
+    return folder
+
+
+def faults(raw: dict[str, Any], base: Path) -> list[str]:
+    with pytest.raises(ConfigurationError) as caught:
+        rule_files.configuration(raw, base)
+    return [str(fault) for fault in caught.value.faults]
+
+
+def test_rules_of_all_files_and_of_the_stack_are_one_set(teams: Path, tmp_path: Path) -> None:
+    (teams / "data").mkdir()
+    (teams / "data" / "etl.yml").write_text(WEB.replace("web-base", "etl").replace("httpd", "redis"))
+    (teams / "README.md").write_text("no rules")
+    (teams / "empty.yaml").write_text("# nothing yet\n")
+    assert list(rule_files.configuration(RAW, tmp_path).rules) == ["nginx", "etl", "web-base"]
+
+
+def test_without_the_setting_no_file_is_read(teams: Path, tmp_path: Path) -> None:
+    (teams / "web.yaml").write_text("{")
+    assert list(rule_files.configuration({**RAW, "rulesDir": ""}, tmp_path).rules) == ["nginx"]
+
+
+def test_faults_name_file_and_line(teams: Path, tmp_path: Path) -> None:
+    (teams / "web.yaml").write_text(WEB.replace("library/httpd", "library/{a,b") + "    overide: true\n")
+    assert faults(RAW, tmp_path) == [
+        "mirrors/dev/web.yaml:7: rules.web-base.overide: is not a known key; did you mean override?"
+    ]
+    (teams / "web.yaml").write_text(WEB.replace("library/httpd", "library/{a,b"))
+    (found,) = faults(RAW, tmp_path)
+    assert found.startswith("mirrors/dev/web.yaml:5: rules.web-base.repositories: 'library/{a,b' has a brace")
+
+
+def test_a_missing_key_is_told_at_the_rule(teams: Path, tmp_path: Path) -> None:
+    (teams / "web.yaml").write_text(WEB.replace("    endpoint: hub\n", ""))
+    assert faults(RAW, tmp_path) == ["mirrors/dev/web.yaml:3: rules.web-base.endpoint: is missing. Example: docker-hub"]
+
+
+def test_one_name_stands_in_one_place(teams: Path, tmp_path: Path) -> None:
+    (teams / "zoo.yaml").write_text(WEB)
+    (teams / "own.yaml").write_text(WEB.replace("web-base", "nginx"))
+    assert faults(RAW, tmp_path) == [
+        "mirrors/dev/own.yaml:3: rules.nginx: stands in the stack's own configuration, too; a rule has one place."
+        " Example: another name",
+        "mirrors/dev/zoo.yaml:3: rules.web-base: stands in mirrors/dev/web.yaml:3, too; a rule has one place."
+        " Example: another name",
+    ]
+
+
+def test_rules_of_two_files_that_land_on_one_repository(teams: Path, tmp_path: Path) -> None:
+    other = WEB.replace("web-base", "copy").replace("library/httpd", "other/httpd") + "    flatten: 1\n"
+    (teams / "web.yaml").write_text(WEB + "    flatten: 1\n")
+    (teams / "zoo.yaml").write_text(other)
+    (found,) = faults(RAW, tmp_path)
+    assert found.startswith("mirrors/dev/zoo.yaml:5: rules.copy.repositories: [other/httpd] lands on mirror/httpd")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("- web", "mirrors/dev/web.yaml:1: rules: is missing: a rule file is a map with this one key"),
+        ("rules: [web]", "mirrors/dev/web.yaml:1: rules: [web] must be a map keyed by name"),
+        ("endpoints: {}\nrules: {}", "mirrors/dev/web.yaml:1: endpoints: is not a known key; known are rules"),
+        ("rules: {", "rulesDir: 'mirrors/dev' has a file that can't be read, mirrors/dev/web.yaml: while parsing"),
+        ("&a [*a]", "rulesDir: 'mirrors/dev' has a file that can't be read, mirrors/dev/web.yaml: an anchor contains"),
+        ("rules:\n  a: {}\n  a: {}", "mirrors/dev/web.yaml:3: rules.a: stands here twice (lines 2 and 3)"),
+    ],
+)
+def test_what_is_no_rule_file(teams: Path, tmp_path: Path, text: str, says: str) -> None:
+    (teams / "web.yaml").write_text(text)
+    assert faults(RAW, tmp_path)[0].startswith(says)
+
+
+def test_a_directory_without_rules_is_a_mistake(tmp_path: Path) -> None:
+    assert faults(RAW, tmp_path) == [
+        "rulesDir: 'mirrors/dev' is no directory beside Pulumi.yaml. Example: mirrors/prod"
+    ]
+    (tmp_path / "mirrors" / "dev").mkdir(parents=True)
+    assert faults(RAW, tmp_path) == ["rulesDir: 'mirrors/dev' has no YAML file. Example: mirrors/prod"]
+
+
+def test_every_value_has_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "web.yaml"
+    file.write_text(WEB + "    tags:\n      - 1.2*\n      - latest\n")
+    found = located_yaml.read(file)
+    assert [found.line(f"rules.web-base{path}") for path in ("", ".project", ".tags", ".tags.1", ".nothing")] == [
+        3,
+        6,
+        7,
+        9,
+        3,
+    ]
+    assert found.line("projects") == 2, "the content's own"
+
+
+def test_scalars_are_read_as_pulumi_reads_them(tmp_path: Path) -> None:
+    file = tmp_path / "web.yaml"
+    file.write_text("[on, yes, 12:30, 2026-11-25, 0x10, 1.5, true, ~, 010]")
+    assert located_yaml.read(file).content == ["on", "yes", "12:30", "2026-11-25", "0x10", 1.5, True, None, 8]
+
+
+def test_what_cannot_be_opened(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "missing.yaml"):
+        with pytest.raises(Unreadable):
+            located_yaml.read(path)
