@@ -1,0 +1,95 @@
+"""The pages on registries and on schedules: what they show works, and what they tell is what the catalogue knows."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from harbor_mirror.model.config import AuditPurge, GarbageCollection
+from harbor_mirror.model.refusal import Refused
+from harbor_mirror.model.registry_types import REGISTRY_TYPES, RegistryType
+from harbor_mirror.model.schedule import WORDS, Schedule, parse_maintenance
+from mirrorctl import stackfile
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGES = DOCS / "registries"
+#: Huawei's filters do nothing, which every rule there is warned of; labels and the rest are free of warnings.
+WARNED = {"huawei-SWR": 1}
+BY_NAME = pytest.mark.parametrize("kind", REGISTRY_TYPES.values(), ids=lambda kind: kind.type)
+
+
+def page(kind: RegistryType) -> str:
+    return (PAGES / f"{kind.type}.md").read_text()
+
+
+def words(text: str) -> str:
+    return " ".join(text.split())
+
+
+@BY_NAME
+def test_the_example_is_a_stack_that_works(kind: RegistryType, tmp_path: Path) -> None:
+    (example,) = re.findall(r"```yaml\n(.*?)```", page(kind), re.DOTALL)
+    content = yaml.safe_load(example)
+    content["config"]["harbor-mirror:host"] = {"region": "sg-sin-2", "hostname": "harbor.example.com"}
+    file = tmp_path / "Pulumi.docs.yaml"
+    file.write_text(yaml.safe_dump(content))
+    read = stackfile.read(file)
+    assert [str(fault) for fault in read.faults] == []
+    assert len(read.cautions) == WARNED.get(kind.type, 0), read.cautions
+    (endpoint,) = content["config"]["harbor-mirror:endpoints"].values()
+    assert endpoint["type"] == (kind.type if kind.provider_name else "docker-registry")
+
+
+@BY_NAME
+def test_the_page_tells_what_the_catalogue_knows(kind: RegistryType) -> None:
+    text = words(page(kind))
+    assert text.startswith(f"# {kind.title} ")
+    assert f"`{kind.type}`" in text
+    assert (kind.url or kind.url_example) in text
+    assert kind.anonymous in text
+    assert f"<{kind.docs}>" in text
+    assert f"such as `{kind.path_example}`" in text
+    for trap in kind.traps:
+        assert f"- {trap[0].upper()}{trap[1:]}." in text
+
+
+@BY_NAME
+def test_the_list_of_pages_has_it(kind: RegistryType) -> None:
+    assert f"[{kind.title}]({kind.type}.md) | `{kind.type}`" in (PAGES / "README.md").read_text()
+
+
+def rows(heading: str) -> list[list[str]]:
+    """The cells of the first table below a heading of the page on schedules."""
+    text = (DOCS / "schedules.md").read_text().split(heading, 1)[1]
+    table = text[text.index("| --- ") :].split("\n\n")[0].splitlines()[1:]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table]
+
+
+def test_every_refused_schedule_is_refused_with_what_the_page_offers() -> None:
+    table = rows("## What is refused")
+    assert len(table) >= 10
+    for written, _, offered in table:
+        with pytest.raises(Refused) as refused:
+            Schedule.parse(written.strip("`"), name="nginx")
+        assert f"`{refused.value.example}`" == offered, written
+
+
+def test_every_recommended_schedule_is_taken() -> None:
+    for written, _ in rows("# Schedules"):
+        for text in re.findall(r"`([^`]+)`", written):
+            assert Schedule.parse(text, name="nginx").cron or text == "manual"
+    text = (DOCS / "schedules.md").read_text()
+    for word, cron in WORDS.items():
+        assert f"`{word}`" in text
+        assert f"`{cron}`" in text
+
+
+def test_the_defaults_of_maintenance_are_as_told() -> None:
+    text = words((DOCS / "schedules.md").read_text())
+    collection, purge = GarbageCollection.read({}), AuditPurge.read({})
+    assert parse_maintenance(collection.schedule, name="").describe() == "every Saturday at 03:30, UTC"
+    assert parse_maintenance(purge.schedule, name="").describe() == "every day at 02:30, UTC"
+    assert "on Saturdays at 03:30 UTC and the audit log purged every night at 02:30 UTC" in text
