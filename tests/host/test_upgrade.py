@@ -168,8 +168,11 @@ def test_power_cut_during_the_upgrade_of_postgres_heals(populated: Populated, ma
     server.stub("upgrade-is-cut-off", "")
     assert server.bootstrap() == -signal.SIGKILL
     assert server.path(f"{DATABASE}/pg18/PG_VERSION").exists(), "half filled, and the container would take it"
+    server.stub("calls", "")
     assert server.bootstrap() == 0, server.output
     assert _content(server) == {"pg18": "images"}
+    docker = [call for call in server.calls if call.startswith("docker compose") and "version" not in call]
+    assert docker[0] == "docker compose stop -t 60", "an upgrade may still be at work in its container"
 
 
 def test_power_cut_during_the_upgrade_heals_on_another_server(populated: Populated, machine: Make) -> None:
@@ -218,9 +221,12 @@ def test_upgrade_that_fails_keeps_its_way_back(populated: Populated, machine: Ma
 def test_newer_patch_may_follow_an_upgrade_that_failed(populated: Populated, machine: Make, world: World) -> None:
     populated("2.13.5")
     world.unhealthy_polls = 10**9
-    assert machine(version="2.15.1").bootstrap(HEALTH_WAIT_SECONDS="1") == 1
+    server = machine(version="2.15.1")
+    assert server.bootstrap(HEALTH_WAIT_SECONDS="1") == 1
+    server.path(f"{DATABASE}/pg15/registry").write_text("migrated images")
     world.unhealthy_polls = 0
     server = machine(version="2.15.2")
     assert server.bootstrap() == 0, server.output
-    assert _content(server) == {"pg18": "images"}
-    assert server.text("/mnt/harbor/upgrade-snapshot/version") == "2.13.5", "the copy from before both"
+    assert _content(server) == {"pg18": "migrated images"}
+    assert server.text("/mnt/harbor/upgrade-snapshot/version") == "2.13.5"
+    assert server.text("/mnt/harbor/upgrade-snapshot/database/pg15/registry") == "images", "the copy from before both"
