@@ -1,0 +1,23 @@
+"""A Pulumi program that is not the project's, under the same engine in a directory of its own."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from localcloud.engine import PROJECT, Workspace
+
+
+@dataclass
+class OtherProgram(Workspace):
+    """A copy of the program in `source`, so that its stack files and state stay out of the checkout."""
+
+    source: Path = Path()
+
+    def create(self) -> None:
+        """Makes directory, backend and stack."""
+        shutil.copytree(self.source, self.directory, dirs_exist_ok=True)
+        (self.directory / "state").mkdir(exist_ok=True)
+        (self.directory / ".venv").symlink_to(PROJECT / ".venv")
+        self.pulumi("stack", "select", "--create", self.stack).ok()
