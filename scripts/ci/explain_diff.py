@@ -1,0 +1,148 @@
+"""In words, what a change of a stack's files does: `explain` of both, compared. Offline, without secrets.
+
+nginx: every 6 hours at minute 0, UTC -> every hour at minute 0, UTC; pulls per 6 h 12 -> 72 of 200
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+# The project itself, wherever this is run from.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from harbor_mirror.model.budget import WINDOW_HOURS
+from harbor_mirror.model.checks import budgets
+from harbor_mirror.model.config import Configuration, Section
+from harbor_mirror.model.faults import in_yaml
+from mirrorctl import stackfile
+from mirrorctl.explain import explain
+from mirrorctl.failure import Failure
+from mirrorctl.reports import Explanation
+from mirrorctl.stackfile import StackFile
+
+#: What `explain` says in its own words; the other fields of a rule are compared as they are written.
+EXPLAINED = frozenset({"schedule", "repositories", "tags", "path", "flatten", "project", "expected_tags"})
+
+
+def main() -> int:
+    """Prints Markdown; a faulty file is shown with its faults."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--stack", required=True)
+    parser.add_argument("--base", type=Path, required=True, help="the project's folder as it was")
+    parser.add_argument("--head", type=Path, required=True, help="the project's folder as it is")
+    options = parser.parse_args()
+    head = _read(options.head, options.stack)
+    if head is None:
+        print(f"`Pulumi.{options.stack}.yaml` is gone; the stack itself stays until `pulumi destroy`.")
+        return 0
+    if head.configuration is None:
+        print("\n".join(f"- **fault** {fault}" for fault in head.faults))
+        return 0
+    base = _read(options.base, options.stack)
+    if base is not None and base.configuration is None:
+        print("The stack's file had faults before, so there is nothing to compare with.\n")
+        base = None
+    lines = list(changes(base, head))
+    print("\n".join(f"- {line}" for line in lines) if lines else "Nothing changes in the stack's configuration.")
+    return 0
+
+
+def changes(base: StackFile | None, head: StackFile) -> Iterator[str]:
+    """A sentence for each endpoint, project and rule that is new, gone or different, and what the source bears."""
+    after = head.configuration
+    if after is None:
+        raise ValueError("a faulty file has no rules to compare")
+    known = base.configuration if base is not None else None
+    before: Configuration = known or Configuration.read({})
+    yield from _entries("", _single(before), _single(after))
+    for title, section in (("endpoint", "endpoints"), ("project", "projects")):
+        yield from _entries(title, getattr(before, section), getattr(after, section))
+    yield from _rules(base, head, before, after)
+    for name, budget in budgets(after).items():
+        earlier = budgets(before).get(name)
+        old, limit = earlier.pulls if earlier else 0, "" if budget.limit is None else f" of {budget.limit}"
+        if old != budget.pulls:
+            over = " **more than the plan allows**" if budget.overrun() else ""
+            yield f"endpoint {name}: pulls per {WINDOW_HOURS} h in all {old} -> {budget.pulls}{limit}{over}"
+
+
+def _single(configuration: Configuration) -> dict[str, Section]:
+    parts = {"host": configuration.host, "harbor": configuration.harbor, "maintenance": configuration.maintenance}
+    return {name: part for name, part in parts.items() if part is not None}
+
+
+def _rules(base: StackFile | None, head: StackFile, before: Configuration, after: Configuration) -> Iterator[str]:
+    now = datetime.now(UTC)
+    old = {one.rule: one for one in explain(base, (), now).rules} if base and base.configuration else {}
+    new = {one.rule: one for one in explain(head, (), now).rules}
+    known_warnings = {text for one in old.values() for text in one.warnings}
+    for name, one in new.items():
+        pulls = f"{'' if one.certain else 'at least '}{one.pulls_per_six_hours}{_of(after, name)}"
+        if name not in old:
+            lands = ", ".join(one.destinations)
+            yield f"new rule {name}: takes {one.source}, {one.tags}; {lands}; {one.schedule}; pulls per 6 h {pulls}"
+        else:
+            differences = list(_differences(old[name], one))
+            differences += filter(None, [_fields(before.rules[name], after.rules[name], EXPLAINED)])
+            if old[name].pulls_per_six_hours != one.pulls_per_six_hours:
+                differences.append(f"pulls per 6 h {old[name].pulls_per_six_hours} -> {pulls}")
+            if differences:
+                yield f"{name}: {'; '.join(differences)}"
+        yield from (f"warning, {name}: {text}" for text in one.warnings if text not in known_warnings)
+    yield from (f"rule {name} goes; the images that it brought stay in Harbor" for name in old if name not in new)
+
+
+def _differences(old: Explanation, new: Explanation) -> Iterator[str]:
+    if old.schedule != new.schedule:
+        yield f"{old.schedule} -> {new.schedule}"
+    if old.source != new.source:
+        yield f"takes {old.source} -> {new.source}"
+    if old.tags != new.tags:
+        yield f"{old.tags} -> {new.tags}"
+    if old.destinations != new.destinations:
+        yield f"lands {', '.join(old.destinations)} -> {', '.join(new.destinations)}"
+
+
+def _of(configuration: Configuration, rule: str) -> str:
+    """The limit that the rule's pulls count against."""
+    for budget in budgets(configuration).values():
+        if budget.limit is not None and any(load.rule == rule for load in budget.loads):
+            return f" of {budget.limit}"
+    return ""
+
+
+def _entries(title: str, old: Mapping[str, Section], new: Mapping[str, Section]) -> Iterator[str]:
+    for name, entry in new.items():
+        named = f"{title} {name}".strip()
+        if name not in old:
+            yield f"new {named}"
+        elif differences := _fields(old[name], entry):
+            yield f"{named}: {differences}"
+    yield from (f"{title} {name} goes".strip() for name in old if name not in new)
+
+
+def _fields(old: Section, new: Section, without: frozenset[str] = frozenset()) -> str:
+    """`quotaGb 100 -> 200` for each field that differs; secrets can't be told apart here, and are not shown."""
+    before, after = _plain(old, without), _plain(new, without)
+    changed = [name for name in after if before.get(name) != after[name]]
+    return "; ".join(f"{name} {in_yaml(before.get(name))} -> {in_yaml(after[name])}" for name in changed)
+
+
+def _plain(section: Section, without: frozenset[str]) -> dict[str, Any]:
+    return section.model_dump(mode="json", by_alias=True, exclude=set(without))
+
+
+def _read(folder: Path, stack: str) -> StackFile | None:
+    try:
+        return stackfile.read(stackfile.stack_files(folder, stack)[0])
+    except Failure:
+        return None
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
