@@ -1,0 +1,142 @@
+"""Each right configuration of the table in a Harbor: taken as it is, and landed where the model predicted.
+
+No engine: policies are made by the API from the same values that the program gives its provider.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from harbor_mirror.clients.harbor import Harbor
+from harbor_mirror.model.config import Configuration
+from harbor_mirror.model.parse import parse
+from harbor_mirror.model.registry_types import url_of
+from localcloud.http import serve
+from localcloud.source import SourceRegistry
+from mirrorctl.desired import policy
+from tests.data.model import configurations, stack
+
+from .conftest import Target
+
+CASES = [case for case in configurations("good") if "lands" in case]
+#: Generous: a hundred small executions take seconds.
+PATIENCE_SECONDS = 300.0
+RUNNING = {"InProgress", "Pending", "Running"}
+
+pytestmark = pytest.mark.skipif(
+    "E2E_HARBOR_URL" in os.environ and "E2E_SAMPLES_URL" not in os.environ,
+    reason="a Harbor elsewhere needs the sample images at an address that it reaches: E2E_SAMPLES_URL",
+)
+
+
+@dataclass
+class Made:
+    """One case in Harbor: ids of its policies and executions by rule, and where its projects are."""
+
+    configuration: Configuration
+    prefix: str
+    policies: dict[str, int] = field(default_factory=dict)
+    executions: dict[str, int] = field(default_factory=dict)
+
+    def project(self, name: str) -> str:
+        """A project of this case's own, so that no case sees another's images."""
+        return f"{self.prefix}-{name}"
+
+
+@pytest.fixture(scope="module")
+def samples() -> Iterator[str]:
+    """Address of a registry with the sample images."""
+    if "E2E_SAMPLES_URL" in os.environ:
+        yield os.environ["E2E_SAMPLES_URL"]
+        return
+    source = SourceRegistry()
+    source.seed()
+    with serve(source.app) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="module")
+def made(target: Target, samples: str) -> Iterator[dict[str, Made]]:
+    """Every case made in one Harbor and run to its end."""
+    with target.client() as client:
+        cases = {
+            case["case"]: _make(client, Made(parse(stack(case, source=samples)), f"case-{number}"))
+            for number, case in enumerate(CASES)
+        }
+        try:
+            _wait(client, [execution for one in cases.values() for execution in one.executions.values()])
+            yield cases
+        finally:
+            for one in cases.values():
+                _remove(client, one)
+
+
+def _make(client: Harbor, one: Made) -> Made:
+    registries = {}
+    for key, endpoint in one.configuration.endpoints.items():
+        name = f"{one.prefix}-{key}"
+        body = {"name": name, "type": endpoint.type, "url": url_of(endpoint.type, endpoint.url)}
+        client.request("POST", "/registries", body={**body, "insecure": endpoint.insecure})
+        registries[key] = _id(client, "/registries", name)
+    for key, rule in one.configuration.rules.items():
+        body = policy(key, rule.model_copy(update={"project": one.project(rule.project)}), registries[rule.endpoint])
+        name = f"{one.prefix}-{key}"
+        client.request("POST", "/replication/policies", body={**body, "name": name})
+        one.policies[key] = _id(client, "/replication/policies", name)
+        if rule.enabled:
+            one.executions[key] = client.start(one.policies[key])
+    return one
+
+
+def _id(client: Harbor, path: str, name: str) -> int:
+    return next(int(entry["id"]) for entry in client.get(path, q=f"name={name}"))
+
+
+def _wait(client: Harbor, executions: list[int]) -> None:
+    until = time.monotonic() + PATIENCE_SECONDS
+    while executions := [one for one in executions if client.execution(one)["status"] in RUNNING]:
+        assert time.monotonic() < until, f"{len(executions)} executions still run"
+        time.sleep(0.2)
+
+
+def _remove(client: Harbor, one: Made) -> None:
+    for policy_id in one.policies.values():
+        client.request("DELETE", f"/replication/policies/{policy_id}")
+    for key in one.configuration.endpoints:
+        client.request("DELETE", f"/registries/{_id(client, '/registries', f'{one.prefix}-{key}')}")
+
+
+def _landed(client: Harbor, one: Made) -> dict[str, int]:
+    """Repository -> number of tags, with the names of the projects as the case has them."""
+    found = {}
+    # A project that no image came to is never made.
+    there = {entry["name"] for entry in client.projects()}
+    for project in there & {one.project(name) for name in one.configuration.projects}:
+        for repository in client.repositories(project):
+            tags = [tag for artifact in client.artifacts(repository["name"]) for tag in artifact.get("tags") or []]
+            found[repository["name"].removeprefix(f"{one.prefix}-")] = len(tags)
+    return found
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: str(case["case"]))
+def test_it_is_taken_and_lands_where_predicted(
+    case: Mapping[str, Any], made: Mapping[str, Made], target: Target
+) -> None:
+    one = made[case["case"]]
+    with target.client() as client:
+        for execution in one.executions.values():
+            found = client.execution(execution)
+            assert found["status"] == "Succeed", found.get("status_text")
+        assert _landed(client, one) == case["lands"]
+        for key, rule in one.configuration.rules.items():
+            kept, wanted = client.policy(one.policies[key]), policy(key, rule, 0)
+            assert kept["trigger"]["type"] == wanted["trigger"]["type"]
+            assert kept["trigger"].get("trigger_settings") == wanted["trigger"].get("trigger_settings")
+            assert kept["filters"] == wanted["filters"]
+            assert kept.get("enabled", False) == rule.enabled
