@@ -105,7 +105,12 @@ def _differences(old: Explanation, new: Explanation) -> Iterator[str]:
     if old.tags != new.tags:
         yield f"{old.tags} -> {new.tags}"
     if old.destinations != new.destinations:
-        yield f"lands {', '.join(old.destinations)} -> {', '.join(new.destinations)}"
+        yield f"lands {_places(old)} -> {_places(new)}"
+
+
+def _places(rule: Explanation) -> str:
+    """Only where things land: the sources are said before."""
+    return ", ".join(place.rpartition(" -> ")[2] for place in rule.destinations)
 
 
 def _of(configuration: Configuration, rule: str) -> str:
@@ -130,7 +135,11 @@ def _fields(old: Section, new: Section, without: frozenset[str] = frozenset()) -
     """`quotaGb 100 -> 200` for each field that differs; secrets can't be told apart here, and are not shown."""
     before, after = _plain(old, without), _plain(new, without)
     changed = [name for name in after if before.get(name) != after[name]]
-    return "; ".join(f"{name} {in_yaml(before.get(name))} -> {in_yaml(after[name])}" for name in changed)
+    return "; ".join(f"{name} {_shown(before.get(name))} -> {_shown(after[name])}" for name in changed)
+
+
+def _shown(value: object) -> str:
+    return "none" if value in (None, "", [], {}) else in_yaml(value)
 
 
 def _plain(section: Section, without: frozenset[str]) -> dict[str, Any]:
