@@ -1,4 +1,4 @@
-"""Imports run one way. import-linter checks the packages (`make lint`); these are the two modules that it cannot see."""
+"""Imports run one way. import-linter checks the packages (`make lint`); these two modules it cannot see."""
 
 from __future__ import annotations
 

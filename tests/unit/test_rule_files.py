@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from harbor_mirror import located_yaml, rule_files
 from harbor_mirror.located_yaml import Unreadable
 from harbor_mirror.model.faults import ConfigurationError
+from mirrorctl import stackfile
 from tests.data.model import stack
 
 RAW: dict[str, Any] = {**stack({}), "rulesDir": "mirrors/dev"}
@@ -132,3 +134,17 @@ def test_what_cannot_be_opened(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "missing.yaml"):
         with pytest.raises(Unreadable):
             located_yaml.read(path)
+
+
+def test_check_shows_each_file_with_its_own_faults_and_warnings(teams: Path, tmp_path: Path) -> None:
+    file = tmp_path / "Pulumi.dev.yaml"
+    config = {f"harbor-mirror:{key}": value for key, value in RAW.items() if key != "harborPassword"}
+    file.write_text(yaml.safe_dump({"config": {**config, "harbor-mirror:harborPassword": {"secure": "v1:abc"}}}))
+    (teams / "web.yaml").write_text(WEB + "    deletion: true\n")
+    own, web = stackfile.read(file).parts()
+    assert (own.faults, own.cautions, web.faults) == ((), (), ())
+    assert [caution.name for caution in web.cautions] == ["web-base"]
+    (teams / "web.yaml").write_text(WEB.replace("httpd", "nginx}"))
+    own, web = stackfile.read(file).parts()
+    assert (own.faults, str(web.path)) == ((), "mirrors/dev/web.yaml")
+    assert [(fault.path, web.line(fault.path)) for fault in web.faults] == [("rules.web-base.repositories", 5)]
