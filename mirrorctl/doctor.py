@@ -14,6 +14,7 @@ import httpx
 
 from harbor_mirror.clients.harbor import API, Harbor, HarborError, Json, WrongCredentials, check_credentials
 from harbor_mirror.clients.http import in_words, new_client
+from harbor_mirror.model.harbor_versions import lacking
 from harbor_mirror.model.refusal import Refused
 from harbor_mirror.model.schedule import Schedule
 from mirrorctl import stack
@@ -160,6 +161,8 @@ def _version(harbor: Harbor) -> DoctorLine:
         return _line("version", "unknown", version or "not told")
     if (major, minor) == MEASURED_VERSION:
         return _line("version", "ok", version)
+    if missing := lacking(version):
+        return _line("version", "warning", "; ".join(missing), "upgrade this Harbor")
     text = f"{version}; this project is measured on {'.'.join(map(str, MEASURED_VERSION))}"
     return _line("version", "warning", text, "try it on a rehearsal stack first")
 
