@@ -4,11 +4,9 @@
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
-# The stack `local` is the demo's.
-environments=(dev prod)
 base=${1:?changed.sh BASE}
 files=$(git diff --name-only "$base...HEAD")
-for environment in "${environments[@]}"; do
+for environment in "${ENVIRONMENTS[@]}"; do
   if grep -qE "^(Pulumi\.$environment\.yaml$|mirrors/$environment/|policy/$environment\.json$)" <<<"$files" ||
     grep -qE '^(Pulumi\.yaml|__main__\.py|settings\.py|requirements\.txt|(components|harbor_mirror)/.*|policy/[^/]*\.py)$' <<<"$files"; then
     printf '%s\n' "$environment"

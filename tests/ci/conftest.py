@@ -26,9 +26,9 @@ class Ran:
 
 def script(name: str, *arguments: str, env: Mapping[str, str] | None = None, stdin: str = "") -> Ran:
     """Runs a script of the pipelines; a Python one with the project's own Python."""
-    python = [str(PROJECT / ".venv/bin/python")] if name.endswith(".py") else []
+    interpreter = str(PROJECT / ".venv/bin/python") if name.endswith(".py") else "bash"
     done = subprocess.run(
-        [*python, str(SCRIPTS / name), *arguments],
+        [interpreter, str(SCRIPTS / name), *arguments],
         env={"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **(env or {})},
         input=stdin,
         capture_output=True,

@@ -1,0 +1,243 @@
+"""The pipelines' scripts in the order of a change's life, with the real engine on a local cloud."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from harbor_mirror.clients.harbor import Harbor
+from localcloud.cloud import PARTNER_PASSWORD, LocalCloud, free_port
+from localcloud.demo import stack_config
+from localcloud.engine import PROJECT, Workspace
+from tests.ci.conftest import Ran, Repository, script
+
+EVERY_SIX_HOURS, HOURLY = "0 0 */6 * * *", "0 0 * * * *"
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A checkout whose environment dev is the local cloud; the scripts see what a workflow would give them."""
+
+    checkout: Repository
+    workspace: Workspace
+
+    def run(self, name: str, *arguments: str) -> Ran:
+        env = {**self.workspace.environment(), "PROJECT_DIR": str(self.checkout.path)}
+        return script(name, *arguments, env=env)
+
+    def change(self, edit: Callable[[dict[str, Any]], None]) -> str:
+        """Commits a change of the stack's file; returns the commit before it."""
+        base = self.checkout.git("rev-parse", "HEAD")
+        config = self.workspace.configuration()
+        edit(config)
+        self.workspace.configure(config)
+        self.checkout.git("commit", "--quiet", "--all", "--message", "change")
+        return base
+
+    def harbor(self) -> Harbor:
+        outputs = self.workspace.outputs(secrets=True)
+        return Harbor(outputs["harborUrl"], outputs["adminUsername"], outputs["adminPassword"])
+
+    def policy(self, rule: str) -> dict[str, Any]:
+        with self.harbor() as harbor:
+            return dict(next(policy for policy in harbor.policies() if policy["name"] == rule))
+
+    def executions(self) -> dict[str, int]:
+        """How often each rule has run."""
+        with self.harbor() as harbor:
+            return {p["name"]: len(list(harbor.executions(p["id"]))) for p in harbor.policies()}
+
+    @property
+    def secrets(self) -> list[str]:
+        outputs = self.workspace.outputs(secrets=True)
+        return [PARTNER_PASSWORD, outputs["adminPassword"], outputs["pullPassword"]]
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    with LocalCloud() as cloud:
+        workspace = Workspace(tmp_path_factory.mktemp("checkout") / "dev", "dev", cloud.env)
+        workspace.create()
+        config = stack_config(cloud, free_port())
+        config["harbor-mirror:rules"]["nginx"] |= {"schedule": EVERY_SIX_HOURS, "expectedTags": 12}
+        workspace.configure(config)
+        workspace.set_secret("endpoints.partner.secret", PARTNER_PASSWORD)
+        checkout = Repository(workspace.directory)
+        checkout.git("init", "--quiet", "--initial-branch", "main")
+        checkout.git("add", "Pulumi.yaml", "Pulumi.dev.yaml")
+        checkout.git("commit", "--quiet", "--message", "as it was")
+        yield Pipeline(checkout, workspace)
+        workspace.destroy()
+
+
+def test_the_first_deployment_makes_runs_proves_and_publishes(pipeline: Pipeline, tmp_path: Path) -> None:
+    outputs = tmp_path / "outputs.json"
+    ran = pipeline.run("deploy.sh", "dev", str(outputs))
+    assert ran.code == 0, ran.errors + ran.output
+    assert "without a Harbor session" in ran.errors
+    assert "rules that changed: base-images nginx partner-apps" in ran.errors
+    assert pipeline.executions() == {"nginx": 1, "base-images": 1, "partner-apps": 1}
+    published = outputs.read_text()
+    assert json.loads(published)["pullPassword"] == "[secret]"
+    for secret in pipeline.secrets:
+        assert secret not in published + ran.errors + ran.output
+
+
+def test_a_deployment_without_a_change_runs_nothing(pipeline: Pipeline, tmp_path: Path) -> None:
+    before = pipeline.executions()
+    ran = pipeline.run("deploy.sh", "dev", str(tmp_path / "outputs.json"))
+    assert ran.code == 0, ran.errors + ran.output
+    assert "without a Harbor session" not in ran.errors, "it has one now"
+    assert "no rule changed" in ran.errors
+    assert pipeline.executions() == before
+
+
+def test_a_preview_says_in_words_and_as_a_diff_what_would_change(pipeline: Pipeline) -> None:
+    base = pipeline.change(lambda config: config["harbor-mirror:rules"]["nginx"].update(schedule=HOURLY))
+    ran = pipeline.run("preview.sh", "dev", base)
+    assert ran.code == 0, ran.errors
+    comment = ran.output
+    assert comment.startswith("### Preview of dev\n")
+    words, _, diff = comment.partition("<details>")
+    assert (
+        "- nginx: every 6 hours at minute 0, UTC -> every hour at minute 0, UTC; pulls per 6 h 12 -> 72\n" in words
+    ), words
+    (update,) = [line for line in diff.splitlines() if "harbor:index/replication:Replication: (update)" in line]
+    assert update.startswith("!")
+    assert f'schedule: "{EVERY_SIX_HOURS}" => "{HOURLY}"' in diff
+    assert "~ 1 to update" in diff.replace("! ", "~ ")
+    for secret in pipeline.secrets:
+        assert secret not in comment + ran.errors
+    assert pipeline.policy("nginx")["trigger"]["trigger_settings"]["cron"] == EVERY_SIX_HOURS, "nothing was changed"
+
+
+def test_a_deployment_runs_only_the_rule_that_changed(pipeline: Pipeline, tmp_path: Path) -> None:
+    before = pipeline.executions()
+    ran = pipeline.run("deploy.sh", "dev", str(tmp_path / "outputs.json"))
+    assert ran.code == 0, ran.errors + ran.output
+    assert "rules that changed: nginx\n" in ran.errors
+    assert pipeline.executions() == {**before, "nginx": before["nginx"] + 1}
+    assert pipeline.policy("nginx")["trigger"]["trigger_settings"]["cron"] == HOURLY
+
+
+def test_a_preview_that_fails_says_why_in_the_comment(pipeline: Pipeline) -> None:
+    base = pipeline.change(lambda config: config["harbor-mirror:rules"]["nginx"].update(schedule="0 */1 * * * *"))
+    try:
+        ran = pipeline.run("preview.sh", "dev", base)
+    finally:
+        pipeline.checkout.git("reset", "--quiet", "--hard", base)
+    assert ran.code != 0
+    assert "**fault** rules.nginx.schedule: '0 */1 * * * *' fires every minute" in ran.output
+    assert "**The preview failed**" in ran.output
+
+
+def test_no_drift(pipeline: Pipeline) -> None:
+    ran = pipeline.run("drift.sh", "dev")
+    assert ran.code == 0, ran.output + ran.errors
+    assert ran.output.count("as wanted") == 3
+    assert "not as wanted" not in ran.output
+
+
+def test_drift_that_the_engine_cannot_see_is_found(pipeline: Pipeline) -> None:
+    policy = pipeline.policy("nginx")
+    filters = [{"type": "name", "value": "library/nginx"}, {"type": "tag", "value": "1.29*", "decoration": "matches"}]
+    with pipeline.harbor() as harbor:
+        harbor.update_policy(policy["id"], {**policy, "filters": filters})
+        ran = pipeline.run("drift.sh", "dev")
+        harbor.update_policy(policy["id"], policy)
+    assert ran.code == 2, ran.output + ran.errors
+    assert "- What the engine sees: as wanted" in ran.output
+    assert "- **What only Harbor knows: not as wanted**" in ran.output
+    assert "1.29*" in ran.output
+
+
+def test_drift_that_the_engine_sees_is_found(pipeline: Pipeline) -> None:
+    policy = pipeline.policy("nginx")
+    with pipeline.harbor() as harbor:
+        harbor.update_policy(policy["id"], {**policy, "enabled": False})
+        ran = pipeline.run("drift.sh", "dev")
+        harbor.update_policy(policy["id"], policy)
+    assert ran.code == 2, ran.output + ran.errors
+    assert "- **What the engine sees: not as wanted**" in ran.output
+    assert "enabled" in ran.output
+
+
+# --- without an engine ------------------------------------------------------------------------------------------------
+
+
+def test_check_needs_no_engine_no_network_and_no_secrets(tmp_path: Path) -> None:
+    ran = script("check.sh")
+    assert ran.code == 0, ran.output + ran.errors
+    assert ran.output.count("ok ") == 2
+    config = yaml.safe_load((PROJECT / "Pulumi.dev.yaml").read_text())
+    config["config"]["harbor-mirror:rules"]["nginx"]["schedule"] = "0 */1 * * * *"
+    (tmp_path / "Pulumi.dev.yaml").write_text(yaml.safe_dump(config))
+    ran = script("check.sh", env={"PROJECT_DIR": str(tmp_path)})
+    assert ran.code == 2
+    assert "rules.nginx.schedule: '0 */1 * * * *' fires every minute" in ran.output
+
+
+@pytest.mark.parametrize("name", ["preview.sh", "deploy.sh", "drift.sh"])
+def test_without_a_backend_the_message_says_where_to_read(name: str) -> None:
+    ran = script(name, "dev", "HEAD")
+    assert ran.code == 1
+    assert "PULUMI_ACCESS_TOKEN" in ran.errors
+    assert "docs/pipelines.md" in ran.errors
+
+
+@pytest.mark.parametrize(
+    ("file", "environments"),
+    [
+        ("Pulumi.dev.yaml", ["dev"]),
+        ("Pulumi.prod.yaml", ["prod"]),
+        ("mirrors/prod/web.yaml", ["prod"]),
+        ("policy/dev.json", ["dev"]),
+        ("policy/rules.py", ["dev", "prod"]),
+        ("components/harbor_host.py", ["dev", "prod"]),
+        ("harbor_mirror/model/config.py", ["dev", "prod"]),
+        ("requirements.txt", ["dev", "prod"]),
+        ("Pulumi.yaml", ["dev", "prod"]),
+        ("Pulumi.local.yaml", []),
+        ("docs/Pulumi.dev.yaml", []),
+        ("tests/ci/test_pipeline.py", []),
+    ],
+)
+def test_which_environments_a_change_concerns(file: str, environments: list[str], repository: Repository) -> None:
+    scripts = PROJECT / "scripts" / "ci"
+    base = repository.commit(
+        **{f"scripts/ci/{name}": (scripts / name).read_text() for name in ("changed.sh", "lib.sh")}
+    )
+    repository.git("checkout", "--quiet", "-b", "branch")
+    repository.commit(**{file: "changed"})
+    repository.git("checkout", "--quiet", "main")
+    ahead = repository.commit(**{"Pulumi.prod.yaml": "changed on main meanwhile"})
+    repository.git("checkout", "--quiet", "branch")
+    for commit in (base, ahead):
+        ran = script(str(repository.path / "scripts/ci/changed.sh"), commit)
+        assert ran.code == 0, ran.errors
+        assert json.loads(ran.output) == environments
+
+
+def test_rules_that_changed_follow_their_endpoint() -> None:
+    def step(op: str, type_: str, name: str, **state: Any) -> dict[str, Any]:
+        return {"op": op, "urn": f"urn:pulumi:dev::harbor-mirror::x${type_}::{name}", "newState": state}
+
+    rule, registry = "harbor:index/replication:Replication", "harbor:index/registry:Registry"
+    from_hub = {"registryId": [step("", registry, "hub")["urn"]]}
+    steps = [
+        step("update", registry, "hub"),
+        step("same", rule, "follows", propertyDependencies=from_hub),
+        step("same", rule, "disabled", propertyDependencies=from_hub, inputs={"enabled": False}),
+        step("same", rule, "unchanged"),
+        step("update", rule, "changed"),
+        step("delete", rule, "gone"),
+    ]
+    ran = script("changed_rules.py", stdin=json.dumps({"steps": steps}))
+    assert ran.output.split() == ["changed", "follows"]
+    assert script("changed_rules.py", stdin="{}").output.split() == []
