@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -48,8 +47,6 @@ class Front:
     def __init__(self) -> None:
         self.app: ASGIApp | None = None
         self.server = serve(self)
-        # Connections inherit it; without it each answer waits 40 ms for the client's delayed acknowledgement.
-        self.server._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert self.app is not None

@@ -1,0 +1,132 @@
+"""The tool on the rehearsal stage's Harbor, which behaves as recorded and really moves images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from harbor_mirror.clients.harbor import Harbor, HarborError
+from localcloud.cloud import free_port
+from localcloud.harbor import Harbor as RehearsalHarbor
+from localcloud.harbor import HarborData
+from localcloud.http import serve
+from localcloud.oci.images import move_tag
+from localcloud.source import SourceRegistry
+from tests.mirrorctl.conftest import Run
+from tests.mirrorctl.fake_harbor import ADMIN, PASSWORD
+
+
+@dataclass
+class Stage:
+    """A Harbor with the endpoint `hub` and the project `mirror`."""
+
+    url: str
+    source: SourceRegistry
+    client: Harbor
+    endpoint: int
+
+    def rule(self, name: str, repositories: str, tags: str = "", **fields: Any) -> None:
+        filters = [{"type": "name", "value": repositories}]
+        if tags:
+            filters.append({"type": "tag", "value": tags, "decoration": "matches"})
+        body = {
+            "name": name,
+            "src_registry": {"id": self.endpoint},
+            "dest_namespace": "mirror",
+            "dest_namespace_replace_count": 0,
+            "filters": filters,
+            "trigger": {"type": "manual"},
+            "enabled": True,
+            "override": True,
+            **fields,
+        }
+        self.client.request("POST", "/replication/policies", body=body)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"HARBOR_URL": self.url}
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    harbor = RehearsalHarbor(HarborData(), hostname="127.0.0.1", external_url=url, admin_password=PASSWORD)
+    harbor.start()
+    source = SourceRegistry(token_flow=True)
+    source.seed()
+    with serve(harbor.app, port=port), serve(source.app) as served, Harbor(url, ADMIN, PASSWORD) as client:
+        try:
+            client.policies()
+        except HarborError as error:
+            harbor.close()
+            pytest.skip(f"the rehearsal Harbor has no replication yet: {error.message}")
+        body = {"name": "hub", "type": "docker-registry", "url": served.url, "insecure": True}
+        client.request("POST", "/registries", body=body)
+        client.request("POST", "/projects", body={"project_name": "mirror", "metadata": {"public": "false"}})
+        yield Stage(url, source, client, client.registries()[0]["id"])
+    harbor.close()
+
+
+def test_from_nothing_to_proof(stage: Stage, run: Run) -> None:
+    stage.rule("nginx", "library/nginx", "1.2*")
+    stage.rule("base", "library/{alpine,redis}")
+    stage.rule("nested", "team/nested")
+    done = run("verify", **stage.environment)
+    assert done.code == 2
+    assert "the rule has never run" in done.out
+    done = run("sync", "--all", "--wait", "--verify", "--json", **stage.environment)
+    assert done.code == 0, done.out
+    proofs = {rule["rule"]: rule for rule in done.json["verify"]["rules"]}
+    assert proofs["nginx"]["equal"] == len(
+        [tag for tag in stage.source.store.tags("library/nginx") if tag[:3] == "1.2"]
+    )
+    assert proofs["base"]["repositories"] == 2
+    assert any(image["children"] == 3 for image in proofs["base"]["images"])
+    assert proofs["nested"]["images"][0]["children"] > 3
+    assert all(rule["bytes"] > 0 for rule in proofs.values())
+    assert run("status", "--fail-on", "failed,empty,never", **stage.environment).code == 0
+
+
+def test_a_tag_that_moves(stage: Stage, run: Run) -> None:
+    stage.rule("latest", "library/nginx", "latest", override=False)
+    assert run("sync", "latest", "--verify", **stage.environment).code == 0
+    move_tag(stage.source.store, "library/nginx", "latest", "moved")
+    done = run("sync", "latest", "--verify", **stage.environment)
+    assert done.code == 2
+    assert "override is off" in done.out
+
+
+def test_failures_in_harbors_own_words(stage: Stage, run: Run) -> None:
+    stage.rule("gone", "library/no-such")
+    stage.rule("empty", "library/nginx", "9.*")
+    stage.rule("off", "library/nginx", enabled=False)
+    done = run("sync", "--all", "--wait", "--json", **stage.environment)
+    assert done.code == 2
+    outcomes = {rule["rule"]: rule["outcome"] for rule in done.json["rules"]}
+    assert outcomes == {"gone": "failed", "empty": "empty", "off": "skipped"}
+    shown = run("sync", "gone", "--wait", **stage.environment).out
+    assert "NAME_UNKNOWN" in shown
+    assert "The source has no such repository" in shown
+
+
+def test_a_full_quota(stage: Stage, run: Run) -> None:
+    quota = next(entry for entry in stage.client.quotas() if entry["ref"]["name"] == "mirror")
+    stage.client.request("PUT", f"/quotas/{quota['id']}", body={"hard": {"storage": 1}})
+    stage.rule("nginx", "library/nginx", "1.25.0")
+    done = run("sync", "nginx", "--wait", **stage.environment)
+    assert done.code == 2
+    assert "quota is full" in done.out
+
+
+def test_every_look_works_on_it(stage: Stage, run: Run) -> None:
+    stage.rule("nginx", "library/nginx", "1.25.0")
+    assert run("sync", "nginx", "--wait", **stage.environment).code == 0
+    assert run("logs", "nginx", **stage.environment).code == 0
+    assert run("doctor", **stage.environment).code == 0
+    assert run("report", "--html", "page.html", **stage.environment).code == 0
+    assert run("session", **stage.environment).code == 0
+    assert run("adopt", "--name", "hand", **stage.environment).code == 0
