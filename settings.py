@@ -13,6 +13,7 @@ from pulumi.runtime import config as stack_config
 from pydantic import SecretStr
 
 from harbor_mirror import rule_files
+from harbor_mirror.host.of_host import faults as host_faults
 from harbor_mirror.model.checks import check
 from harbor_mirror.model.config import Configuration
 from harbor_mirror.model.faults import Caution, ConfigurationError
@@ -44,6 +45,8 @@ def load() -> Settings:
     """
     try:
         configuration = rule_files.configuration(_raw(pulumi.get_project()), Path.cwd())
+        if configuration.host and (wrong := host_faults(configuration.host)):
+            raise ConfigurationError(wrong)
     except ConfigurationError as error:
         raise pulumi.RunError(str(error)) from None
     host, endpoints = configuration.host, configuration.endpoints

@@ -11,7 +11,8 @@ import pulumi_linode as linode
 import pulumi_random as random
 
 from components.health import healthy_before
-from harbor_mirror.host import HostSpec, user_data
+from harbor_mirror.host import user_data
+from harbor_mirror.host.of_host import spec_of
 from harbor_mirror.model.config import HTTP_PORT, HTTPS_PORT, Host
 from settings import Secrets
 
@@ -75,20 +76,11 @@ class HarborHost(pulumi.ComponentResource):
             opts=children,
         )
         volume_label = f"{args.label}-data"
-        files = pulumi.Output.all(admin=admin.result, database=database.result).apply(
-            lambda secrets: user_data(
-                HostSpec(
-                    hostname=host.hostname,
-                    version=host.version,
-                    tls=host.tls,
-                    http_port=host.http_port,
-                    admin_password=secrets["admin"],
-                    database_password=secrets["database"],
-                    volume_label=volume_label,
-                    installer_sha256=host.installer_sha256 or "",
-                )
-            )
-        )
+        files = pulumi.Output.all(
+            admin_password=admin.result,
+            database_password=database.result,
+            certificate_key="" if args.certificate_key is None else args.certificate_key,
+        ).apply(lambda secrets: user_data(spec_of(host, volume_label=volume_label, **secrets)))
         instance = linode.Instance(
             f"{name}-instance",
             label=args.label,

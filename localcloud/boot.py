@@ -88,7 +88,7 @@ class Boot:
         *,
         volume_seconds: float = VOLUME_SECONDS,
     ) -> None:
-        self.start_harbor = start_harbor or _start_harbor
+        self.start_harbor = start_harbor or boot_harbor
         self.new_data = new_data or _new_data
         self.volume_seconds = volume_seconds
 
@@ -345,9 +345,10 @@ def _new_data() -> Any:
     return HarborData()
 
 
-def _start_harbor(
+def boot_harbor(
     data: Any, hostname: str, external_url: str, admin_password: str, port: int, version: str
 ) -> Closable:
+    """Starts the simulated Harbor: what a guest runs unless it is told otherwise."""
     from localcloud.harbor import Harbor
 
     return _Served(

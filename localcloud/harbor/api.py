@@ -133,7 +133,7 @@ class Router:
         if found is None:
             raise not_found(f"path {BASE}{path} was not found")
         if method not in found:
-            allowed = ",".join(sorted(found, key="HEAD POST GET PUT PATCH DELETE".split().index))
+            allowed = ",".join(sorted(found, key=["HEAD", "POST", "GET", "PUT", "PATCH", "DELETE"].index))
             raise ApiError(405, "METHOD_NOT_ALLOWED", f"method {method} is not allowed, but [{allowed}] are")
         return found[method], params
 

@@ -10,9 +10,18 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 
-from localcloud.harbor import projects, registries, system
+from localcloud.harbor import (
+    artifacts,
+    executions,
+    maintenance,
+    policies,
+    projects,
+    registries,
+    robots,
+    system,
+)
 from localcloud.harbor.api import BASE, Call, Endpoint, Router
 from localcloud.harbor.auth import (
     ADMIN,
@@ -27,12 +36,18 @@ from localcloud.harbor.auth import (
 )
 from localcloud.harbor.core import Clock, Core
 from localcloud.harbor.data import HarborData
+from localcloud.harbor.distribution import Gate, registry_app, token_endpoint
 from localcloud.harbor.errors import ApiError, forbidden, not_found
+from localcloud.harbor.executions import Runner
 
 VERSION = "2.15.2"
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 _SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
-ENDPOINTS: list[Endpoint] = [*system.ENDPOINTS, *projects.ENDPOINTS, *registries.ENDPOINTS]
+ENDPOINTS: list[Endpoint] = [
+    endpoint
+    for family in (system, projects, registries, policies, executions, robots, artifacts, maintenance)
+    for endpoint in family.ENDPOINTS
+]
 
 
 def _utcnow() -> datetime:
@@ -60,22 +75,28 @@ class Harbor:
         self.data = data
         accounts = Accounts(data)
         self._core = Core(data, hostname, external_url.rstrip("/"), "v" + version.lstrip("v"), clock, accounts)
+        self._core.runner = Runner(self._core, status_lag_seconds)
         with data.lock:
             accounts.first_boot(admin_password, clock())
             projects.first_boot(self._core)
         self._router = Router(ENDPOINTS)
+        gate = Gate(self._core)
         self.app = Starlette(
             routes=[
                 Route("/c/{action}", self._account, methods=["GET", "POST"]),
+                Route("/service/token", token_endpoint(gate), methods=["GET", "POST"]),
+                Mount("/v2", registry_app(self._core, gate)),
                 Route("/{path:path}", self._api, methods=_METHODS),
             ]
         )
 
     def start(self) -> None:
-        """Begins to run jobs and schedules."""
+        """Begins to fire schedules."""
+        self._core.runner.start()
 
     def close(self) -> None:
         """Stops running jobs and ends schedules."""
+        self._core.runner.close()
 
     def __enter__(self) -> Harbor:
         self.start()
@@ -147,4 +168,3 @@ def _csrf(request: Request) -> ApiError | None:
         return None
     fault = csrf_fault(request.cookies.get(CSRF_COOKIE), request.headers.get(CSRF_HEADER))
     return None if fault is None else forbidden(fault)
-

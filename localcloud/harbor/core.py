@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from localcloud.harbor.auth import Accounts
 from localcloud.harbor.data import HarborData
+
+if TYPE_CHECKING:
+    from localcloud.harbor.executions import Runner
 
 Clock = Callable[[], datetime]
 
@@ -22,3 +26,4 @@ class Core:
     version: str
     clock: Clock
     accounts: Accounts
+    runner: Runner = field(init=False)

@@ -117,7 +117,7 @@ class Execution:
 
 @dataclass
 class Task:
-    """The copy of one repository: `src_resource` and `dst_resource` are texts such as `library/nginx [2 item(s) in total]`."""
+    """The copy of one repository; the resources are texts such as `library/nginx [2 item(s) in total]`."""
 
     id: int
     execution_id: int
@@ -297,8 +297,7 @@ class HarborData:
 
     def __getstate__(self) -> dict[str, Any]:
         with self.lock:
-            state = copy.deepcopy({name: value for name, value in self.__dict__.items() if name != "lock"})
-        return state
+            return copy.deepcopy({name: value for name, value in self.__dict__.items() if name != "lock"})
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

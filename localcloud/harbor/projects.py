@@ -49,7 +49,7 @@ _PROJECT = Struct(
     {
         "project_name": "string",
         "public": "bool",
-        "metadata": Struct("ProjectMetadata", {name: "string" for name in _METADATA}),
+        "metadata": Struct("ProjectMetadata", dict.fromkeys(_METADATA, "string")),
         "cve_allowlist": _ALLOWLIST,
         "storage_limit": "int64",
         "registry_id": "int64",
@@ -85,9 +85,7 @@ def create_project(call: Call) -> Response:
     given = call.json(_PROJECT, "project")
     name = given.get("project_name", "")
     if len(name) > MAX_NAME:
-        raise unprocessable(
-            f"validation failure list:\nproject_name in body should be at most {MAX_NAME} chars long"
-        )
+        raise unprocessable(f"validation failure list:\nproject_name in body should be at most {MAX_NAME} chars long")
     call.require_login()
     if not call.principal.is_admin and setting(call, "project_creation_restriction") == "adminonly":
         raise forbidden("Only system admin can create project")
@@ -130,11 +128,11 @@ def _known_severity(metadata: dict[str, str]) -> dict[str, str]:
 def _storage(value: int | None) -> int:
     if value in (None, 0, UNLIMITED):
         return UNLIMITED
-    if value < 0:  # type: ignore[operator]
+    if value < 0:
         raise bad_request(f"bad request: invalid non-positive value for quota limit, value={value}")
-    if value > MAX_STORAGE:  # type: ignore[operator]
+    if value > MAX_STORAGE:
         raise bad_request(f"bad request: exceeded 1024TB, which is {MAX_STORAGE} Bytes, value={value}")
-    return int(value)  # type: ignore[arg-type]
+    return int(value)
 
 
 def project_exists(call: Call) -> Response:
@@ -333,4 +331,3 @@ ENDPOINTS = [
     Endpoint("GET", "/quotas/{id}", get_quota),
     Endpoint("PUT", "/quotas/{id}", update_quota),
 ]
-

@@ -312,9 +312,7 @@ def delete_registry(call: Call) -> Response:
         if registry_id == LOCAL_ID or any(
             registry_id in (policy.src_registry_id, policy.dest_registry_id) for policy in call.data.policies
         ):
-            raise precondition(
-                f"the registry {registry_id} is referenced by replication policies, cannot delete it"
-            )
+            raise precondition(f"the registry {registry_id} is referenced by replication policies, cannot delete it")
         if call.data.projects.find(registry_id=registry_id) is not None:
             raise precondition(f"the registry {registry_id} is referenced by proxy cache project, cannot delete it")
         call.data.registries.delete(registry_id)

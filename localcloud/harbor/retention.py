@@ -13,9 +13,7 @@ PROXY_CACHE_RETENTION: dict[str, Any] = {
         {
             "action": "retain",
             "params": {"nDaysSinceLastPull": 7},
-            "scope_selectors": {
-                "repository": [{"decoration": "repoMatches", "kind": "doublestar", "pattern": "**"}]
-            },
+            "scope_selectors": {"repository": [{"decoration": "repoMatches", "kind": "doublestar", "pattern": "**"}]},
             "tag_selectors": [{"decoration": "matches", "kind": "doublestar", "pattern": "**"}],
             "template": "nDaysSinceLastPull",
         }

@@ -90,9 +90,7 @@ def update_configurations(call: Call) -> Response:
     call.require_system("configuration", "update")
     if given.get("project_creation_restriction", "everyone") not in ("everyone", "adminonly"):
         value = given["project_creation_restriction"]
-        raise bad_request(
-            f"the project creation restriction must be 'adminonly' or 'everyone', but got: {value}"
-        )
+        raise bad_request(f"the project creation restriction must be 'adminonly' or 'everyone', but got: {value}")
     with call.data.lock:
         call.data.configuration |= given
     return ok()

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from localcloud.harbor import Harbor, HarborData
 
 from harbor_mirror.clients.distribution import Registry
 from harbor_mirror.clients.harbor import Harbor as HarborClient
 from localcloud.cloud import LocalCloud, free_port
 from localcloud.engine import Workspace
+from localcloud.harbor import Harbor, HarborData
 from localcloud.http import serve
 from localcloud.source import SourceRegistry
 

@@ -22,7 +22,7 @@ Outputs = Mapping[str, Any]
 
 
 @pytest.fixture
-def rehearsal(tmp_path: Path) -> Iterator[Callable[..., None]]:
+def rehearsal(tmp_path: Path) -> Callable[..., None]:
     """Runs the demo's course on a cloud of its own, whose guests boot by `start_harbor`."""
 
     @contextmanager
@@ -39,12 +39,12 @@ def rehearsal(tmp_path: Path) -> Iterator[Callable[..., None]]:
         with ended(cloud, workspace):
             rehearse(cloud, workspace, Narrator(lambda _: None), **hooks)
 
-    yield run
+    return run
 
 
 def test_another_admin_password_in_the_user_data(rehearsal: Callable[..., None]) -> None:
     def tampered(data: Any, hostname: str, external_url: str, _: str, port: int, version: str) -> boot.Closable:
-        return boot.start_harbor(data, hostname, external_url, "Another-Password-1", port, version)
+        return boot.boot_harbor(data, hostname, external_url, "Another-Password-1", port, version)
 
     with pytest.raises(DemoFailed, match="password"):
         rehearsal(start_harbor=tampered)

@@ -1,0 +1,248 @@
+"""One replication: what matches at the source, where it lands, and the copying, in the words of Harbor's job logs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from localcloud.harbor import registries
+from localcloud.harbor.api import timestamp
+from localcloud.harbor.artifacts import record_push
+from localcloud.harbor.core import Core
+from localcloud.harbor.data import UNLIMITED, Execution, Policy, Project, Task
+from localcloud.harbor.globs import BadPattern, matches, specific
+from localcloud.harbor.projects import add_project, used_storage
+from localcloud.oci.client import RegistryError, RegistryUnreachable, Remote, Step, copy_blob, copy_image
+from localcloud.oci.store import Descriptor, ImageStore
+
+NOTHING = "no resources need to be replicated"
+#: Harbor tries a blob five times and waits ever longer; no test wants those seconds, the lines say them all the same.
+RETRY_SECONDS = (2, 4, 8, 16)
+_TRANSFER = "/controller/replication/transfer/image/transfer.go"
+
+
+class Failed(Exception):
+    """Ends the execution before it has tasks; the text is its status_text."""
+
+
+class Stopped(Exception):
+    """Somebody stopped the execution."""
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A repository at the source, with the tags that match, and where it goes."""
+
+    source: str
+    tags: tuple[str, ...]
+    destination: str
+
+
+def resources(core: Core, policy: Policy) -> list[Resource]:
+    """What the policy copies now. Raises Failed."""
+    remote = registries.remote(registries.find_registry(core, policy.src_registry_id))
+    try:
+        found = _matching(remote, policy)
+    except (RegistryError, RegistryUnreachable, BadPattern) as error:
+        raise Failed(f"failed to fetch artifacts: {error}") from None
+    finally:
+        remote.close()
+    placed = [Resource(name, tags, destination(name, policy)) for name, tags in found]
+    return [resource for resource in placed if not _is_proxy_cache(core, resource.destination)]
+
+
+def destination(repository: str, policy: Policy) -> str:
+    """Harbor's mapping of a source repository. Raises Failed."""
+    if not policy.dest_namespace:
+        return repository
+    *leading, name = repository.split("/")
+    level = policy.dest_namespace_replace_count
+    if level < 0:
+        return f"{policy.dest_namespace}/{name}"
+    if level > len(leading):
+        raise Failed(
+            f'the source repository "{repository}" contains only {len(leading)} path components '
+            f"[{' '.join(leading)}] excepting the last one, but the destination namespace flattening level is {level}"
+        )
+    return "/".join([policy.dest_namespace, *leading[level:], name])
+
+
+def _matching(remote: Remote, policy: Policy) -> list[tuple[str, tuple[str, ...]]]:
+    patterns = [entry["value"] for entry in policy.filters if entry["type"] == "name"]
+    if any(entry["type"] == "label" and entry["value"] for entry in policy.filters):
+        return []  # a plain registry has no labels, so nothing carries them
+    named = specific(patterns[-1]) if patterns else None
+    if named is None:
+        remote.ping()
+    names = remote.catalog() if named is None else named
+    found = []
+    for name in names:
+        if not all(matches(pattern, name) for pattern in patterns):
+            continue
+        try:
+            tags = [tag for tag in remote.tags(name) if _takes_tag(policy, tag)]
+        except RegistryError as error:
+            raise Failed(
+                f"failed to fetch artifacts: failed to fetch artifacts: failed to list artifacts of repository {name}: "
+                f"{error}"
+            ) from None
+        if tags:
+            found.append((name, tuple(tags)))
+    return found
+
+
+def _takes_tag(policy: Policy, tag: str) -> bool:
+    filters = [entry for entry in policy.filters if entry["type"] == "tag"]
+    return all(matches(entry["value"], tag) == (entry.get("decoration") != "excludes") for entry in filters)
+
+
+def _is_proxy_cache(core: Core, repository: str) -> bool:
+    project = core.data.projects.find(name=repository.partition("/")[0])
+    return project is not None and project.registry_id != 0
+
+
+def prepare_project(core: Core, repository: str) -> Project:
+    """The destination project; Harbor makes a private one if there is none. Caller holds the lock."""
+    name = repository.partition("/")[0]
+    return core.data.projects.find(name=name) or add_project(core, name, {"public": "false"})
+
+
+class Job:
+    """Copies one repository; runs in a thread of its own and writes the task's log."""
+
+    def __init__(
+        self,
+        core: Core,
+        policy: Policy,
+        execution: Execution,
+        task: Task,
+        resource: Resource,
+        sleep: Callable[[float], Any],
+    ) -> None:
+        self._core, self._policy, self._execution, self._task = core, policy, execution, task
+        self._resource, self._sleep = resource, sleep
+        self._lock = threading.Lock()
+
+    def run(self) -> None:
+        """Ends with the task Succeed, Failed or Stopped."""
+        task, resource = self._task, self._resource
+        task.log, task.status = [], "InProgress"
+        registry = registries.find_registry(self._core, self._policy.src_registry_id)
+        local = registries.local_registry(self._core)
+        for line, side, end in ((140, "source", registry), (150, "destination", local)):
+            described = f"[type: {end.type}, URL: {end.url}, insecure: {str(end.insecure).lower()}]"
+            self._log(line, f"client for {side} registry {described} created")
+        route = f"{resource.source}:[{','.join(resource.tags)}](source registry) to "
+        route += f"{resource.destination}:[{','.join(resource.tags)}](destination registry)"
+        self._log(183, f"copying {route}...")
+        remote = registries.remote(registry)
+        try:
+            for tag in resource.tags:
+                self._copy(remote, tag)
+        except Stopped:
+            task.status = "Stopped"
+        except (RegistryError, RegistryUnreachable, ValueError) as error:
+            self._log(202, str(error).rstrip(), "ERROR")
+            task.status = "Failed"
+        else:
+            self._log(205, f"copy {route} completed")
+            task.status = "Succeed"
+        finally:
+            remote.close()
+            task.end_time = self._core.clock()
+
+    def _copy(self, remote: Remote, tag: str) -> None:
+        resource, images = self._resource, self._core.data.images
+        copy_image(
+            remote,
+            resource.source,
+            tag,
+            images,
+            resource.destination,
+            tag,
+            override=self._policy.override,
+            on_step=self._step,
+            move_blob=self._move_blob,
+        )
+        manifest = images.manifest(resource.destination, tag)
+        if manifest is not None:
+            with self._core.data.lock:
+                record_push(self._core, resource.destination, manifest.digest, tag)
+
+    def _move_blob(
+        self, remote: Remote, repository: str, blob: Descriptor, store: ImageStore, target: str, on_step: Any
+    ) -> int:
+        for wait in (*RETRY_SECONDS, None):
+            refusal = self._quota_refusal(target, blob)
+            if refusal is None:
+                return copy_blob(remote, repository, blob, store, target, on_step)
+            self._log(352, f"failed to mount the blob {blob.digest} on the destination registry: {refusal}", "ERROR")
+            if wait is not None:
+                self._log(298, f"will retry {wait}s later")
+                self._sleep(0)
+        raise ValueError(refusal)
+
+    def _quota_refusal(self, target: str, blob: Descriptor) -> str | None:
+        data = self._core.data
+        with data.lock:
+            project = data.projects.find(name=target.partition("/")[0])
+            quota = None if project is None else data.quotas.find(project_id=project.id)
+            if project is None or quota is None or quota.storage == UNLIMITED:
+                return None
+            used = used_storage(data, project)
+            if used + blob.size <= quota.storage:
+                return None
+            message = (
+                f"adding {blob.size} B of storage resource, which when updated to current usage of {used} B will "
+                f"exceed the configured upper limit of {quota.storage} B."
+            )
+        return f'http status code: 403, body: {{"errors":[{{"code":"DENIED","message":"{message}"}}]}}\n'
+
+    def _step(self, step: Step) -> None:
+        if self._execution.stopped:
+            raise Stopped
+        source, target = f"{step.source}:{step.reference}", f"{step.destination}:{step.destination_reference}"
+        lines: dict[str, tuple[int, str, str]] = {
+            "copying": (211, "INFO", f"copying {source}(source registry) to {target}(destination registry)..."),
+            "pulling": (465, "INFO", f"pulling the manifest of artifact {source} ..."),
+            "pulled": (471, "INFO", f"the manifest of artifact {source} pulled"),
+            "same": (227, "INFO", f"the artifact {target} already exists on the destination registry, skip"),
+            "kept": (
+                233,
+                "WARNING",
+                f"the same name artifact {target} exists on the destination registry, but the "
+                '"override" is set to false, skip',
+            ),
+            "replacing": (
+                238,
+                "WARNING",
+                f"the same name artifact {target} exists on the destination registry and the "
+                '"override" is set to true, continue...',
+            ),
+            "blob": (290, "INFO", f"copying the blob {step.reference}(the 1th running)..."),
+            "blob-exists": (
+                341,
+                "INFO",
+                f"the blob {step.reference} already exists on the destination registry, skip",
+            ),
+            "blob-mounted": (
+                355,
+                "INFO",
+                f"the blob {step.reference} mounted from the repository {step.mounted_from} on the destination "
+                "registry directly",
+            ),
+            "blob-done": (292, "INFO", f"copy the blob {step.reference} completed"),
+            "pushing": (494, "INFO", f"pushing the manifest of artifact {target} ..."),
+            "pushed": (506, "INFO", f"the manifest of artifact {target} pushed"),
+            "copied": (265, "INFO", f"copy {source}(source registry) to {target}(destination registry) completed"),
+        }
+        if step.kind in lines:
+            line, level, text = lines[step.kind]
+            self._log(line, text, level)
+
+    def _log(self, line: int, text: str, level: str = "INFO") -> None:
+        with self._lock:
+            log = self._task.log = self._task.log or []
+            log.append(f"{timestamp(self._core.clock())} [{level}] [{_TRANSFER}:{line}]: {text}\n")
