@@ -111,7 +111,7 @@ def test_a_preview_says_in_words_and_as_a_diff_what_would_change(pipeline: Pipel
     (update,) = [line for line in diff.splitlines() if "harbor:index/replication:Replication: (update)" in line]
     assert update.startswith("!")
     assert f'schedule: "{EVERY_SIX_HOURS}" => "{HOURLY}"' in diff
-    assert "~ 1 to update" in diff.replace("! ", "~ ")
+    assert "1 to update" in diff
     for secret in pipeline.secrets:
         assert secret not in comment + ran.errors
     assert pipeline.policy("nginx")["trigger"]["trigger_settings"]["cron"] == EVERY_SIX_HOURS, "nothing was changed"
