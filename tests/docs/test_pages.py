@@ -1,0 +1,224 @@
+"""What the pages show is true: shell blocks run on a local cloud, YAML is valid, links lead somewhere.
+
+A shell block says after its language what becomes of it: `run`, or `no-run:` and why. Pages that are held by other
+tests, or tell what to type elsewhere, stand in NOT_RUN_HERE.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from localcloud.cloud import PARTNER_PASSWORD, PARTNER_USERNAME, LocalCloud, free_port
+from localcloud.demo import stack_config
+from localcloud.engine import PROGRAM, PROJECT, Workspace
+from mirrorctl import stackfile
+
+DOCS = PROJECT / "docs"
+#: In the order in which they are run: each builds on what the ones before made.
+RUN = ("docs/guide.md", "docs/outputs.md", "docs/pipelines.md", "docs/migration.md")
+NOT_RUN_HERE = {
+    "README.md": "make and a Linode account; the guide has the same commands",
+    "docs/mirrorctl.md": "shows output; tests/mirrorctl hold every command and option",
+    "docs/operations.md": "typed on the server; tests/host run the scripts that they name",
+    "docs/host-failures.md": "typed on the server; tests/host hold the table",
+    "docs/registries/": "needs an account of each registry; tests/docs/test_registries.py holds the pages",
+}
+FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+SHELLS = {"sh", "bash", "console", "shell"}
+#: What a configuration needs that an example leaves out.
+BASE: dict[str, Any] = {
+    "harbor-mirror:host": {"region": "sg-sin-2", "hostname": "harbor.example.com"},
+    "harbor-mirror:endpoints": {"docker-hub": {"type": "docker-hub"}},
+    "harbor-mirror:projects": {"mirror": {}},
+}
+
+
+@dataclass(frozen=True)
+class Block:
+    """One fenced block: where it stands, its language, what is said after that, and its text."""
+
+    page: str
+    language: str
+    said: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page}: {self.text.strip().splitlines()[0][:60]}"
+
+
+def pages() -> list[Path]:
+    return [PROJECT / "README.md", PROJECT / "policy/README.md", *sorted(DOCS.rglob("*.md"))]
+
+
+def blocks() -> list[Block]:
+    found = []
+    for page in pages():
+        name = str(page.relative_to(PROJECT))
+        found += [Block(name, language, said.strip(), text) for language, said, text in FENCE.findall(page.read_text())]
+    return found
+
+
+# --- shell ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Newcomer:
+    """Somebody who follows the pages, in a checkout of their own, with a local cloud for Linode and Docker Hub."""
+
+    directory: Path
+    env: dict[str, str]
+    names: dict[str, str]
+    """What stands in the pages -> what it is called here."""
+    secrets: list[str]
+    workspace: Workspace
+    shown: list[str] = field(default_factory=list)
+
+    def type(self, text: str) -> None:
+        for name, here in self.names.items():
+            text = text.replace(name, here)
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", text],
+            cwd=self.directory, env=self.env, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{text}\nexit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+        self.shown.append(done.stdout + done.stderr)
+
+
+@pytest.fixture(scope="module")
+def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Newcomer]:
+    with LocalCloud() as cloud:
+        directory = tmp_path_factory.mktemp("newcomer") / "harbor-mirror"
+        directory.mkdir()
+        for name in (*PROGRAM, "scripts", "policy"):
+            (directory / name).symlink_to(PROJECT / name)
+        shutil.copytree(PROJECT / "examples", directory / "examples")
+        (directory / "state").mkdir()
+        config = stack_config(cloud, free_port())
+        hub = {"type": "docker-registry", "url": cloud.partner_url, "username": PARTNER_USERNAME}
+        config["harbor-mirror:endpoints"] = {"docker-hub": hub}
+        rule = {"endpoint": "docker-hub", "repositories": "library/nginx", "tags": "1.2*", "project": "mirror"}
+        config["harbor-mirror:rules"] = {"nginx": {**rule, "schedule": "daily"}}
+        write(directory / "Pulumi.dev.yaml", config)
+        production = yaml.safe_load((PROJECT / "Pulumi.prod.yaml").read_text())["config"]
+        # No zone is managed here.
+        del production["harbor-mirror:host"]["dnsZone"]
+        write(directory / "Pulumi.prod.yaml", production)
+        workspace = Workspace(directory, "dev", cloud.env)
+        given = {
+            "LINODE_TOKEN": cloud.env["LINODE_TOKEN"],
+            "DOCKER_HUB_TOKEN": PARTNER_PASSWORD,
+            "BASE": "HEAD",
+            "TLS_VERIFY": "false",
+        }
+        for command in (["init", "--quiet"], ["add", "Pulumi.yaml", "Pulumi.dev.yaml", "Pulumi.prod.yaml"]):
+            subprocess.run(["git", *command], cwd=directory, check=True)
+        who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        subprocess.run(["git", *who, "commit", "--quiet", "--message", "first"], cwd=directory, check=True)
+        names = {"docker.io/": f"{cloud.partner_url.removeprefix('http://')}/"}
+        yield Newcomer(
+            directory, {**workspace.environment(), **given}, names, [PARTNER_PASSWORD, given["LINODE_TOKEN"]], workspace
+        )
+        workspace.destroy()
+
+
+def write(file: Path, config: dict[str, Any]) -> None:
+    file.write_text(yaml.safe_dump({"config": config}, sort_keys=False))
+
+
+@pytest.mark.parametrize("page", RUN)
+def test_the_shell_blocks_run(page: str, newcomer: Newcomer) -> None:
+    mine = [block for block in blocks() if block.page == page and block.said == "run"]
+    assert mine, "a page that shows nothing that runs does not belong here"
+    if page == "docs/migration.md":
+        # Somebody with a Harbor that is there, and nothing else.
+        outputs = newcomer.workspace.outputs(secrets=True)
+        for name, output in (("URL", "harborUrl"), ("USERNAME", "adminUsername"), ("PASSWORD", "adminPassword")):
+            newcomer.env[f"HARBOR_{name}"] = outputs[output]
+        newcomer.secrets.append(outputs["adminPassword"])
+    for block in mine:
+        newcomer.type(block.text)
+    for secret in newcomer.secrets:
+        assert secret not in "".join(newcomer.shown)
+
+
+def test_what_the_blocks_make_is_what_the_pages_say(newcomer: Newcomer) -> None:
+    made = newcomer.directory
+    assert (made / "nginx.tar").stat().st_size > 0
+    assert '"kind": "Secret"' in (made / "pull-secret.json").read_text()
+    assert (made / "comment.md").read_text().startswith("### Preview of dev")
+    assert (made / "outputs.dev.json").is_file()
+    assert "harbor-mirror:rules" in (made / "Pulumi.taken-over.yaml").read_text()
+
+
+def test_each_shell_block_is_run_or_says_why_not() -> None:
+    unsaid = []
+    for block in blocks():
+        elsewhere = any(block.page.startswith(page) for page in NOT_RUN_HERE)
+        if block.language not in SHELLS or elsewhere:
+            continue
+        if not (block.said == "run" and block.page in RUN) and not re.match(r"no-run: \w", block.said):
+            unsaid.append(str(block))
+    assert unsaid == []
+
+
+# --- YAML -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("block", [block for block in blocks() if block.language == "yaml"], ids=str)
+def test_the_yaml_examples_are_valid(block: Block, tmp_path: Path) -> None:
+    content = yaml.safe_load(block.text)
+    config: dict[str, Any] = dict(BASE)
+    (tmp_path / "mirrors/dev").mkdir(parents=True)
+    if content is None:
+        assert block.text.startswith("#"), "a comment for editors"
+        return
+    if "rules" in content:
+        config["harbor-mirror:rulesDir"] = "mirrors/dev"
+        (tmp_path / "mirrors/dev/web.yaml").write_text(block.text)
+    else:
+        assert set(content) == {"config"}
+        if "harbor-mirror:harbor" in content["config"]:
+            del config["harbor-mirror:host"]
+        config |= content["config"]
+        (tmp_path / "mirrors/dev/none.yaml").write_text("rules: {}\n")
+    write(tmp_path / "Pulumi.docs.yaml", config)
+    assert [str(fault) for fault in stackfile.read(tmp_path / "Pulumi.docs.yaml").faults] == []
+
+
+# --- the rest ---------------------------------------------------------------------------------------------------------
+
+
+def anchors(page: Path) -> set[str]:
+    """As GitHub makes them from headings."""
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(PROJECT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    dead = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", FENCE.sub("", page.read_text())):
+        if target.startswith(("http://", "https://")):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        if not file.exists() or (anchor and anchor not in anchors(file)):
+            dead.append(target)
+    assert dead == []
+
+
+def test_the_configurations_reference_is_what_the_models_say() -> None:
+    done = subprocess.run(
+        [sys.executable, str(PROJECT / "tools/reference.py"), "--check"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
