@@ -345,9 +345,7 @@ def _new_data() -> Any:
     return HarborData()
 
 
-def boot_harbor(
-    data: Any, hostname: str, external_url: str, admin_password: str, port: int, version: str
-) -> Closable:
+def boot_harbor(data: Any, hostname: str, external_url: str, admin_password: str, port: int, version: str) -> Closable:
     """Starts the simulated Harbor: what a guest runs unless it is told otherwise."""
     from localcloud.harbor import Harbor
 

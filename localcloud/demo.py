@@ -97,7 +97,7 @@ def rehearse(
         _shown(narrator, mirrorctl(workspace, "sync", "--all", "--wait"))
     before_verify(outputs)
     with narrator.step("mirrorctl verify: the digests at the source and in Harbor"):
-        _shown(narrator, mirrorctl(workspace, "verify"))
+        _shown(narrator, mirrorctl(workspace, "verify", "--images"))
 
 
 def main() -> int:

@@ -139,7 +139,8 @@ class Workspace:
     def pulumi(self, *arguments: str, stdin: str | None = None, events: bool = False) -> Result:
         """Runs one command to its end."""
         log = self.directory / "events.json"
-        log.unlink(missing_ok=True)
+        if events:
+            log.unlink(missing_ok=True)
         extra = ["--event-log", str(log)] if events else []
         done = subprocess.run(  # noqa: S603 - the arguments are ours
             ["pulumi", *arguments, "--color", "never", "--non-interactive", *extra],  # noqa: S607 - from our own PATH
@@ -153,7 +154,7 @@ class Workspace:
             check=False,
         )
         output = done.stdout + (done.stderr or "" if done.returncode else "")
-        steps, diagnostics = _events(log) if log.exists() else ((), ())
+        steps, diagnostics = _events(log) if events and log.exists() else ((), ())
         return Result(arguments, done.returncode, output, steps, diagnostics)
 
 

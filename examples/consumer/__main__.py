@@ -4,7 +4,7 @@
     pulumi config set --path images.web docker.io/library/nginx:1.27.0
 
 The outputs are all that this program knows of the mirror. Give the references and the secret to your own resources,
-such as kubernetes.core.v1.Secret(type="kubernetes.io/dockerconfigjson", string_data={".dockerconfigjson": pull_secret}).
+such as kubernetes.core.v1.Secret of type "kubernetes.io/dockerconfigjson".
 """
 
 import base64

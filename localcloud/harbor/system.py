@@ -14,7 +14,7 @@ from localcloud.harbor.api import Call, Endpoint, ok, timestamp
 from localcloud.harbor.auth import ADMIN
 from localcloud.harbor.body import Struct
 from localcloud.harbor.data import ADMIN_ID
-from localcloud.harbor.errors import bad_request, forbidden, not_found, unauthorized
+from localcloud.harbor.errors import bad_request, forbidden, not_found, precondition, unauthorized
 
 _COMPONENTS = ("core", "database", "jobservice", "portal", "redis", "registry", "registryctl")
 _PASSWORD = Struct("PasswordReq", {"old_password": "string", "new_password": "string"})
@@ -97,8 +97,9 @@ def update_configurations(call: Call) -> Response:
 
 
 def current_user(call: Call) -> Response:
+    if call.principal.robot is not None:
+        raise precondition("get current user not available for security context: robot")
     if not call.principal.is_admin:
-        # A robot is no user: Harbor finds nobody behind it.
         raise unauthorized()
     return ok(_admin(call))
 
