@@ -30,5 +30,4 @@ if [ "${#changed[@]}" -eq 0 ]; then
   exit 0
 fi
 say "rules that changed: ${changed[*]}"
-mirrorctl sync "$stack" "${changed[@]}" --wait
-mirrorctl verify "$stack" "${changed[@]}"
+mirrorctl sync "$stack" "${changed[@]}" --verify
