@@ -10,13 +10,16 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export REGISTRY_AUTH_FILE=$work/auth.json
 
-place=$(pulumi stack output images --json | jq -er --arg source "$source" '.[$source]') || {
+outputs=$(pulumi stack output --json --show-secrets)
+output() { SOURCE=$source jq -er "$1" <<<"$outputs"; }
+
+place=$(output '.images[env.SOURCE]') || {
   echo "no rule mirrors $source" >&2
   exit 1
 }
-pulumi stack output pullPassword --show-secrets |
-  skopeo login --tls-verify="${TLS_VERIFY:-true}" --username "$(pulumi stack output pullUsername)" --password-stdin \
-    "$(pulumi stack output registryHost)" >&2
+output .pullPassword |
+  skopeo login --tls-verify="${TLS_VERIFY:-true}" --username "$(output .pullUsername)" --password-stdin \
+    "$(output .registryHost)" >&2
 
 digest=$(skopeo inspect --tls-verify="${TLS_VERIFY:-true}" --format '{{.Digest}}' "docker://$place:$tag")
 skopeo copy --quiet --src-tls-verify="${TLS_VERIFY:-true}" "docker://$place@$digest" "oci-archive:$file" >&2

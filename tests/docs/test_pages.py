@@ -155,8 +155,6 @@ def test_what_the_blocks_make_is_what_the_pages_say(newcomer: Newcomer) -> None:
     made = newcomer.directory
     assert (made / "nginx.tar").stat().st_size > 0
     assert '"kind": "Secret"' in (made / "pull-secret.json").read_text()
-    assert (made / "comment.md").read_text().startswith("### Preview of dev")
-    assert (made / "outputs.dev.json").is_file()
     assert "harbor-mirror:rules" in (made / "Pulumi.taken-over.yaml").read_text()
 
 
