@@ -1,4 +1,4 @@
-"""The pipelines' scripts in the order of a change's life, with the real engine on a local cloud."""
+"""The pipelines' scripts with the real engine on a local cloud. Each test stands alone: fixtures make what it needs."""
 
 from __future__ import annotations
 
@@ -76,31 +76,46 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
         workspace.destroy()
 
 
-def test_the_first_deployment_makes_runs_proves_and_publishes(pipeline: Pipeline, tmp_path: Path) -> None:
-    outputs = tmp_path / "outputs.json"
+@pytest.fixture(scope="module")
+def first(pipeline: Pipeline) -> tuple[Ran, str, dict[str, int]]:
+    """The first deployment: what it said, the outputs that it published, how often each rule had run then."""
+    outputs = pipeline.checkout.path / "outputs.json"
     ran = pipeline.run("deploy.sh", "dev", str(outputs))
     assert ran.code == 0, ran.errors + ran.output
+    return ran, outputs.read_text(), pipeline.executions()
+
+
+@pytest.fixture(scope="module")
+def deployed(pipeline: Pipeline, first: object) -> Pipeline:  # noqa: ARG001 - it is what makes it
+    return pipeline
+
+
+def test_the_first_deployment_makes_runs_proves_and_publishes(
+    deployed: Pipeline, first: tuple[Ran, str, dict[str, int]]
+) -> None:
+    ran, published, executions = first
     assert "without a Harbor session" in ran.errors
     assert "rules that changed: base-images nginx partner-apps" in ran.errors
-    assert pipeline.executions() == {"nginx": 1, "base-images": 1, "partner-apps": 1}
-    published = outputs.read_text()
+    assert executions == {"nginx": 1, "base-images": 1, "partner-apps": 1}
     assert json.loads(published)["pullPassword"] == "[secret]"
-    for secret in pipeline.secrets:
+    for secret in deployed.secrets:
         assert secret not in published + ran.errors + ran.output
 
 
-def test_a_deployment_without_a_change_runs_nothing(pipeline: Pipeline, tmp_path: Path) -> None:
-    before = pipeline.executions()
-    ran = pipeline.run("deploy.sh", "dev", str(tmp_path / "outputs.json"))
+def test_a_deployment_without_a_change_runs_nothing(deployed: Pipeline, tmp_path: Path) -> None:
+    before = deployed.executions()
+    ran = deployed.run("deploy.sh", "dev", str(tmp_path / "outputs.json"))
     assert ran.code == 0, ran.errors + ran.output
     assert "without a Harbor session" not in ran.errors, "it has one now"
     assert "no rule changed" in ran.errors
-    assert pipeline.executions() == before
+    assert deployed.executions() == before
 
 
-def test_a_preview_says_in_words_and_as_a_diff_what_would_change(pipeline: Pipeline) -> None:
-    base = pipeline.change(lambda config: config["harbor-mirror:rules"]["nginx"].update(schedule=HOURLY))
-    ran = pipeline.run("preview.sh", "dev", base)
+def test_a_change_is_previewed_in_words_and_as_a_diff_and_then_only_its_rule_runs(
+    deployed: Pipeline, tmp_path: Path
+) -> None:
+    base = deployed.change(lambda config: config["harbor-mirror:rules"]["nginx"].update(schedule=HOURLY))
+    ran = deployed.run("preview.sh", "dev", base)
     assert ran.code == 0, ran.errors
     comment = ran.output
     assert comment.startswith("### Preview of dev\n")
@@ -112,44 +127,42 @@ def test_a_preview_says_in_words_and_as_a_diff_what_would_change(pipeline: Pipel
     assert update.startswith("!")
     assert f'schedule: "{EVERY_SIX_HOURS}" => "{HOURLY}"' in diff
     assert "1 to update" in diff
-    for secret in pipeline.secrets:
+    for secret in deployed.secrets:
         assert secret not in comment + ran.errors
-    assert pipeline.policy("nginx")["trigger"]["trigger_settings"]["cron"] == EVERY_SIX_HOURS, "nothing was changed"
+    assert deployed.policy("nginx")["trigger"]["trigger_settings"]["cron"] == EVERY_SIX_HOURS, "nothing was changed"
 
-
-def test_a_deployment_runs_only_the_rule_that_changed(pipeline: Pipeline, tmp_path: Path) -> None:
-    before = pipeline.executions()
-    ran = pipeline.run("deploy.sh", "dev", str(tmp_path / "outputs.json"))
+    before = deployed.executions()
+    ran = deployed.run("deploy.sh", "dev", str(tmp_path / "outputs.json"))
     assert ran.code == 0, ran.errors + ran.output
     assert "rules that changed: nginx\n" in ran.errors
-    assert pipeline.executions() == {**before, "nginx": before["nginx"] + 1}
-    assert pipeline.policy("nginx")["trigger"]["trigger_settings"]["cron"] == HOURLY
+    assert deployed.executions() == {**before, "nginx": before["nginx"] + 1}
+    assert deployed.policy("nginx")["trigger"]["trigger_settings"]["cron"] == HOURLY
 
 
-def test_a_preview_that_fails_says_why_in_the_comment(pipeline: Pipeline) -> None:
-    base = pipeline.change(lambda config: config["harbor-mirror:rules"]["nginx"].update(schedule="0 */1 * * * *"))
+def test_a_preview_that_fails_says_why_in_the_comment(deployed: Pipeline) -> None:
+    base = deployed.change(lambda config: config["harbor-mirror:rules"]["nginx"].update(schedule="0 */1 * * * *"))
     try:
-        ran = pipeline.run("preview.sh", "dev", base)
+        ran = deployed.run("preview.sh", "dev", base)
     finally:
-        pipeline.checkout.git("reset", "--quiet", "--hard", base)
+        deployed.checkout.git("reset", "--quiet", "--hard", base)
     assert ran.code != 0
     assert "**fault** rules.nginx.schedule: '0 */1 * * * *' fires every minute" in ran.output
     assert "**The preview failed**" in ran.output
 
 
-def test_no_drift(pipeline: Pipeline) -> None:
-    ran = pipeline.run("drift.sh", "dev")
+def test_no_drift(deployed: Pipeline) -> None:
+    ran = deployed.run("drift.sh", "dev")
     assert ran.code == 0, ran.output + ran.errors
     assert ran.output.count("as wanted") == 3
     assert "not as wanted" not in ran.output
 
 
-def test_drift_that_the_engine_cannot_see_is_found(pipeline: Pipeline) -> None:
-    policy = pipeline.policy("nginx")
+def test_drift_that_the_engine_cannot_see_is_found(deployed: Pipeline) -> None:
+    policy = deployed.policy("nginx")
     filters = [{"type": "name", "value": "library/nginx"}, {"type": "tag", "value": "1.29*", "decoration": "matches"}]
-    with pipeline.harbor() as harbor:
+    with deployed.harbor() as harbor:
         harbor.update_policy(policy["id"], {**policy, "filters": filters})
-        ran = pipeline.run("drift.sh", "dev")
+        ran = deployed.run("drift.sh", "dev")
         harbor.update_policy(policy["id"], policy)
     assert ran.code == 2, ran.output + ran.errors
     assert "- What the engine sees: as wanted" in ran.output
@@ -157,11 +170,11 @@ def test_drift_that_the_engine_cannot_see_is_found(pipeline: Pipeline) -> None:
     assert "1.29*" in ran.output
 
 
-def test_drift_that_the_engine_sees_is_found(pipeline: Pipeline) -> None:
-    policy = pipeline.policy("nginx")
-    with pipeline.harbor() as harbor:
+def test_drift_that_the_engine_sees_is_found(deployed: Pipeline) -> None:
+    policy = deployed.policy("nginx")
+    with deployed.harbor() as harbor:
         harbor.update_policy(policy["id"], {**policy, "enabled": False})
-        ran = pipeline.run("drift.sh", "dev")
+        ran = deployed.run("drift.sh", "dev")
         harbor.update_policy(policy["id"], policy)
     assert ran.code == 2, ran.output + ran.errors
     assert "- **What the engine sees: not as wanted**" in ran.output

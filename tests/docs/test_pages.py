@@ -94,10 +94,10 @@ class Newcomer:
         self.shown.append(done.stdout + done.stderr)
 
 
-@pytest.fixture(scope="module")
-def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Newcomer]:
+@pytest.fixture
+def newcomer(tmp_path: Path) -> Iterator[Newcomer]:
     with LocalCloud() as cloud:
-        directory = tmp_path_factory.mktemp("newcomer") / "harbor-mirror"
+        directory = tmp_path / "harbor-mirror"
         directory.mkdir()
         for name in (*PROGRAM, "scripts", "policy"):
             (directory / name).symlink_to(PROJECT / name)
@@ -135,23 +135,20 @@ def write(file: Path, config: dict[str, Any]) -> None:
     file.write_text(yaml.safe_dump({"config": config}, sort_keys=False))
 
 
-@pytest.mark.parametrize("page", RUN)
-def test_the_shell_blocks_run(page: str, newcomer: Newcomer) -> None:
-    mine = [block for block in blocks() if block.page == page and block.said == "run"]
-    assert mine, "a page that shows nothing that runs does not belong here"
-    if page == "docs/migration.md":
-        # Somebody with a Harbor that is there, and nothing else.
-        outputs = newcomer.workspace.outputs(secrets=True)
-        for name, output in (("URL", "harborUrl"), ("USERNAME", "adminUsername"), ("PASSWORD", "adminPassword")):
-            newcomer.env[f"HARBOR_{name}"] = outputs[output]
-        newcomer.secrets.append(outputs["adminPassword"])
-    for block in mine:
-        newcomer.type(block.text)
+def test_the_shell_blocks_run_and_make_what_the_pages_say(newcomer: Newcomer) -> None:
+    for page in RUN:
+        mine = [block for block in blocks() if block.page == page and block.said == "run"]
+        assert mine, "a page that shows nothing that runs does not belong here"
+        if page == "docs/migration.md":
+            # Somebody with a Harbor that is there, and nothing else.
+            outputs = newcomer.workspace.outputs(secrets=True)
+            for name, output in (("URL", "harborUrl"), ("USERNAME", "adminUsername"), ("PASSWORD", "adminPassword")):
+                newcomer.env[f"HARBOR_{name}"] = outputs[output]
+            newcomer.secrets.append(outputs["adminPassword"])
+        for block in mine:
+            newcomer.type(block.text)
     for secret in newcomer.secrets:
         assert secret not in "".join(newcomer.shown)
-
-
-def test_what_the_blocks_make_is_what_the_pages_say(newcomer: Newcomer) -> None:
     made = newcomer.directory
     assert (made / "nginx.tar").stat().st_size > 0
     assert '"kind": "Secret"' in (made / "pull-secret.json").read_text()

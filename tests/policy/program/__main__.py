@@ -58,12 +58,12 @@ rule("wrong-rule-schedule-is-sound", hub, schedule="0 */1 * * * *", enabled=Fals
 rule("wrong-moving-tags-are-replaced", hub, override=False, schedule="manual", filters=[{"name": "a/b"}, {"tag": "*"}])
 
 kept = ResourceOptions(protect=True)
-instance = {"type": "g6-standard-4", "image": "linode/debian13"}
+instance: dict[str, Any] = {"type": "g6-standard-4", "image": "linode/debian13"}
 server = linode("instance", "right-server", kept, **instance, firewallId=1)
 linode("volume", "right-volume", kept, linodeId=server.id.apply(lambda text: len(text)), size=20)
 linode("instance", "right-backups", kept, **instance, firewallId=1, backupsEnabled=True)
-linode("instance", "wrong-server-is-protected", **instance, firewallId=1, backupsEnabled=True)
-linode("volume", "wrong-server-is-protected-volume", size=20)
+linode("instance", "wrong-server-is-protected", None, **instance, firewallId=1, backupsEnabled=True)
+linode("volume", "wrong-server-is-protected-volume", None, size=20)
 linode("instance", "wrong-data-outlives-server", kept, **instance, firewallId=1)
 linode("instance", "wrong-server-has-firewall", kept, **instance, backupsEnabled=True)
 
