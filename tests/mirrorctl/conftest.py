@@ -161,4 +161,4 @@ def _no_pause(retry: Retry, attempt: int, _answer: object) -> float | None:
 @pytest.fixture
 def stack(mirrored: FakeHarbor, tmp_path: Path) -> FakeStack:
     """A stack that declares what the Harbor has of it."""
-    return FakeStack(tmp_path, mirrored)
+    return FakeStack(tmp_path, mirrored.url, mirrored.registries[1]["url"])

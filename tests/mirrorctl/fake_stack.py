@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.mirrorctl.fake_harbor import ADMIN, PASSWORD, FakeHarbor
+from tests.mirrorctl.fake_harbor import ADMIN, PASSWORD
 
 _PROGRAM = """#!{python}
 import json, pathlib, sys
@@ -38,16 +38,16 @@ else:
 class FakeStack:
     """Stack `dev` with the endpoint `hub`, the project `mirror` and the rule `nginx`; change `outputs` and `config`."""
 
-    def __init__(self, folder: Path, harbor: FakeHarbor) -> None:
+    def __init__(self, folder: Path, harbor_url: str, hub_url: str) -> None:
         self._folder = folder
         self.outputs: dict[str, Any] = {
-            "harborUrl": harbor.url,
+            "harborUrl": harbor_url,
             "registryHost": "harbor.example.com",
             "adminUsername": ADMIN,
             "adminPassword": PASSWORD,
             "pullUsername": "robot$puller",
             "pullPassword": "Robot-Secret-1",
-            "endpoints": {"hub": {"id": 1, "type": "docker-registry", "url": harbor.registries[1]["url"]}},
+            "endpoints": {"hub": {"id": 1, "type": "docker-registry", "url": hub_url}},
             "rules": {
                 "nginx": {
                     "id": 1,
@@ -62,10 +62,10 @@ class FakeStack:
             "images": {"docker.io/library/nginx": "harbor.example.com/mirror/library/nginx"},
         }
         self.config: dict[str, Any] = {
-            "harbor": {"url": harbor.url},
+            "harbor": {"url": harbor_url},
             "harborPassword": PASSWORD,
             "endpoints": {
-                "hub": {"type": "docker-registry", "url": harbor.registries[1]["url"], "name": "hub"},
+                "hub": {"type": "docker-registry", "url": hub_url, "name": "hub"},
             },
             "projects": {"mirror": {"vulnerabilityScanning": False}},
             "rules": {

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+import yaml
 
-from harbor_mirror.clients.harbor import Harbor, HarborError
+from harbor_mirror.clients.harbor import API, Harbor
 from localcloud.cloud import free_port
 from localcloud.harbor import Harbor as RehearsalHarbor
 from localcloud.harbor import HarborData
@@ -17,6 +20,7 @@ from localcloud.oci.images import move_tag
 from localcloud.source import SourceRegistry
 from tests.mirrorctl.conftest import Run
 from tests.mirrorctl.fake_harbor import ADMIN, PASSWORD
+from tests.mirrorctl.fake_stack import FakeStack
 
 
 @dataclass
@@ -59,11 +63,6 @@ def stage() -> Iterator[Stage]:
     source = SourceRegistry(token_flow=True)
     source.seed()
     with serve(harbor.app, port=port), serve(source.app) as served, Harbor(url, ADMIN, PASSWORD) as client:
-        try:
-            client.policies()
-        except HarborError as error:
-            harbor.close()
-            pytest.skip(f"the rehearsal Harbor has no replication yet: {error.message}")
         body = {"name": "hub", "type": "docker-registry", "url": served.url, "insecure": True}
         client.request("POST", "/registries", body=body)
         client.request("POST", "/projects", body={"project_name": "mirror", "metadata": {"public": "false"}})
@@ -122,11 +121,71 @@ def test_a_full_quota(stage: Stage, run: Run) -> None:
     assert "quota is full" in done.out
 
 
-def test_every_look_works_on_it(stage: Stage, run: Run) -> None:
+def test_every_look_works_on_it(stage: Stage, run: Run, tmp_path: Path) -> None:
     stage.rule("nginx", "library/nginx", "1.25.0")
     assert run("sync", "nginx", "--wait", **stage.environment).code == 0
-    assert run("logs", "nginx", **stage.environment).code == 0
+    done = run("logs", "nginx", **stage.environment)
+    assert (done.code, "library/nginx" in done.out) == (0, True)
     assert run("doctor", **stage.environment).code == 0
     assert run("report", "--html", "page.html", **stage.environment).code == 0
-    assert run("session", **stage.environment).code == 0
-    assert run("adopt", "--name", "hand", **stage.environment).code == 0
+    assert "nginx" in (tmp_path / "page.html").read_text()
+    with httpx.Client(base_url=f"{stage.url}{API}") as client:
+        session = run("session", "--json", **stage.environment).json["sessionId"]
+        client.cookies.set("sid", session)
+        assert client.get("/users/current").json()["username"] == ADMIN
+    done = run("adopt", "--name", "hand", "--json", **stage.environment)
+    assert (done.code, done.json["rules"], done.json["leftOut"]) == (0, ["nginx"], [])
+
+
+@pytest.fixture
+def stack(stage: Stage, tmp_path: Path) -> FakeStack:
+    """A stack whose rule `nginx`, endpoint `hub`, project `mirror` and robot are in this Harbor."""
+    stage.rule("nginx", "library/nginx", "1.*")
+    pull = [{"action": "pull", "resource": "repository"}]
+    robot = {"name": "puller", "level": "system", "duration": -1, "disable": False}
+    body = {**robot, "permissions": [{"kind": "project", "namespace": "mirror", "access": pull}]}
+    made = stage.client.request("POST", "/robots", body=body)
+    stack = FakeStack(tmp_path, stage.url, stage.client.registries()[0]["url"])
+    stack.outputs |= {"pullUsername": made["name"], "pullPassword": made["secret"]}
+    stack.config["endpoints"]["hub"]["insecure"] = True
+    return stack
+
+
+def test_drift_and_its_repair(stage: Stage, stack: FakeStack, run: Run) -> None:
+    done = run("drift", **stack.environment)
+    assert (done.code, done.out.splitlines()[-1]) == (0, "ok: what the stack declares is what Harbor has")
+    policy = stage.client.policies()[0]
+    filters = [{"type": "name", "value": "library/**"}]
+    stage.client.update_policy(policy["id"], {**policy, "filters": filters, "speed": 100})
+    done = run("drift", **stack.environment)
+    assert done.code == 2
+    assert "rules.nginx.repositories: declared library/nginx / live library/**" in done.out
+    assert run("drift", "--fix", **stack.environment).code == 0
+    assert run("drift", **stack.environment).code == 0
+    assert stage.client.policies()[0]["filters"][0]["value"] == "library/nginx"
+
+
+def test_images_land_where_explain_and_images_say(stack: FakeStack, run: Run, tmp_path: Path) -> None:
+    registry = stack.config["harbor"]["url"].removeprefix("http://")
+    stack.outputs["registryHost"] = registry
+    source = stack.config["endpoints"]["hub"]["url"].removeprefix("http://")
+    stack.outputs["images"] = {f"{source}/library/nginx": f"{registry}/mirror/library/nginx"}
+    settings = {f"harbor-mirror:{key}": value for key, value in stack.config.items() if key != "harborPassword"}
+    settings["harbor-mirror:harborPassword"] = {"secure": "v1:abc"}
+    (tmp_path / "Pulumi.dev.yaml").write_text(yaml.safe_dump({"config": settings}))
+    explained = run("explain", "--json", **stack.environment)
+    done = run("sync", "--all", "--verify", "--json", **stack.environment)
+    assert done.code == 0, done.out + done.err
+    landed = {image["destination"].rpartition(":")[0] for image in done.json["verify"]["rules"][0]["images"]}
+    assert {place.partition(" -> ")[2] for place in explained.json["rules"][0]["destinations"]} == landed
+    assert set(run("images", **stack.environment).json.values()) == landed
+
+
+def test_a_new_admin_password(stage: Stage, stack: FakeStack, run: Run) -> None:
+    assert run("rotate-admin-password", "--generate", **stack.environment).code == 0
+    new = stack.saved_config()["harborPassword"]
+    assert new not in (PASSWORD, "")
+    assert run("status", **stage.environment).code == 1, "the old one is refused"
+    done = run("status", HARBOR_PASSWORD=new, **stage.environment)
+    assert done.code == 0
+    assert new not in done.out + done.err
