@@ -189,13 +189,23 @@ def check(stack: Stack = None, cwd: Cwd = None, json: AsJson = False) -> int:
 
 
 @app.command()
-def explain(rules: Rules = None, stack: Stack = None, cwd: Cwd = None, json: AsJson = False) -> int:
+def explain(
+    rules: Rules = None,
+    diff: Annotated[str | None, typer.Option("--diff", help="Only what changes since a commit, such as main.")] = None,
+    stack: Stack = None,
+    cwd: Cwd = None,
+    json: AsJson = False,
+) -> int:
     """Say in words what each rule of a stack's file does. Offline."""
+    from mirrorctl import changes
     from mirrorctl import explain as room
 
-    return _run(
-        lambda tool: room.command(tool, rules or [], stack, cwd or Path()), stack, cwd, json=json, verbose=False
-    )
+    def work(tool: Tool) -> int:
+        if diff is not None:
+            return changes.command(tool, rules or [], stack, cwd or Path(), diff)
+        return room.command(tool, rules or [], stack, cwd or Path())
+
+    return _run(work, stack, cwd, json=json, verbose=False)
 
 
 @app.command()

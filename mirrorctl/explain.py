@@ -27,14 +27,19 @@ SHOWN_DESTINATIONS = 10
 
 def command(tool: Tool, names: Sequence[str], stack: str | None, cwd: Path) -> int:
     """See `mirrorctl explain --help`."""
-    files = stackfile.stack_files(cwd, stack)
-    if len(files) > 1:
-        stacks = ", ".join(path.name.split(".")[1] for path in files)
-        raise Failure(f"which stack? --stack, one of {stacks}")
-    report = explain(stackfile.read(files[0]), names, datetime.now(UTC))
+    report = explain(stackfile.read(one_file(stack, cwd)), names, datetime.now(UTC))
     tool.output.report(report)
     show(tool.output, report)
     return AS_WANTED
+
+
+def one_file(stack: str | None, folder: Path) -> Path:
+    """The file of a stack, which need not be named where there is but one. Raises Failure."""
+    files = stackfile.stack_files(folder, stack)
+    if len(files) > 1:
+        stacks = ", ".join(map(stackfile.stack_of, files))
+        raise Failure(f"which stack? --stack, one of {stacks}")
+    return files[0]
 
 
 def explain(file: StackFile, names: Sequence[str], now: datetime) -> ExplainReport:
@@ -50,7 +55,7 @@ def explain(file: StackFile, names: Sequence[str], now: datetime) -> ExplainRepo
         if caution.section == "rules":
             warnings.setdefault(caution.name, []).append(caution.text)
     return ExplainReport(
-        stack=file.path.name.split(".")[1],
+        stack=stackfile.stack_of(file.path),
         rules=tuple(
             _explained(configuration, name, warnings.get(name, []), now) for name in names or configuration.rules
         ),

@@ -195,6 +195,8 @@ class ExplainReport(Report):
     rules: tuple[Explanation, ...]
     budgets: tuple[str, ...]
     """Where endpoints exceed Docker Hub's limits."""
+    changes: tuple[str, ...] | None = None
+    """With `--diff`: a sentence for each thing that the files change; None without."""
 
 
 #: Worst first.

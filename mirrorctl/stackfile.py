@@ -71,7 +71,7 @@ def stack_files(folder: Path, stack: str | None) -> list[Path]:
         # Pulumi writes org/project/stack, and keeps the file under the last part.
         path = folder / f"Pulumi.{stack.rpartition('/')[2]}.yaml"
         if not path.is_file():
-            known = ", ".join(_stack(found) for found in _files(folder)) or "none"
+            known = ", ".join(stack_of(found) for found in _files(folder)) or "none"
             raise Failure(f"there is no {path}; stacks with a file here: {known}")
         return [path]
     found = _files(folder)
@@ -108,7 +108,8 @@ def _files(folder: Path) -> list[Path]:
     return sorted(folder.glob("Pulumi.*.yaml"))
 
 
-def _stack(path: Path) -> str:
+def stack_of(path: Path) -> str:
+    """The stack that a file belongs to."""
     return path.name.removeprefix("Pulumi.").removesuffix(".yaml")
 
 

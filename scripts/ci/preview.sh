@@ -12,17 +12,16 @@ stack=$(stack_name "$environment")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# Only the data of the base: its program is never run.
-mkdir "$work/base"
-git -C "$PROJECT_DIR" archive "$base" | tar -x -C "$work/base" --wildcards --no-wildcards-match-slash \
-  'Pulumi*.yaml' 'mirrors/*' 2>/dev/null || true
-
 code=0
 mapfile -t policies < <(policies "$environment")
 engine preview --stack "$stack" --diff --suppress-progress --suppress-outputs "${policies[@]}" >"$work/diff" 2>&1 || code=$?
 
 printf '### Preview of %s\n\n' "$environment"
-python scripts/ci/explain_diff.py --stack "$environment" --base "$work/base" --head "$PROJECT_DIR"
+# A file with faults can't be explained; then these are what there is to say.
+if ! mirrorctl explain "$environment" --diff "$base" >"$work/words" && mirrorctl check "$environment" >"$work/words"; then
+  echo "The change could not be put in words; the job's log says why." >"$work/words"
+fi
+sed 's/^/- /' "$work/words"
 if [ "$code" -ne 0 ]; then printf '\n**The preview failed** (exit code %s).\n' "$code"; fi
 printf '\n<details><summary>%s</summary>\n\n~~~diff\n' "Pulumi's diff"
 python scripts/ci/as_diff.py <"$work/diff"

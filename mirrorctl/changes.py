@@ -1,55 +1,94 @@
-"""In words, what a change of a stack's files does: `explain` of both, compared. Offline, without secrets.
+"""`explain --diff BASE`: in words, what a change of a stack's files does since a commit. Offline, without secrets.
 
 nginx: every 6 hours at minute 0, UTC -> every hour at minute 0, UTC; pulls per 6 h 12 -> 72 of 200
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Iterator, Mapping
+import io
+import subprocess
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
-
-# The project itself, wherever this is run from.
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from harbor_mirror.model.budget import WINDOW_HOURS
 from harbor_mirror.model.checks import budgets
 from harbor_mirror.model.config import Configuration, Section
 from harbor_mirror.model.faults import in_yaml
+from harbor_mirror.rule_files import SUFFIXES
 from mirrorctl import stackfile
-from mirrorctl.explain import explain
-from mirrorctl.failure import Failure
-from mirrorctl.reports import Explanation
+from mirrorctl.explain import explain, one_file
+from mirrorctl.failure import AS_WANTED, Failure
+from mirrorctl.reports import ExplainReport, Explanation
 from mirrorctl.stackfile import StackFile
+from mirrorctl.tool import Tool
 
 #: What `explain` says in its own words; the other fields of a rule are compared as they are written.
 EXPLAINED = frozenset({"schedule", "repositories", "tags", "path", "flatten", "project", "expected_tags"})
+NO_CHANGE = "Nothing changes in the stack's configuration."
 
 
-def main() -> int:
-    """Prints Markdown; a faulty file is shown with its faults."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--stack", required=True)
-    parser.add_argument("--base", type=Path, required=True, help="the project's folder as it was")
-    parser.add_argument("--head", type=Path, required=True, help="the project's folder as it is")
-    options = parser.parse_args()
-    head = _read(options.head, options.stack)
-    if head is None:
-        print(f"`Pulumi.{options.stack}.yaml` is gone; the stack itself stays until `pulumi destroy`.")
-        return 0
-    if head.configuration is None:
-        print("\n".join(f"- **fault** {fault}" for fault in head.faults))
-        return 0
-    base = _read(options.base, options.stack)
-    if base is not None and base.configuration is None:
-        print("The stack's file had faults before, so there is nothing to compare with.\n")
-        base = None
-    lines = list(changes(base, head))
-    print("\n".join(f"- {line}" for line in lines) if lines else "Nothing changes in the stack's configuration.")
-    return 0
+def command(tool: Tool, names: Sequence[str], stack: str | None, cwd: Path, base: str) -> int:
+    """See `mirrorctl explain --help`."""
+    if names:
+        raise Failure("--diff is about a stack's files as a whole; name no rules")
+    with TemporaryDirectory() as folder:
+        _extract(cwd, base, Path(folder))
+        before = _read(Path(folder), stack)
+        report = _report(before, stack, cwd)
+    tool.output.report(report)
+    for line in report.changes or (NO_CHANGE,):
+        tool.output.line(line)
+    return AS_WANTED
+
+
+def _report(before: StackFile | None, stack: str | None, cwd: Path) -> ExplainReport:
+    try:
+        path = one_file(stack, cwd)
+    except Failure:
+        if before is None:
+            raise
+        gone = f"{before.path.name} is gone; the stack itself stays until `pulumi destroy`"
+        return ExplainReport(stack=stackfile.stack_of(before.path), rules=(), budgets=(), changes=(gone,))
+    after = stackfile.read(path)
+    report = explain(after, (), datetime.now(UTC))
+    lines = list(changes(before, after))
+    if before is not None and before.configuration is None:
+        lines.insert(0, "the stack's file had faults before, so all of it counts as new")
+    return report.model_copy(update={"changes": tuple(lines)})
+
+
+def _extract(folder: Path, base: str, into: Path) -> None:
+    """The YAML files of a commit, from `folder` down: data only, the commit's program is never run."""
+    commit = _git(folder, base, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{base}^{{commit}}")
+    archive = _git(folder, base, "archive", "--format=tar", commit.decode().strip())
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        data = [entry for entry in tar.getmembers() if entry.isfile() and Path(entry.name).suffix in SUFFIXES]
+        tar.extractall(into, data, filter="data")
+
+
+def _git(folder: Path, base: str, *arguments: str) -> bytes:
+    try:
+        return subprocess.run(  # noqa: S603 - the revision is no option
+            ["git", "-C", str(folder), *arguments],  # noqa: S607 - the user's own git
+            capture_output=True,
+            check=True,
+        ).stdout
+    except FileNotFoundError:
+        raise Failure("--diff needs git on PATH") from None
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.decode(errors="replace").strip() or f"git knows no commit {base} here"
+        raise Failure(f"--diff {base}: {said}; in a shallow clone, fetch it first") from None
+
+
+def _read(folder: Path, stack: str | None) -> StackFile | None:
+    try:
+        return stackfile.read(one_file(stack, folder))
+    except Failure:
+        return None
 
 
 def changes(base: StackFile | None, head: StackFile) -> Iterator[str]:
@@ -67,7 +106,7 @@ def changes(base: StackFile | None, head: StackFile) -> Iterator[str]:
         earlier = budgets(before).get(name)
         old, limit = earlier.pulls if earlier else 0, "" if budget.limit is None else f" of {budget.limit}"
         if old != budget.pulls:
-            over = " **more than the plan allows**" if budget.overrun() else ""
+            over = " more than the plan allows" if budget.overrun() else ""
             yield f"endpoint {name}: pulls per {WINDOW_HOURS} h in all {old} -> {budget.pulls}{limit}{over}"
 
 
@@ -144,14 +183,3 @@ def _shown(value: object) -> str:
 
 def _plain(section: Section, without: frozenset[str]) -> dict[str, Any]:
     return section.model_dump(mode="json", by_alias=True, exclude=set(without))
-
-
-def _read(folder: Path, stack: str) -> StackFile | None:
-    try:
-        return stackfile.read(stackfile.stack_files(folder, stack)[0])
-    except Failure:
-        return None
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -1,105 +1,18 @@
-"""What a reviewer reads: changes in words, a diff that fits into a comment, and one comment instead of many."""
+"""What a reviewer reads: a diff that fits into a comment, and one comment instead of many."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from localcloud.engine import PROJECT
 from localcloud.http import serve
 from tests.ci.conftest import script
-
-# --- in words ---------------------------------------------------------------------------------------------------------
-
-Config = dict[str, Any]
-
-
-@pytest.fixture
-def dev() -> Config:
-    config: Config = yaml.safe_load((PROJECT / "Pulumi.dev.yaml").read_text())["config"]
-    return config
-
-
-def explained(tmp_path: Path, base: Config | None, head: Config | None) -> list[str]:
-    for name, config in (("base", base), ("head", head)):
-        (tmp_path / name).mkdir(exist_ok=True)
-        if config is not None:
-            (tmp_path / name / "Pulumi.dev.yaml").write_text(yaml.safe_dump({"config": config}, sort_keys=False))
-    folders = ("--base", str(tmp_path / "base"), "--head", str(tmp_path / "head"))
-    ran = script("explain_diff.py", "--stack", "dev", *folders)
-    assert ran.code == 0, ran.errors
-    return ran.output.splitlines()
-
-
-def copied(config: Config) -> Config:
-    copy: Config = json.loads(json.dumps(config))
-    return copy
-
-
-def test_a_schedule_in_words_with_what_it_costs(tmp_path: Path, dev: Config) -> None:
-    dev["harbor-mirror:endpoints"]["docker-hub"] |= {"username": "acme-bot", "secret": {"secure": "v1:x:y"}}
-    dev["harbor-mirror:rules"]["nginx"]["expectedTags"] = 12
-    changed = copied(dev)
-    changed["harbor-mirror:rules"]["nginx"]["schedule"] = "0 0 * * * *"
-    assert explained(tmp_path, dev, changed) == [
-        "- nginx: every 6 hours at minute 0, UTC -> every hour at minute 0, UTC; pulls per 6 h 12 -> 72 of 200",
-        "- endpoint docker-hub: pulls per 6 h in all 13 -> 73 of 200",
-    ]
-
-
-def test_everything_else_that_can_change(tmp_path: Path, dev: Config) -> None:
-    changed = copied(dev)
-    changed["harbor-mirror:host"]["volumeGb"] = 300
-    changed["harbor-mirror:projects"] |= {"mirror": {"quotaGb": 200}, "apps": {}}
-    changed["harbor-mirror:endpoints"]["quay"]["description"] = "Quay"
-    rules = changed["harbor-mirror:rules"]
-    rules["redis"] |= {"tags": "8.*", "override": False}
-    rules["nginx"]["path"] = "hub"
-    del rules["prometheus"]
-    rules["busybox"] = {
-        "endpoint": "docker-hub", "repositories": "library/busybox", "project": "apps",
-        "schedule": "0 30 2 * * *", "expectedTags": 400,
-    }  # fmt: skip
-    lines = explained(tmp_path, dev, changed)
-    host = "harbor.dev.example.com"
-    assert lines == [
-        "- host: volumeGb 200 -> 300",
-        "- endpoint quay: description none -> Quay",
-        "- project mirror: quotaGb 100 -> 200",
-        "- new project apps",
-        f"- nginx: lands {host}/mirror/library/nginx -> {host}/mirror/hub/library/nginx",
-        "- redis: tags 7.* -> tags 8.*; override true -> false",
-        "- new rule busybox: takes docker.io/library/busybox, all tags; library/busybox -> "
-        f"{host}/apps/library/busybox; every day at 02:30, UTC; pulls per 6 h 400 of 100",
-        "- rule prometheus goes; the images that it brought stay in Harbor",
-        "- endpoint docker-hub: pulls per 6 h in all 2 -> 402 of 100 **more than the plan allows**",
-    ]
-
-
-def test_nothing_a_new_stack_a_faulty_one_and_none(tmp_path: Path, dev: Config) -> None:
-    assert explained(tmp_path, dev, dev) == ["Nothing changes in the stack's configuration."]
-    faulty = copied(dev)
-    faulty["harbor-mirror:rules"]["nginx"]["schedule"] = "0 */1 * * * *"
-    (fault,) = explained(tmp_path, dev, faulty)
-    assert fault.startswith("- **fault** rules.nginx.schedule: '0 */1 * * * *' fires every minute")
-    (tmp_path / "base" / "Pulumi.dev.yaml").unlink()
-    new = explained(tmp_path, None, dev)
-    assert "- new host" in new
-    assert [line.split(":")[0] for line in new if "rule" in line] == [
-        "- new rule nginx", "- new rule redis", "- new rule prometheus",
-    ]  # fmt: skip
-    (tmp_path / "head" / "Pulumi.dev.yaml").unlink()
-    assert "stays until `pulumi destroy`" in explained(tmp_path, dev, None)[0]
-
 
 # --- the diff ---------------------------------------------------------------------------------------------------------
 
