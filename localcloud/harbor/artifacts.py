@@ -70,7 +70,7 @@ def _drop_repository(data: HarborData, row: Repository) -> None:
 
 def _show_repository(data: HarborData, row: Repository) -> dict[str, Any]:
     listed = _listed(data, row)
-    shown = {
+    return {
         "artifact_count": len(listed),
         "creation_time": timestamp(row.creation_time),
         "id": row.id,
@@ -79,7 +79,6 @@ def _show_repository(data: HarborData, row: Repository) -> dict[str, Any]:
         "pull_count": row.pull_count,
         "update_time": timestamp(row.update_time),
     }
-    return {name: value for name, value in shown.items() if value or name != "pull_count"}
 
 
 def _listed(data: HarborData, row: Repository) -> list[Artifact]:

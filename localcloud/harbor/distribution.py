@@ -11,8 +11,9 @@ from starlette.responses import Response
 from localcloud.harbor.artifacts import forget_manifest, record_push
 from localcloud.harbor.auth import NOBODY, Principal
 from localcloud.harbor.core import Core
-from localcloud.oci.auth import Action, TokenService, basic_credentials, bearer_token
+from localcloud.oci.auth import Action, TokenService, basic_credentials, bearer_token, registry_error
 from localcloud.oci.server import Event, distribution_app
+from localcloud.oci.store import is_digest
 
 SERVICE = "harbor-registry"
 
@@ -23,7 +24,7 @@ class Gate:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._tokens = TokenService(
-            SERVICE, self._authenticate, self._grant, realm=f"{core.external_url}/service/token"
+            SERVICE, self._authenticate, self._grant, realm=f"{core.external_url}/service/token", names=("token",)
         )
 
     def token(self, request: Request) -> Response:
@@ -32,16 +33,27 @@ class Gate:
 
     def __call__(self, request: Request, repository: str | None, action: Action) -> Response | None:
         credentials = basic_credentials(request)
-        if bearer_token(request) is None and credentials is not None and repository is not None:
+        if bearer_token(request) is None and credentials is not None:
             principal = self._authenticate(*credentials)
+            if repository is None and (principal.is_admin or (action == "base" and principal.authenticated)):
+                return None
             wanted = {"pull": ("pull",), "push": ("pull", "push"), "delete": ("delete",)}.get(action, ())
-            if wanted and set(wanted) <= set(self._grant(principal, "repository", repository, wanted)):
+            if repository and wanted and set(wanted) <= set(self._grant(principal, "repository", repository, wanted)):
                 return None
         nobody = bearer_token(request) is None and credentials is None
         # Anonymous clients may pull from public projects without asking for a token.
         if nobody and repository and action == "pull" and self._grant(NOBODY, "repository", repository, ("pull",)):
             return None
-        return self._tokens(request, repository, action)
+        refusal = self._tokens(request, repository, action)
+        return None if refusal is None else self._in_harbors_words(refusal, repository, action)
+
+    def missing(self, repository: str, reference: str | None) -> Response:
+        """The answer for a repository or an artifact that isn't there."""
+        if reference is None or self._core.data.repositories.find(name=repository) is None:
+            what = f"repository {repository}"
+        else:
+            what = f"artifact {repository}{'@' if is_digest(reference) else ':'}{reference}"
+        return registry_error(404, "NOT_FOUND", f"{what} not found")
 
     def observe(self, event: Event) -> None:
         """Keeps Harbor's database in step with what the registry did."""
@@ -51,6 +63,16 @@ class Gate:
                 record_push(self._core, event.repository, event.digest, tag)
             elif event.action == "delete":
                 forget_manifest(self._core, event.repository, event.digest)
+
+    def _in_harbors_words(self, refusal: Response, repository: str | None, action: Action) -> Response:
+        why = "unauthorized"
+        if repository is not None:
+            project = repository.partition("/")[0]
+            known = self._core.data.projects.find(name=project) is not None
+            why = f"unauthorized to access repository: {repository}, action: {action}"
+            why = why if known else f"project {project} not found"
+        challenge = {"WWW-Authenticate": refusal.headers["WWW-Authenticate"]}
+        return registry_error(401, "UNAUTHORIZED", f"{why}: {why}", headers=challenge)
 
     def _authenticate(self, username: str | None, password: str | None) -> Principal:
         return self._core.accounts.by_password(username, password, self._core.clock())
@@ -72,4 +94,4 @@ def token_endpoint(gate: Gate) -> Callable[[Request], Response]:
 
 def registry_app(core: Core, gate: Gate) -> Starlette:
     """What is mounted at /v2."""
-    return distribution_app(core.data.images, gate, observe=gate.observe)
+    return distribution_app(core.data.images, gate, observe=gate.observe, missing=gate.missing)

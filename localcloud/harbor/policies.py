@@ -51,6 +51,7 @@ def show(core: Core, policy: Policy) -> dict[str, Any]:
         "creation_time": timestamp(policy.creation_time),
         "dest_namespace_replace_count": policy.dest_namespace_replace_count,
         "dest_registry": _registry(core, policy.dest_registry_id),
+        "filters": policy.filters or None,
         "id": policy.id,
         "name": policy.name,
         "single_active_replication": policy.single_active_replication,
@@ -61,7 +62,6 @@ def show(core: Core, policy: Policy) -> dict[str, Any]:
     optional = {
         "description": policy.description,
         "dest_namespace": policy.dest_namespace,
-        "filters": policy.filters,
         "trigger": policy.trigger,
         "enabled": policy.enabled,
         "override": policy.override,

@@ -52,6 +52,12 @@ _PING = Struct(
 _DISTRIBUTION = ("docker-registry", "azure-acr", "quay", "jfrog-artifactory", "github-ghcr")
 _UNCHECKED = ("huawei-SWR",)
 
+#: What REPLICATION_ADAPTER_WHITELIST leaves by default: without quay and gitlab, which can be created all the same.
+ADAPTERS = (
+    *("ali-acr", "aws-ecr", "azure-acr", "docker-hub", "docker-registry", "github-ghcr", "google-gcr", "harbor"),
+    *("huawei-SWR", "jfrog-artifactory", "tencent-tcr", "volcengine-cr"),
+)
+
 
 @cache
 def adapterinfos() -> dict[str, Any]:
@@ -102,7 +108,7 @@ def show(registry: Registry) -> dict[str, Any]:
     if credential is not None:
         parts = {"access_key": credential.access_key, "access_secret": MASK, "type": credential.type}
         shown["credential"] = {name: value for name, value in parts.items() if value}
-    return {name: value for name, value in shown.items() if value not in ("", False)}
+    return {name: value for name, value in shown.items() if value != "" and value is not False}
 
 
 def clean_url(text: str) -> str:
@@ -321,7 +327,7 @@ def delete_registry(call: Call) -> Response:
 
 def list_adapters(call: Call) -> Response:
     call.require_system("replication-adapter", "list")
-    return ok(sorted(adapterinfos()))
+    return ok(list(ADAPTERS))
 
 
 def list_adapterinfos(call: Call) -> Response:

@@ -124,8 +124,12 @@ def _check(call: Call, given: dict[str, Any]) -> int:
         raise bad_request(
             f"bad request error duration input: {duration}, duration must be either -1(Never) or a positive integer"
         )
+    if level == "project" and len(permissions) > 1:
+        raise bad_request("bad request permission")
     project_id = 0
     for permission in permissions:
+        if permission.get("kind") not in ("system", "project"):
+            raise bad_request(f"bad request permission level: {permission.get('kind', '')}")
         access = permission.get("access") or []
         if not access:
             raise bad_request("bad request empty access")

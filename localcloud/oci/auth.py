@@ -110,6 +110,7 @@ class TokenService(Generic[Principal]):
 
     `authenticate(username, password)` gives a principal, for (None, None) the anonymous one, or None to refuse the
     token with 401. `grant(principal, type, name, actions)` gives those of the asked actions that the principal has.
+    `names` are the fields of the answer that carry the token; Harbor leaves `access_token` empty.
     `realm` is the token endpoint's address; None means `/token` on the host that the client talks to.
     """
 
@@ -120,12 +121,14 @@ class TokenService(Generic[Principal]):
         grant: Callable[[Principal, str, str, Collection[str]], Collection[str]],
         realm: str | None = None,
         clock: Callable[[], float] = time.time,
+        names: Collection[str] = ("token", "access_token"),
     ) -> None:
         self._service = service
         self._authenticate = authenticate
         self._grant = grant
         self._realm = realm
         self._clock = clock
+        self._names = names
         self._key = secrets.token_bytes(32)
 
     def endpoint(self, request: Request) -> Response:
@@ -142,9 +145,8 @@ class TokenService(Generic[Principal]):
         now = self._clock()
         token = self._sign({"exp": now + TOKEN_SECONDS, "access": granted})
         issued_at = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        return JSONResponse(
-            {"token": token, "access_token": token, "expires_in": TOKEN_SECONDS, "issued_at": issued_at}
-        )
+        named = {name: token if name in self._names else "" for name in ("token", "access_token")}
+        return JSONResponse({**named, "expires_in": TOKEN_SECONDS, "issued_at": issued_at})
 
     def __call__(self, request: Request, repository: str | None, action: Action) -> Response | None:
         wanted = accesses(repository, action)

@@ -76,19 +76,25 @@ class _Upload:
     data: bytearray = field(default_factory=bytearray)
 
 
+#: The answer for a repository (no reference), or for a manifest in it, that isn't there.
+Missing = Callable[[str, str | None], Response]
+
+
 def distribution_app(
     store: ImageStore,
     authorize: Authorizer = allow_all,
     *,
     page_size: int | None = None,
     observe: Callable[[Event], None] | None = None,
+    missing: Missing | None = None,
 ) -> Starlette:
     """The API under /v2/, at the root of a server or mounted at `/` or `/v2` of another application.
 
     `page_size` caps every page of the catalog and of tags/list, also for a client that asks for no `n`; None pages
     the catalog as distribution does and tags/list only on demand. `authorize` and `observe` run in worker threads.
+    `missing` words the answer for a repository or manifest that isn't there; None means distribution's own words.
     """
-    handler = _Registry(store, authorize, page_size, observe)
+    handler = _Registry(store, authorize, page_size, observe, missing or _missing)
     return Starlette(routes=[Route("/{path:path}", handler.dispatch, methods=_METHODS)])
 
 
@@ -99,11 +105,13 @@ class _Registry:
         authorize: Authorizer,
         page_size: int | None,
         observe: Callable[[Event], None] | None,
+        missing: Missing,
     ) -> None:
         self._store = store
         self._authorize = authorize
         self._page_size = page_size
         self._observe = observe
+        self._missing = missing
         self._uploads: dict[str, _Upload] = {}
         Handler = Callable[..., Awaitable[Response]]
         self._routes: list[tuple[re.Pattern[str], dict[str, Handler]]] = [
@@ -181,7 +189,7 @@ class _Registry:
 
     async def _tags(self, request: Request, name: str) -> Response:
         if not self._store.ever_tagged(name):
-            return registry_error(404, "NAME_UNKNOWN", "repository name not known to registry", {"name": name})
+            return self._missing(name, None)
         n = request.query_params.get("n")
         if n is not None and not n.isdecimal():
             return _bad_page({"n": n})
@@ -197,8 +205,7 @@ class _Registry:
     async def _get_manifest(self, request: Request, name: str, reference: str) -> Response:
         manifest = self._store.manifest(name, reference)
         if manifest is None:
-            detail = {"Name": name, "Revision": reference} if is_digest(reference) else {"Tag": reference}
-            return _manifest_unknown("manifest unknown", detail)
+            return self._missing(name, reference)
         etag = f'"{manifest.digest}"'
         if request.headers.get("if-none-match", "").strip() in (etag, manifest.digest):
             return Response(None, 304, API_VERSION)
@@ -415,6 +422,13 @@ def _bad_page(detail: dict[str, Any]) -> Response:
 
 def _digest_invalid(*detail: Any) -> Response:
     return registry_error(400, "DIGEST_INVALID", "provided digest did not match uploaded content", *detail)
+
+
+def _missing(name: str, reference: str | None) -> Response:
+    if reference is None:
+        return registry_error(404, "NAME_UNKNOWN", "repository name not known to registry", {"name": name})
+    detail = {"Name": name, "Revision": reference} if is_digest(reference) else {"Tag": reference}
+    return _manifest_unknown("manifest unknown", detail)
 
 
 def _manifest_unknown(message: str, *detail: Any) -> Response:
