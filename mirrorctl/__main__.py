@@ -29,8 +29,27 @@ app = typer.Typer(
     add_completion=COMPLETE in os.environ,
 )
 
-Rules = Annotated[list[str] | None, typer.Argument(metavar="[RULE]...", help="Names of rules.", show_default=False)]
-Stack = Annotated[str | None, typer.Option("--stack", "-s", help="Stack whose outputs name the Harbor.")]
+
+def _rule_names(context: typer.Context, incomplete: str) -> list[str]:
+    from mirrorctl import completion
+
+    return completion.rules(context.params.get("stack"), context.params.get("cwd"), incomplete)
+
+
+def _stack_names(context: typer.Context, incomplete: str) -> list[str]:
+    from mirrorctl import completion
+
+    return completion.stacks(context.params.get("cwd"), incomplete)
+
+
+Rules = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[RULE]...", help="Names of rules.", show_default=False, autocompletion=_rule_names),
+]
+Stack = Annotated[
+    str | None,
+    typer.Option("--stack", "-s", help="Stack whose outputs name the Harbor.", autocompletion=_stack_names),
+]
 Cwd = Annotated[Path | None, typer.Option("--cwd", help="Folder of the Pulumi project.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show each request (no secrets).")]
@@ -124,7 +143,7 @@ def status(
 
 @app.command()
 def logs(
-    rule: Annotated[str, typer.Argument(help="Name of a rule.")],
+    rule: Annotated[str, typer.Argument(help="Name of a rule.", autocompletion=_rule_names)],
     execution: Annotated[int | None, typer.Option("--execution", help="Id of an execution; the last one.")] = None,
     failed: Annotated[bool, typer.Option("--failed", help="Only tasks that did not succeed.")] = False,
     stack: Stack = None,

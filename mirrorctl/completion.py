@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
+from mirrorctl import stackfile
 from mirrorctl.failure import AS_WANTED, unknown
 from mirrorctl.tool import Tool
 
@@ -44,3 +46,23 @@ def command(tool: Tool, shell: str) -> int:
         raise unknown("completion for", shell, SCRIPTS)
     tool.output.raw(SCRIPTS[shell].replace("@PYTHON@", sys.executable))
     return AS_WANTED
+
+
+def rules(stack: str | None, cwd: Path | str | None, incomplete: str) -> list[str]:
+    """Names of rules that begin so, from the stacks' files: no engine and no Harbor is asked. Never fails."""
+    try:
+        files = stackfile.stack_files(Path(cwd or ""), stack)
+        names = dict.fromkeys(name for file in files for name in stackfile.rule_names(file))
+    except Exception:
+        # A Tab key has nowhere to say what is wrong; the command itself will.
+        return []
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def stacks(cwd: Path | str | None, incomplete: str) -> list[str]:
+    """Names of stacks that begin so and have a file here. Never fails."""
+    try:
+        names = map(stackfile.stack_of, stackfile.stack_files(Path(cwd or ""), None))
+        return [name for name in names if name.startswith(incomplete)]
+    except Exception:
+        return []

@@ -18,7 +18,7 @@ GAP = "  "
 #: Words that a cell may begin with, and how they look on a terminal that has colours.
 STYLES = {
     **dict.fromkeys(("ok", "equal", "succeeded", "healthy", "proven"), "green"),
-    **dict.fromkeys(("failed", "missing", "different", "refused", "fault", "bad", "overdue", "drift"), "bold red"),
+    **dict.fromkeys(("failed", "missing", "different", "refused", "fault", "bad", "overdue", "drift"), "red"),
     **dict.fromkeys(
         ("empty", "extra", "stopped", "unfinished", "unchecked", "disabled", "skipped", "warning", "unmanaged"),
         "yellow",

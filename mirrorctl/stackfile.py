@@ -82,6 +82,26 @@ def stack_files(folder: Path, stack: str | None) -> list[Path]:
 
 def read(path: Path) -> StackFile:
     """Reads and checks one file and the rule files it names. Raises Failure if it is no YAML."""
+    file = _settings(path)
+    faults = [*file.faults, *_plain_secrets(file.content)]
+    gathered = rule_files.gather(_without_secrets(file.content), path.parent)
+    faults += gathered.faults
+    try:
+        configuration = parse(gathered.raw)
+    except ConfigurationError as error:
+        return StackFile(path, None, (*faults, *map(gathered.located, error.faults)), (), file.lines, gathered)
+    usable = None if faults else configuration
+    return StackFile(path, usable, tuple(faults), tuple(check(configuration)[1]), file.lines, gathered)
+
+
+def rule_names(path: Path) -> list[str]:
+    """The rules of one file and the rule files it names, unchecked. Raises Failure if it is no YAML."""
+    rules = rule_files.gather(_settings(path).content, path.parent).raw.get(rule_files.RULES)
+    return list(rules) if isinstance(rules, Mapping) else []
+
+
+def _settings(path: Path) -> LocatedYaml:
+    """Our own settings of a file, with paths as the configuration has them. Raises Failure."""
     prefix = f"{_project(path.parent)}:"
     try:
         file = located_yaml.read(path)
@@ -90,18 +110,11 @@ def read(path: Path) -> StackFile:
     settings = (file.content or {}).get("config") or {} if isinstance(file.content, Mapping | type(None)) else None
     if not isinstance(settings, Mapping):
         raise Failure(f"{path}: config must be a map of settings")
-    ours = {key.removeprefix(prefix): value for key, value in settings.items() if str(key).startswith(prefix)}
-    lines = {where.removeprefix(f"config.{prefix}"): line for where, line in file.lines.items()}
-    faults = [replace(fault, path=fault.path.removeprefix(f"config.{prefix}")) for fault in file.faults]
-    faults += _plain_secrets(ours)
-    gathered = rule_files.gather(_without_secrets(ours), path.parent)
-    faults += gathered.faults
-    try:
-        configuration = parse(gathered.raw)
-    except ConfigurationError as error:
-        return StackFile(path, None, (*faults, *map(gathered.located, error.faults)), (), lines, gathered)
-    usable = None if faults else configuration
-    return StackFile(path, usable, tuple(faults), tuple(check(configuration)[1]), lines, gathered)
+    return LocatedYaml(
+        {key.removeprefix(prefix): value for key, value in settings.items() if str(key).startswith(prefix)},
+        {where.removeprefix(f"config.{prefix}"): line for where, line in file.lines.items()},
+        tuple(replace(fault, path=fault.path.removeprefix(f"config.{prefix}")) for fault in file.faults),
+    )
 
 
 def _files(folder: Path) -> list[Path]:

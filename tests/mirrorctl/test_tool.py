@@ -282,12 +282,41 @@ def test_completion_scripts(run: Run, shell: str) -> None:
     assert run("completion", "tcsh").code == 1
 
 
-def test_bash_completes_commands(run: Run, tmp_path: Path) -> None:
-    script = tmp_path / "completion"
-    script.write_text(run("completion", "bash").out)
-    words = "COMP_WORDS=(mirrorctl st); COMP_CWORD=1; _mirrorctl_complete mirrorctl"
-    code = f'. {script}; {words}; echo "${{COMPREPLY[@]}}"'
+@pytest.fixture
+def stack_files(tmp_path: Path) -> None:
+    """Stack `dev` with nginx, `prod` with redis and web (of a rule file); the file in `broken/` is no YAML."""
+    for name, text in {
+        "Pulumi.dev.yaml": "config: {harbor-mirror:rules: {nginx: {}}}",
+        "Pulumi.prod.yaml": "config: {harbor-mirror:rulesDir: mirrors, harbor-mirror:rules: {redis: {}}}",
+        "mirrors/web.yaml": "rules: {web: {}}",
+        "broken/Pulumi.dev.yaml": "[",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+
+
+@pytest.mark.usefixtures("stack_files")
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("st", ["status"]),
+        ("sync n", ["nginx"]),
+        ("sync --stack prod ''", ["redis", "web"]),
+        ("logs w", ["web"]),
+        ("verify nginx --stack p", ["prod"]),
+        ("sync --cwd elsewhere ''", []),
+        ("sync --cwd broken ''", []),
+    ],
+)
+def test_bash_completes_commands_rules_and_stacks(run: Run, tmp_path: Path, typed: str, offered: list[str]) -> None:
+    (tmp_path / "completion").write_text(run("completion", "bash").out)
+    words = f"COMP_WORDS=(mirrorctl {typed}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))"
     done = subprocess.run(
-        ["bash", "-c", code], cwd=ROOT, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=True
+        ["bash", "-c", f'. ./completion; {words}; _mirrorctl_complete mirrorctl; echo "${{COMPREPLY[@]}}"'],
+        cwd=tmp_path,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    assert done.stdout.split() == ["status"]
+    assert (done.stdout.split(), done.stderr) == (offered, "")
