@@ -11,6 +11,8 @@ import pulumi_linode as linode
 import pulumi_random as random
 
 from components.health import healthy_before
+from components.host_checks import VERSION_TAG, look_up
+from components.host_hooks import announced, explained
 from harbor_mirror.host import user_data
 from harbor_mirror.host.of_host import spec_of
 from harbor_mirror.model.config import HTTP_PORT, HTTPS_PORT, Host
@@ -24,6 +26,11 @@ DNS_TTL = 300
 #: Harbor takes 8 to 128 characters with upper case, lower case and digits; these travel through compose's env files,
 #: which cut at blanks and drop what follows a `$`, so letters and digits only.
 PASSWORD_LENGTH = 32
+
+UNPINNED = (
+    "host.installerSha256 is not set: Harbor's installer is trusted by the checksum file beside it, over TLS. "
+    "To pin it: `sha256sum harbor-online-installer-v<version>.tgz`, from a copy that you have verified"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +66,10 @@ class HarborHost(pulumi.ComponentResource):
         super().__init__("harbor-mirror:host:HarborHost", name, {}, opts)
         host, children = args.host, pulumi.ResourceOptions(parent=self)
         kept = pulumi.ResourceOptions(parent=self, protect=host.protect, retain_on_delete=host.protect)
+        volume_label = f"{args.label}-data"
+        found = look_up(host, volume_label, pulumi.InvokeOptions(parent=self))
+        if host.installer_sha256 is None and pulumi.runtime.is_dry_run():
+            pulumi.log.warn(UNPINNED, self)
         admin = _password(f"{name}-admin", children)
         database = _password(f"{name}-database", kept)
         root = _password(f"{name}-root", children)
@@ -73,9 +84,8 @@ class HarborHost(pulumi.ComponentResource):
             outbound_policy="ACCEPT",
             inbounds=_inbound(host),
             tags=list(host.tags),
-            opts=children,
+            opts=_with(children, explained(f"{name}-firewall", "firewall", args.label, self)),
         )
-        volume_label = f"{args.label}-data"
         files = pulumi.Output.all(
             admin_password=admin.result,
             database_password=database.result,
@@ -103,6 +113,10 @@ class HarborHost(pulumi.ComponentResource):
                 delete_before_replace=True,
                 # Keys are changed on the server; here they would replace it.
                 ignore_changes=["authorizedKeys"],
+                hooks=pulumi.ResourceHookBinding.merge(
+                    announced(f"{name}-instance", args.label, self, exists=found.server, protect=host.protect),
+                    explained(f"{name}-instance", "server", args.label, self),
+                ),
             ),
         )
         volume = linode.Volume(
@@ -112,8 +126,8 @@ class HarborHost(pulumi.ComponentResource):
             size=host.volume_gb,
             # Attached after the first boot, which waits for it: an instance that never booted refuses a volume.
             linode_id=instance.id.apply(int),
-            tags=list(host.tags),
-            opts=kept,
+            tags=[*host.tags, f"{VERSION_TAG}{host.version}"],
+            opts=_with(kept, explained(f"{name}-data", "volume", volume_label, self)),
         )
         # Made anew with every instance: the host is there when its Harbor answers, and not before.
         random.RandomId(
@@ -124,22 +138,33 @@ class HarborHost(pulumi.ComponentResource):
                 parent=self, depends_on=[volume], hooks=healthy_before(f"{name}-ready", host.url)
             ),
         )
-        if host.dns_zone is not None:
-            zone = linode.get_domain_output(domain=host.dns_zone, opts=pulumi.InvokeOptions(parent=self))
-            linode.DomainRecord(
+        if found.zone_id is not None:
+            record = linode.DomainRecord(
                 f"{name}-dns",
-                domain_id=zone.id.apply(int),
+                domain_id=found.zone_id,
                 record_type="A",
                 name=host.hostname.removesuffix(f".{host.dns_zone}"),
                 target=address.address,
                 ttl_sec=DNS_TTL,
                 opts=children,
             )
+            linode.Rdns(
+                f"{name}-rdns",
+                address=address.address,
+                rdns=host.hostname,
+                # Linode refuses a name that does not resolve to the address, and a new record takes a while.
+                wait_for_available=True,
+                opts=pulumi.ResourceOptions(parent=self, depends_on=[record]),
+            )
         self.ip = address.address
         self.instance_id = instance.id
         self.volume_id = volume.id
         self.admin_password = admin.result if args.admin_password is None else args.admin_password
         self.register_outputs({"ip": self.ip, "instanceId": self.instance_id, "volumeId": self.volume_id})
+
+
+def _with(opts: pulumi.ResourceOptions, hooks: pulumi.ResourceHookBinding) -> pulumi.ResourceOptions:
+    return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(hooks=hooks))
 
 
 def _password(name: str, opts: pulumi.ResourceOptions) -> random.RandomPassword:

@@ -25,11 +25,22 @@ class Registered:
     inputs: Mapping[str, Any]
 
 
+#: What a program that looks up a host's region, type, image, zone and volume is told.
+LOOKUPS: dict[str, dict[str, Any]] = {
+    "linode:index/getRegion:getRegion": {"capabilities": ["Metadata", "Block Storage", "Object Storage"]},
+    "linode:index/getInstanceType:getInstanceType": {"vcpus": 4, "memory": 8192},
+    "linode:index/getImage:getImage": {"capabilities": ["cloud-init"]},
+    "linode:index/getDomain:getDomain": {"id": 77},
+    "linode:index/getVolumes:getVolumes": {"volumes": []},
+}
+
+
 @dataclass
 class Recorder(pulumi.runtime.Mocks):
     """Answers as a cloud would, and keeps what was registered."""
 
     resources: list[Registered] = field(default_factory=list)
+    lookups: dict[str, dict[str, Any]] = field(default_factory=lambda: dict(LOOKUPS))
 
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         self.resources.append(Registered(args.typ, args.name, args.inputs))
@@ -42,8 +53,11 @@ class Recorder(pulumi.runtime.Mocks):
             computed = {"address": "192.0.2.10"}
         return str(len(self.resources)), {**args.inputs, **computed}
 
-    def call(self, _: pulumi.runtime.MockCallArgs) -> Any:
-        return {"id": 77}
+    def call(self, args: pulumi.runtime.MockCallArgs) -> Any:
+        answer = self.lookups[args.token]
+        if "error" in answer:
+            return {}, [("", answer["error"])]
+        return answer
 
     def of(self, kind: str) -> list[Registered]:
         """The resources of one type, `linode:index/instance:Instance` by its last word."""
@@ -61,11 +75,18 @@ class Program:
 
     recorder: Recorder = field(default_factory=Recorder)
 
-    def __call__(self, config: Mapping[str, Any]) -> Recorder:
-        """Runs it with a configuration keyed as in `Pulumi.<stack>.yaml`, without the project's name."""
-        self.recorder = Recorder()
+    def __call__(
+        self, config: Mapping[str, Any], lookups: Mapping[str, dict[str, Any]] | None = None, *, preview: bool = False
+    ) -> Recorder:
+        """Runs it with a configuration keyed as in `Pulumi.<stack>.yaml`, without the project's name.
+
+        `lookups`: answers to invokes, by the function's last word, where they differ from those of a usual account;
+        `{"error": ...}` for one that fails.
+        """
+        given = {f"linode:index/{name}:{name}": answer for name, answer in (lookups or {}).items()}
+        self.recorder = Recorder(lookups={**LOOKUPS, **given})
         asyncio.set_event_loop(asyncio.new_event_loop())
-        pulumi.runtime.set_mocks(self.recorder, project="harbor-mirror", stack="test", preview=False)
+        pulumi.runtime.set_mocks(self.recorder, project="harbor-mirror", stack="test", preview=preview)
         texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
         pulumi.runtime.set_all_config({f"harbor-mirror:{key}": text for key, text in texts.items()})
 

@@ -39,5 +39,6 @@ LINODE = Package(
         "getImage": functions.get_image,
         "getImages": functions.get_images,
         "getDomain": functions.get_domain,
+        "getVolumes": functions.get_volumes,
     },
 )

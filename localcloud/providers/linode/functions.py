@@ -101,6 +101,27 @@ def get_images(api: Linode, arguments: Values) -> Values:
     return {"id": "images", "filters": arguments.get("filters"), "images": chosen, "latest": arguments.get("latest")}
 
 
+def get_volumes(api: Linode, arguments: Values) -> Values:
+    wanted = [entry for entry in arguments.get("filters") or [] if entry.get("matchBy", "exact") == "exact"]
+    by_api = [{"+or": [{entry["name"]: value} for value in entry["values"]]} for entry in wanted]
+    order = arguments.get("order") or "desc"
+    ask: Values = {"+and": by_api, "+order": order}
+    found = told("Failed to list volumes", lambda: api.listing("/volumes", ask))
+    volumes = [_volume(entry) for entry in found]
+    chosen = _filtered(volumes, arguments)
+    return {"id": "volumes", "filters": arguments.get("filters"), "order": arguments.get("order"), "volumes": chosen}
+
+
+def _volume(found: Values) -> Values:
+    names = ("id", "label", "region", "size", "status", "tags", "created", "updated", "encryption")
+    return {
+        **{name: found.get(name) for name in names},
+        "filesystemPath": found.get("filesystem_path", ""),
+        "ioReady": bool(found.get("io_ready")),
+        "linodeId": found.get("linode_id") or 0,
+    }
+
+
 def _filtered(items: list[Values], arguments: Values) -> list[Values]:
     """The items that meet the program's filters (exact values; a list property matches if it contains one)."""
 

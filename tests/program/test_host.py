@@ -1,0 +1,143 @@
+"""The host as the program asks Linode for it: what is looked up before anything is planned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+import pytest
+
+from .conftest import Program
+
+HOST = {"region": "sg-sin-2", "hostname": "harbor.example.com", "dnsZone": "example.com", "version": "2.13.5"}
+MISSING = {"error": "invoking: Failed to get it: [404] Not found"}
+
+
+def stack(**host: object) -> dict[str, Any]:
+    return {"host": {**HOST, **host}, "projects": {"mirror": {}}}
+
+
+def volume(**values: object) -> dict[str, Any]:
+    """An answer to the look-up of volumes."""
+    usual = {"label": "harbor-test-data", "region": "sg-sin-2", "size": 200, "linodeId": 7, "tags": []}
+    return {"getVolumes": {"volumes": [{**usual, **values}]}}
+
+
+@pytest.mark.parametrize(
+    ("lookups", "says"),
+    [
+        ({"getRegion": MISSING}, "host.region: 'sg-sin-2' is no region of Linode's. Example: sg-sin-2"),
+        (
+            {"getRegion": {"capabilities": ["Block Storage"]}},
+            "host.region: 'sg-sin-2' lacks Metadata, which hands the server its configuration; take another region.",
+        ),
+        (
+            {"getRegion": {"capabilities": ["Metadata"]}},
+            "host.region: 'sg-sin-2' lacks Block Storage, which holds Harbor's data; take another region.",
+        ),
+        ({"getInstanceType": MISSING}, "host.type: 'g6-standard-4' is no type of Linode's. Example: g6-standard-4"),
+        (
+            {"getInstanceType": {"vcpus": 1, "memory": 2048}},
+            "host.type: 'g6-standard-4' has 1 CPU and 2048 MB, and Harbor needs 2 and 4096. Example: g6-standard-2",
+        ),
+        (
+            {"getInstanceType": {"vcpus": 2, "memory": 2048}},
+            "host.type: 'g6-standard-4' has 2 CPU and 2048 MB, and Harbor needs 2 and 4096. Example: g6-standard-2",
+        ),
+        ({"getImage": MISSING}, "host.image: 'linode/debian13' is no image of Linode's. Example: linode/debian13"),
+        (
+            {"getImage": {"capabilities": []}},
+            "host.image: 'linode/debian13' lacks cloud-init: nothing would read the server's configuration. "
+            "Example: linode/debian13",
+        ),
+        ({"getDomain": {"error": "was not found"}}, "host.dnsZone: 'example.com' is no zone of this Linode account."),
+        (
+            volume(region="us-ord"),
+            "host.region: 'sg-sin-2' is not where this stack's volume is (us-ord): it would start with a blank one "
+            "there. Example: a stack of its own, and a restore of the backup into it",
+        ),
+        (
+            volume(size=500),
+            "host.volumeGb: 200 is less than the volume has; it never shrinks. Example: 500",
+        ),
+    ],
+)
+def test_what_linode_lacks_is_said_before_anything_is_made(
+    program: Program, lookups: Mapping[str, Any], says: str
+) -> None:
+    with pytest.raises(pulumi.RunError) as caught:
+        program(stack(), lookups, preview=True)
+    assert str(caught.value).splitlines() == [
+        "1 fault in the stack's configuration; nothing was changed:",
+        f"  {says}",
+    ]
+    assert not [entry for entry in program.recorder.resources if entry.type.startswith(("linode", "random", "harbor:"))]
+
+
+def test_all_that_linode_lacks_is_said_at_once(program: Program) -> None:
+    lookups = {"getRegion": MISSING, "getInstanceType": MISSING, "getImage": MISSING, **volume(size=500)}
+    with pytest.raises(pulumi.RunError, match="4 faults"):
+        program(stack(), lookups)
+
+
+def test_a_linode_that_does_not_answer_is_no_leave_to_go_on(program: Program) -> None:
+    with pytest.raises(pulumi.RunError, match=r"could not be asked for what the host needs.*\[401\] Invalid"):
+        program(stack(), {"getVolumes": {"error": "[401] Invalid OAuth Token"}})
+
+
+@pytest.mark.parametrize(
+    ("before", "wanted", "says"),
+    [
+        ("2.13.5", "2.13.5", None),
+        ("2.13.4", "2.13.5", None),
+        ("2.11.2", "2.13.5", None),
+        ("2.15.1", "2.13.5", "is older than 2.15.1"),
+        ("2.13.5", "2.13.4", "is older than 2.13.5"),
+        ("2.10.3", "2.13.5", "Set `version` to 2.12.4, then to 2.13.5"),
+        ("2.9.5", "2.15.2", "Set `version` to 2.11.2, then to 2.13.5, then to 2.15.2"),
+        ("3.0.0", "2.13.5", "Harbor 3.0.0 is not known here"),
+    ],
+)
+def test_a_step_between_versions_is_checked_against_the_volume(
+    program: Program, before: str, wanted: str, says: str | None
+) -> None:
+    on_volume = volume(tags=["team", f"harbor-version:{before}"])
+    if says is None:
+        made = program(stack(version=wanted), on_volume)
+        assert f"harbor-version:{wanted}" in made.only("Volume").inputs["tags"]
+        return
+    with pytest.raises(pulumi.RunError) as caught:
+        program(stack(version=wanted), on_volume)
+    (line,) = str(caught.value).splitlines()[1:]
+    assert line.startswith(f"  host.version: '{wanted}' is refused: ")
+    assert says in line
+
+
+def test_a_volume_without_the_tag_is_left_to_the_server(program: Program) -> None:
+    assert program(stack(), volume(tags=["team"])).of("Instance")
+
+
+def test_the_name_of_the_address_waits_for_its_record(program: Program) -> None:
+    made = program(stack())
+    order = [entry.type.rsplit(":", 1)[-1] for entry in made.resources]
+    assert order.index("DomainRecord") < order.index("Rdns")
+    assert made.only("Rdns").inputs == {
+        "address": "192.0.2.10",
+        "rdns": "harbor.example.com",
+        "waitForAvailable": True,
+    }
+    assert made.only("DomainRecord").inputs["domainId"] == 77.0
+    without = {key: value for key, value in HOST.items() if key != "dnsZone"}
+    assert not program({"host": without, "projects": {"mirror": {}}}).of("Rdns")
+
+
+@pytest.mark.parametrize(("host", "times"), [({}, 1), ({"installerSha256": "ab" * 32}, 0)])
+def test_an_installer_that_nobody_pinned_is_warned_of_once_at_preview(
+    program: Program, caplog: pytest.LogCaptureFixture, host: Mapping[str, Any], times: int
+) -> None:
+    program(stack(**host), preview=True)
+    warned = [record for record in caplog.records if "installerSha256" in record.getMessage()]
+    assert len(warned) == times
+    program(stack(**host))
+    assert len([record for record in caplog.records if "installerSha256" in record.getMessage()]) == times
