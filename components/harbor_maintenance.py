@@ -11,6 +11,7 @@ import pulumi_random as random
 import pulumiverse_harbor as harbor
 
 from harbor_mirror.clients.harbor import Harbor
+from harbor_mirror.model import housekeeping
 from harbor_mirror.model.config import AuditPurge, Configuration, GarbageCollection
 from harbor_mirror.model.outputs import MANUAL
 from harbor_mirror.model.schedule import parse_maintenance
@@ -69,7 +70,7 @@ class HarborMaintenance(pulumi.ComponentResource):
                 opts=pulumi.ResourceOptions(parent=self),
             )
         if args.audit_purge is not None:
-            self._purge(f"{name}-audit-purge", args, _audit_purge(args.audit_purge))
+            self._purge(f"{name}-audit-purge", args, housekeeping.audit_purge(args.audit_purge))
         self.register_outputs({})
 
     def _purge(self, name: str, args: HarborMaintenanceArgs, body: dict[str, Any]) -> None:
@@ -80,7 +81,7 @@ class HarborMaintenance(pulumi.ComponentResource):
 
             def put() -> None:
                 with Harbor(args.url, args.username, password or "") as client:
-                    client.request("PUT", "/system/purgeaudit/schedule", body=body)
+                    client.request("PUT", housekeeping.PURGE_SCHEDULE, body=body)
 
             await asyncio.to_thread(put)
 
@@ -93,19 +94,3 @@ class HarborMaintenance(pulumi.ComponentResource):
                 parent=self, hooks=pulumi.ResourceHookBinding(before_create=[hook]), delete_before_replace=True
             ),
         )
-
-
-def _audit_purge(purge: AuditPurge) -> dict[str, Any]:
-    """In Harbor's terms: until 2.12 it read `include_operations`, since 2.13 `include_event_types`."""
-    cron = parse_maintenance(purge.schedule, name="auditPurge").cron
-    artifacts = [operation for operation in purge.operations if operation != "other"]
-    events = [f"{operation}_artifact" for operation in artifacts] + ["other"] * ("other" in purge.operations)
-    return {
-        "schedule": {"type": "Custom", "cron": cron} if cron else {"type": "None"},
-        "parameters": {
-            "audit_retention_hour": purge.retention_hours,
-            "include_operations": ",".join(artifacts),
-            "include_event_types": ",".join(events),
-            "dry_run": False,
-        },
-    }

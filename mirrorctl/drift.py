@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from harbor_mirror.clients.harbor import Harbor, HarborError, Json, WrongCredentials, check_credentials
+from harbor_mirror.model import housekeeping as wanted_of
 from harbor_mirror.model.config import Configuration
 from mirrorctl import desired, housekeeping, mirror, status
 from mirrorctl.desired import Facts
@@ -122,20 +123,19 @@ class Comparison:
             yield _lost(subject)
             return
         live: Json = self.harbor.get(f"/retentions/{number}")
-        wanted = housekeeping.retention(key, entry.retention, live)
+        wanted = {**live, **wanted_of.retention(key, entry.retention)}
         changed = _differences(subject, housekeeping.retention_facts(wanted), housekeeping.retention_facts(live))
         yield from self._repaired(list(changed), [(f"/retentions/{number}", wanted)])
 
     def _maintenance(self) -> Iterator[DriftFinding]:
         collection, purge = self.wanted.garbage_collection, self.wanted.audit_purge
         if collection is not None:
-            wanted = housekeeping.garbage_collection(collection)
-            yield from self._schedule(
-                "garbageCollection", housekeeping.GC, wanted, housekeeping.garbage_collection_facts
-            )
+            wanted = wanted_of.garbage_collection(collection)
+            facts = housekeeping.garbage_collection_facts
+            yield from self._schedule("garbageCollection", wanted_of.GC_SCHEDULE, wanted, facts)
         if purge is not None:
-            wanted = housekeeping.audit_purge(purge)
-            yield from self._schedule("auditPurge", housekeeping.PURGE, wanted, housekeeping.audit_purge_facts)
+            wanted = wanted_of.audit_purge(purge)
+            yield from self._schedule("auditPurge", wanted_of.PURGE_SCHEDULE, wanted, housekeeping.audit_purge_facts)
 
     def _schedule(self, name: str, path: str, wanted: Json, facts: Callable[[Json], Facts]) -> Iterator[DriftFinding]:
         # Harbor answers with nothing at all where no schedule is set.

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 
+from pydantic.alias_generators import to_camel
+
 from harbor_mirror.model.config import Project, Retention, RetentionRule, Rule, TagFilter
 from harbor_mirror.model.destinations import destination
 from harbor_mirror.model.filters import MUTABLE_TAGS, check, join, matches
@@ -16,13 +18,15 @@ from harbor_mirror.model.globs import BadGlob, Kind, exact, example, expand
 from harbor_mirror.model.refusal import Refused
 from harbor_mirror.model.schedule import parse_maintenance
 
-#: What a retention rule keeps by, with Harbor's own word for it.
+#: What a retention rule keeps by, and Harbor's template (and parameter) for it.
 TEMPLATES: Mapping[str, str] = {
-    "most_recently_pushed": "mostRecentlyPushed",
-    "most_recently_pulled": "mostRecentlyPulled",
-    "pushed_within_days": "pushedWithinDays",
-    "pulled_within_days": "pulledWithinDays",
+    "most_recently_pushed": "latestPushedK",
+    "most_recently_pulled": "latestPulledN",
+    "pushed_within_days": "nDaysSinceLastPush",
+    "pulled_within_days": "nDaysSinceLastPull",
 }
+#: The same in the words of the configuration.
+WORDS: Mapping[str, str] = {field: to_camel(field) for field in TEMPLATES}
 _EXAMPLE = "{mostRecentlyPushed: 10}"
 #: Tried where a rule names no tags.
 _TAGS = ("1.0.0", MUTABLE_TAGS[0])
@@ -37,10 +41,10 @@ def faults(project: str, retention: Retention) -> Iterator[tuple[str, Refused]]:
     seen: dict[RetentionRule, int] = {}
     for index, rule in enumerate(retention.keep):
         path = f"keep.{index}"
-        kept = [word for field, word in TEMPLATES.items() if getattr(rule, field) is not None]
+        kept = [word for field, word in WORDS.items() if getattr(rule, field) is not None]
         kept += ["always"] if rule.always else []
         if not kept:
-            known = ", ".join([*TEMPLATES.values(), "always"])
+            known = ", ".join([*WORDS.values(), "always"])
             yield path, Refused(None, f"keeps nothing: it wants one of {known}", _EXAMPLE)
         elif len(kept) > 1:
             reason = f"keeps by {' and '.join(kept)}, and a rule has one of them; rules are joined by OR"
@@ -113,7 +117,7 @@ def _count(rule: Rule) -> int | None:
 
 
 def _in_words(kept: RetentionRule) -> str:
-    return next(f"{word}: {getattr(kept, field)}" for field, word in TEMPLATES.items() if getattr(kept, field))
+    return next(f"{word}: {getattr(kept, field)}" for field, word in WORDS.items() if getattr(kept, field))
 
 
 def _repositories(rule: Rule) -> list[str]:

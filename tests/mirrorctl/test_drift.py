@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -45,7 +46,9 @@ def test_no_drift_and_what_is_not_ours_is_reported_only(run: Run, stack: FakeSta
 
 
 def policy(**fields: Any) -> Change:
-    return lambda harbor: harbor.policies[1].update(fields)
+    # As Harbor does: a rule that was just saved is not overdue yet.
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    return lambda harbor: harbor.policies[1].update(fields, update_time=now)
 
 
 def registry(**fields: Any) -> Change:
