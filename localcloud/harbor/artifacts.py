@@ -7,11 +7,15 @@ from typing import Any
 
 from starlette.responses import Response
 
-from localcloud.harbor.api import Call, Endpoint, listing, ok, timestamp
+from localcloud.harbor.api import BASE, Call, Endpoint, listing, ok, timestamp
 from localcloud.harbor.core import Core
 from localcloud.harbor.data import Artifact, HarborData, Project, Repository, Tag
 from localcloud.harbor.errors import not_found
 from localcloud.oci.store import INDEX_TYPES, references
+
+_IMAGE_CONFIGS = ("application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json")
+#: Harbor's own icon for images (its source, controller/icon).
+IMAGE_ICON = "sha256:0048162a053eef4d4ce3fe7518615bef084403614f8bca43b40ae2e762e11e06"
 
 
 def record_push(core: Core, repository: str, digest: str, tag: str | None) -> Artifact:
@@ -97,7 +101,8 @@ def _children(data: HarborData, row: Repository, artifact: Artifact) -> list[Any
 def _show(data: HarborData, row: Repository, artifact: Artifact, *, with_tag: bool = True) -> dict[str, Any]:
     manifest = data.images.manifest(row.name, artifact.digest)
     media_type = manifest.media_type if manifest else ""
-    config = json.loads(manifest.body).get("config", {}) if manifest else {}
+    body = json.loads(manifest.body) if manifest else {}
+    config_type = body.get("config", {}).get("mediaType", "")
     found = []
     for child in _children(data, row, artifact):
         known = data.artifacts.find(repository_id=row.id, digest=child.digest)
@@ -110,7 +115,7 @@ def _show(data: HarborData, row: Repository, artifact: Artifact, *, with_tag: bo
                 "urls": None,
             }
         )
-    return {
+    shown = {
         "accessories": None,
         "addition_links": {},
         "digest": artifact.digest,
@@ -119,7 +124,7 @@ def _show(data: HarborData, row: Repository, artifact: Artifact, *, with_tag: bo
         "id": artifact.id,
         "labels": None,
         "manifest_media_type": media_type,
-        "media_type": media_type if media_type in INDEX_TYPES else config.get("mediaType", ""),
+        "media_type": media_type if media_type in INDEX_TYPES else config_type,
         "project_id": row.project_id,
         "pull_time": timestamp(artifact.pull_time),
         "push_time": timestamp(artifact.push_time),
@@ -129,6 +134,24 @@ def _show(data: HarborData, row: Repository, artifact: Artifact, *, with_tag: bo
         "size": data.images.size(row.name, artifact.digest) if manifest else 0,
         "tags": [_show_tag(tag) for tag in data.tags.where(artifact_id=artifact.id)] or None if with_tag else None,
         "type": "IMAGE",
+    }
+    return shown | (_show_image(data, row, artifact, body) if config_type in _IMAGE_CONFIGS else {})
+
+
+def _show_image(data: HarborData, row: Repository, artifact: Artifact, body: dict[str, Any]) -> dict[str, Any]:
+    """What Harbor knows of an image only."""
+    blob = data.images.blob(body["config"]["digest"], row.name)
+    config = json.loads(blob) if blob else {}
+    project, _, rest = row.name.partition("/")
+    where = f"{BASE}/projects/{project}/repositories/{rest.replace('/', '%252F')}/artifacts/{artifact.digest}"
+    return {
+        "addition_links": {"build_history": {"absolute": False, "href": f"{where}/additions/build_history"}},
+        "artifact_type": body["config"]["mediaType"],
+        "extra_attrs": {
+            "author": config.get("author", ""),
+            **{name: config.get(name) for name in ("architecture", "config", "created", "os")},
+        },
+        "icon": IMAGE_ICON,
     }
 
 

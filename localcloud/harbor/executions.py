@@ -65,6 +65,8 @@ class Runner:
         try:
             found = resources(core, policy)
             with core.data.lock:
+                if execution.stopped:
+                    return
                 jobs = []
                 for resource in found:
                     prepare_project(core, resource.destination)
@@ -104,9 +106,12 @@ class Runner:
         execution.status = status
 
     def stop(self, execution: Execution) -> None:
-        """Ends it at once; its tasks end at their next step. Caller holds the lock."""
+        """Ends it and its tasks at once; their copying ends at the next step. Caller holds the lock."""
         if execution.status == "InProgress":
             execution.stopped = True
+            for task in self._core.data.tasks.where(execution_id=execution.id):
+                if task.status in ("Pending", "InProgress"):
+                    task.status, task.end_time = "Stopped", self._core.clock()
             self._end(execution, "Stopped", "")
 
     def _schedule(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import string
-from datetime import timedelta
+from datetime import datetime
 from typing import Any
 
 from starlette.responses import Response
@@ -19,6 +19,7 @@ from localcloud.harbor.system import good_secret, setting
 
 MAX_NAME = 255
 SECRET_LENGTH = 32
+DAY_SECONDS = 24 * 60 * 60
 _NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
 _ACCESS = Struct("Access", {"resource": "string", "action": "string", "effect": "string"})
 _PERMISSION = Struct(
@@ -86,7 +87,7 @@ def create_robot(call: Call) -> Response:
                 full,
                 level,
                 duration,
-                -1 if duration < 0 else int((now + timedelta(days=duration)).timestamp()),
+                _expiry(now, duration),
                 given["permissions"],
                 hash_of(secret, full),
                 now,
@@ -103,6 +104,11 @@ def create_robot(call: Call) -> Response:
         "secret": secret,
     }
     return created(f"/robots/{robot.id}", body)
+
+
+def _expiry(made: datetime, days: int) -> int:
+    # In seconds, since Harbor takes more days than a calendar has.
+    return -1 if days < 0 else int(made.timestamp()) + days * DAY_SECONDS
 
 
 def new_secret() -> str:
@@ -189,8 +195,7 @@ def update_robot(call: Call) -> Response:
             raise bad_request("cannot update the level or name of robot")
         if given["duration"] != robot.duration:
             robot.duration = given["duration"]
-            ends = robot.creation_time + timedelta(days=max(0, robot.duration))
-            robot.expires_at = -1 if robot.duration < 0 else int(ends.timestamp())
+            robot.expires_at = _expiry(robot.creation_time, robot.duration)
         robot.description, robot.disable = given.get("description", ""), given.get("disable", False)
         robot.permissions, robot.update_time = given["permissions"], call.now()
     return ok()

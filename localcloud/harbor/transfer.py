@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,8 @@ from localcloud.oci.store import Descriptor, ImageStore
 NOTHING = "no resources need to be replicated"
 #: Harbor tries a blob five times and waits ever longer; no test wants those seconds, the lines say them all the same.
 RETRY_SECONDS = (2, 4, 8, 16)
+#: Harbor's default size of a chunk.
+CHUNK_BYTES = 10 * 1024 * 1024
 _TRANSFER = "/controller/replication/transfer/image/transfer.go"
 
 
@@ -75,15 +78,16 @@ def _matching(remote: Remote, policy: Policy) -> list[tuple[str, tuple[str, ...]
         return []  # a plain registry has no labels, so nothing carries them
     named = specific(patterns[-1]) if patterns else None
     if named is None:
-        remote.ping()
+        with suppress(RegistryError):  # only asks how to log in
+            remote.ping()
     names = remote.catalog() if named is None else named
     found = []
     for name in names:
         if not all(matches(pattern, name) for pattern in patterns):
             continue
         try:
-            tags = [tag for tag in remote.tags(name) if _takes_tag(policy, tag)]
-        except RegistryError as error:
+            tags = [tag for tag in _tags(remote, name) if _takes_tag(policy, tag)]
+        except (RegistryError, BadPattern) as error:
             raise Failed(
                 f"failed to fetch artifacts: failed to fetch artifacts: failed to list artifacts of repository {name}: "
                 f"{error}"
@@ -91,6 +95,16 @@ def _matching(remote: Remote, policy: Policy) -> list[tuple[str, tuple[str, ...]
         if tags:
             found.append((name, tuple(tags)))
     return found
+
+
+def _tags(remote: Remote, repository: str) -> list[str]:
+    try:
+        return remote.tags(repository)
+    except RegistryError as error:
+        # The registry redirects to the clean path, and what it lists there has another name.
+        if error.status == 404 and repository.startswith("/"):
+            return []
+        raise
 
 
 def _takes_tag(policy: Policy, tag: str) -> bool:
@@ -128,7 +142,9 @@ class Job:
     def run(self) -> None:
         """Ends with the task Succeed, Failed or Stopped."""
         task, resource = self._task, self._resource
-        task.log, task.status = [], "InProgress"
+        if not self._becomes("InProgress"):
+            return
+        task.log = []
         registry = registries.find_registry(self._core, self._policy.src_registry_id)
         local = registries.local_registry(self._core)
         for line, side, end in ((140, "source", registry), (150, "destination", local)):
@@ -137,21 +153,33 @@ class Job:
         route = f"{resource.source}:[{','.join(resource.tags)}](source registry) to "
         route += f"{resource.destination}:[{','.join(resource.tags)}](destination registry)"
         self._log(183, f"copying {route}...")
+        if self._policy.speed > 0:
+            self._log(186, f"limit network speed at {self._policy.speed} kb/s")
         remote = registries.remote(registry)
         try:
             for tag in resource.tags:
                 self._copy(remote, tag)
         except Stopped:
-            task.status = "Stopped"
+            self._becomes("Stopped")
         except (RegistryError, RegistryUnreachable, ValueError) as error:
-            self._log(202, str(error).rstrip(), "ERROR")
-            task.status = "Failed"
+            self._log(195, str(error).rstrip(), "ERROR")
+            self._log(201, "got error during the whole transfer period, mark the job failure", "ERROR")
+            self._becomes("Failed")
         else:
             self._log(205, f"copy {route} completed")
-            task.status = "Succeed"
+            self._becomes("Succeed")
         finally:
             remote.close()
-            task.end_time = self._core.clock()
+
+    def _becomes(self, status: str) -> bool:
+        """Sets the task's status, unless it was stopped meanwhile."""
+        with self._core.data.lock:
+            if self._task.status == "Stopped":
+                return False
+            self._task.status = status
+            if status != "InProgress":
+                self._task.end_time = self._core.clock()
+            return True
 
     def _copy(self, remote: Remote, tag: str) -> None:
         resource, images = self._resource, self._core.data.images
@@ -174,10 +202,11 @@ class Job:
     def _move_blob(
         self, remote: Remote, repository: str, blob: Descriptor, store: ImageStore, target: str, on_step: Any
     ) -> int:
-        for wait in (*RETRY_SECONDS, None):
+        for number, wait in enumerate((*RETRY_SECONDS, None), start=1):
             refusal = self._quota_refusal(target, blob)
             if refusal is None:
                 return copy_blob(remote, repository, blob, store, target, on_step)
+            self._log(290, f"copying the blob {blob.digest}(the {number}th running)...")
             self._log(352, f"failed to mount the blob {blob.digest} on the destination registry: {refusal}", "ERROR")
             if wait is not None:
                 self._log(298, f"will retry {wait}s later")
@@ -198,12 +227,18 @@ class Job:
                 f"adding {blob.size} B of storage resource, which when updated to current usage of {used} B will "
                 f"exceed the configured upper limit of {quota.storage} B."
             )
-        return f'http status code: 403, body: {{"errors":[{{"code":"DENIED","message":"{message}"}}]}}\n'
+        return f'http status code: 403, body: {{"errors":[{{"code":"DENIED","message":"{message}"}}]}}'
 
     def _step(self, step: Step) -> None:
         if self._execution.stopped:
             raise Stopped
         source, target = f"{step.source}:{step.reference}", f"{step.destination}:{step.destination_reference}"
+        begun = (290, "INFO", f"copying the blob {step.reference}(the 1th running)...")
+        done = (292, "INFO", f"copy the blob {step.reference} completed")
+        if self._policy.copy_by_chunk:
+            chunks = f"by chunk(chunkSize: {CHUNK_BYTES})"
+            begun = (314, "INFO", f"copying the blob {step.reference} {chunks}(the 1th running)...")
+            done = (316, "INFO", f"copy the blob {step.reference} by chunk completed")
         lines: dict[str, tuple[int, str, str]] = {
             "copying": (211, "INFO", f"copying {source}(source registry) to {target}(destination registry)..."),
             "pulling": (465, "INFO", f"pulling the manifest of artifact {source} ..."),
@@ -221,7 +256,7 @@ class Job:
                 f"the same name artifact {target} exists on the destination registry and the "
                 '"override" is set to true, continue...',
             ),
-            "blob": (290, "INFO", f"copying the blob {step.reference}(the 1th running)..."),
+            "blob": begun,
             "blob-exists": (
                 341,
                 "INFO",
@@ -233,10 +268,10 @@ class Job:
                 f"the blob {step.reference} mounted from the repository {step.mounted_from} on the destination "
                 "registry directly",
             ),
-            "blob-done": (292, "INFO", f"copy the blob {step.reference} completed"),
+            "blob-done": done,
             "pushing": (494, "INFO", f"pushing the manifest of artifact {target} ..."),
             "pushed": (506, "INFO", f"the manifest of artifact {target} pushed"),
-            "copied": (265, "INFO", f"copy {source}(source registry) to {target}(destination registry) completed"),
+            "copied": (254, "INFO", f"copy {source}(source registry) to {target}(destination registry) completed"),
         }
         if step.kind in lines:
             line, level, text = lines[step.kind]

@@ -145,13 +145,6 @@ def seed(store: ImageStore) -> None:
     push_image(store, "tool", "v1", "tool-v1")
 
 
-def seed_recorded(store: ImageStore) -> None:
-    """What the source registry behind our recordings of Harbor 2.15.2 held: three repositories of four tags."""
-    for repository in ("library/nginx", "team/app/web", "team/app/api"):
-        for tag in ("1.0.0", "1.1.0", "2.0.0-rc1", "latest"):
-            push_image(store, repository, tag, f"{repository}-{tag}")
-
-
 def _retag(store: ImageStore, repository: str, tag: str, image: Descriptor) -> None:
     manifest = store.manifest(repository, image.digest)
     if manifest is None:

@@ -3,13 +3,14 @@
 A recording (tests/data/harbor/cases.jsonl.gz) is a line for each request to a real Harbor 2.15.2: `given` steps that
 set the stage (each is taken once in an area), the request, and its status, body and headers. `$kind.name` stands for an
 id that an earlier answer gave; `<time>`, `<id>` and the like stand for values that differ each time. What was deleted
-between two recorded requests was not recorded: an object in the way of a create is removed first.
+between two recorded requests was not recorded: what a create would meet, and what a name stood for before, is removed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gzip
+import hashlib
 import json
 import os
 import re
@@ -26,14 +27,15 @@ import httpx
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from localcloud.harbor import Harbor, HarborData
-from localcloud.http import serve
-from localcloud.oci.images import seed_recorded
+from localcloud.http import Server, serve
+from localcloud.oci.store import OCI_MANIFEST, ImageStore
 from localcloud.source import SourceRegistry
 
 RECORDINGS = Path(__file__).parents[1] / "data" / "harbor" / "cases.jsonl.gz"
 API = "/api/v2.0"
 PASSWORD = "Harbor12345"
-CREDENTIALS = {"admin": ("admin", PASSWORD), "wrong": ("admin", "wrong-password"), "nouser": ("nobody", PASSWORD)}
+ADMIN = ("admin", PASSWORD)
+CREDENTIALS = {"admin": ADMIN, "wrong": ("admin", "wrong-password"), "nouser": ("nobody", PASSWORD)}
 #: What each placeholder may stand for.
 PLACEHOLDERS = {
     "<time>": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z",
@@ -44,9 +46,13 @@ PLACEHOLDERS = {
     "<token>": r"\S+",
 }
 _PLACEHOLDER = re.compile("|".join(PLACEHOLDERS))
-_VARIABLE = re.compile(r"\$[a-z]+\.\w+")
+_VARIABLE = re.compile(r"\$(?:reg|pol|exec|task|prj|rob|ret)\.\w+")
+#: Any repository that holds the blob will do.
+_MOUNTED = re.compile(r"mounted from the repository \S+")
 _COLLECTIONS = ("/registries", "/replication/policies", "/projects", "/robots")
 _PATIENCE_SECONDS = 20.0
+CONFIG_BYTES = 292
+LAYER_BYTES = 34
 
 Row = dict[str, Any]
 
@@ -78,59 +84,45 @@ class Valve:
 
 
 class Stage:
-    """A fresh Harbor with the four sources that the recordings speak of, behind ports of this run."""
+    """A fresh Harbor with the sources that the recordings speak of, behind ports of this run."""
 
     def __init__(
-        self, harbor: httpx.Client, ports: dict[int, int], sources: dict[int, SourceRegistry], slow: Valve
+        self,
+        harbor: httpx.Client,
+        ports: dict[int, int],
+        sources: dict[int, SourceRegistry],
+        slow: Valve,
+        doomed: Server,
     ) -> None:
-        self.harbor, self.sources, self.slow = harbor, sources, slow
-        self._ports = ports
-        self._ids: dict[str, Any] = {}
+        self.sources, self.slow, self.doomed = sources, slow, doomed
+        self._harbor, self._ports = harbor, ports
+        self._ids: dict[str, int] = {}
+        self._made: dict[str, int] = {}
         self._robots: dict[str, tuple[str, str]] = {}
         self._taken: set[str] = set()
 
     def replay(self, row: Row) -> list[str]:
         """Takes the row's given steps and its request; returns the differences, none if the answer agrees."""
+        request = row["request"]
         try:
             for step in row["given"]:
                 self._give(row, step)
-            if "skopeo" in row["request"]:
+            if "skopeo" in request:
                 return list(self._skopeo(row))
-            response = self._send(row["request"], row["status"])
+            response = self._send(request, row["status"])
         except Unresolved as missing:
             return [f"{missing} was never given"]
-        self._remember(row.get("save_id_as"), row["request"], response)
-        return list(differences(row, response.status_code, self.seen(response), response.headers))
+        self._remember(row.get("save_id_as"), request, response, row["status"])
+        if response.status_code == 201 and (number := _location(response)) is not None:
+            self._made[row["id"]] = number
+        return list(differences(row, response.status_code, self._seen(response), response.headers))
 
-    def seen(self, response: httpx.Response) -> Any:
-        """The body with the recorded ports in it; text if it isn't JSON."""
-        text = self._recorded_ports(response.text)
-        try:
-            return json.loads(text)
-        except json.JSONDecodeError:
-            return text
-
-    def _recorded_ports(self, text: str) -> str:
-        for recorded_port, port in self._ports.items():
-            text = text.replace(f"127.0.0.1:{port}", f"127.0.0.1:{recorded_port}")
-        return text
-
-    def _give(self, row: Row, step: Any) -> None:
-        if isinstance(step, str):
-            if step.startswith("wait until"):
-                self.wait(row)
-            return
-        key = json.dumps([step["method"], step["path"], step.get("body")], sort_keys=True)
-        if key in self._taken or step.get("save_id_as") in self._ids:
-            return
-        self._taken.add(key)
-        self._remember(step.get("save_id_as"), step, self._send(step, step["status"]))
-
-    def wait(self, row: Row) -> None:
-        """Until the execution that this row was given has its final status."""
-        names = [step["save_id_as"] for step in row["given"] if isinstance(step, dict) and "save_id_as" in step]
-        execution = next(name for name in reversed(names) if name.startswith("$exec."))
-        self.until(execution, lambda shown: shown["status"] != "InProgress")
+    def call(self, method: str, path: str, body: Any = None, save_id_as: str | None = None) -> httpx.Response:
+        """A request of the stage's own, as the administrator; raises unless it succeeds."""
+        request = {"method": method, "path": path, "body": body}
+        response = self._send(request, None).raise_for_status()
+        self._remember(save_id_as, request, response, response.status_code)
+        return response
 
     def until(self, execution: str, reached: Callable[[dict[str, Any]], bool]) -> None:
         """Until this execution, as Harbor shows it, is `reached`."""
@@ -141,16 +133,9 @@ class Stage:
             time.sleep(0.02)
         raise AssertionError(f"{execution} stays as it is")
 
-    def call(self, method: str, path: str, body: Any = None, save_id_as: str | None = None) -> httpx.Response:
-        """A request of the stage's own, as the administrator; raises unless it succeeds."""
-        request = {"method": method, "path": path, "body": body}
-        response = self._send(request, None).raise_for_status()
-        self._remember(save_id_as, request, response)
-        return response
-
-    def pull(self, name: str, url: str, repository: str, tag: str, project: str) -> None:
-        """Replicates an image into a project of Harbor."""
-        registry = {"name": name, "type": "docker-registry", "url": url, "insecure": True}
+    def pull(self, name: str, repository: str, tag: str, project: str) -> None:
+        """Replicates images of the open source into a project of Harbor."""
+        registry = {"name": name, "type": "docker-registry", "url": "http://127.0.0.1:25000", "insecure": True}
         self.call("POST", "/registries", registry, f"$reg.{name}")
         policy = {
             **{"name": name, "src_registry": {"id": f"$reg.{name}"}, "dest_namespace": project, "enabled": True},
@@ -160,90 +145,112 @@ class Stage:
         self.call("POST", "/replication/executions", {"policy_id": f"$pol.{name}"}, f"$exec.{name}")
         self.until(f"$exec.{name}", lambda shown: shown["status"] == "Succeed")
 
+    def clear(self, collection: str, *kept: str) -> None:
+        """Deletes everything of a collection that can be deleted, but what is named."""
+        for entry in self.call("GET", f"{collection}?page_size=100").json():
+            if entry["name"] not in kept:
+                self._delete(collection, entry)
+
+    def _give(self, row: Row, step: Any) -> None:
+        if isinstance(step, str):
+            if step.startswith("wait until"):
+                names = [given["save_id_as"] for given in row["given"] if isinstance(given, dict)]
+                execution = next(name for name in reversed(names) if name.startswith("$exec."))
+                self.until(execution, lambda shown: shown["status"] != "InProgress")
+            elif step in self._made:
+                for name in _VARIABLE.findall(row["request"]["path"]):
+                    self._ids[name] = self._made[step]
+            return
+        key = json.dumps([step["method"], step["path"], step.get("body")], sort_keys=True)
+        if key not in self._taken and step["save_id_as"] not in self._ids:
+            self._taken.add(key)
+            self._remember(step["save_id_as"], step, self._send(step, step["status"]), step["status"])
+
     def _send(self, request: Row, recorded_status: int | None) -> httpx.Response:
-        if "/tasks/$task.l/" in request["path"]:
-            self._first_task(request["path"].partition("/tasks/")[0])
-        path, body = self._text(request["path"]), self._body(request.get("body"))
-        if request["method"] == "POST" and path in _COLLECTIONS and isinstance(body, dict) and recorded_status != 409:
+        path = request["path"]
+        if "/tasks/$task.l/" in path:
+            tasks = self.call("GET", f"{path.partition('/tasks/')[0]}/tasks").json()
+            if tasks:
+                self._ids["$task.l"] = tasks[0]["id"]
+        path, body = self._text(path), self._body(request.get("body"))
+        if request["method"] == "POST" and path in _COLLECTIONS and isinstance(body, dict) and recorded_status == 201:
             self._make_room(path, body.get("name") or body.get("project_name"))
         auth = request.get("auth") or "admin"
-        base = "" if path.startswith(("/v2/", "/service/")) else API
-        self.harbor.cookies.clear()  # with a session Harbor asks for a CSRF token; what was recorded had none
-        content = body if isinstance(body, str) else None
-        headers = {"Content-Type": "application/json"} if content is not None else {}
-        return self.harbor.request(
+        text = body if isinstance(body, str) else None if body is None else json.dumps(body)
+        self._harbor.cookies.clear()  # with a session Harbor asks for a CSRF token; what was recorded had none
+        return self._harbor.request(
             request["method"],
-            base + path,
-            headers=headers | request.get("headers", {}),
+            path if path.startswith(("/v2/", "/service/")) else API + path,
+            headers=({"Content-Type": "application/json"} if text is not None else {}) | request.get("headers", {}),
             auth=self._robots.get(auth) or CREDENTIALS.get(auth),
-            content=content,
-            json=None if body is None or content is not None else body,
+            content=text,
         )
 
     def _make_room(self, collection: str, name: object) -> None:
-        if not isinstance(name, str):
-            return
-        listed = self.harbor.get(API + collection, params={"page_size": 100}, auth=CREDENTIALS["admin"]).json()
-        for entry in listed:
+        for entry in self.call("GET", f"{collection}?page_size=100").json():
             if entry["name"] in (name, f"robot${name}"):
-                key = "project_id" if collection == "/projects" else "id"
-                self.harbor.cookies.clear()
-                self.harbor.delete(f"{API}{collection}/{entry[key]}", auth=CREDENTIALS["admin"])
+                self._delete(collection, entry)
+
+    def _delete(self, collection: str, entry: dict[str, Any]) -> None:
+        number = entry["project_id" if collection == "/projects" else "id"]
+        self._send({"method": "DELETE", "path": f"{collection}/{number}"}, None)
+
+    def _remember(self, name: str | None, request: Row, response: httpx.Response, recorded_status: int | None) -> None:
+        if name is None or response.status_code != 201 or recorded_status != 201:
+            return
+        if name in self._ids and request["path"] in _COLLECTIONS:
+            self._send({"method": "DELETE", "path": f"{request['path']}/{self._ids[name]}"}, None)
+        number = _location(response)
+        if number is not None:
+            self._ids[name] = number
+        if request["path"] == "/robots":
+            answer = response.json()
+            self._robots["probot" if "+" in answer["name"] else "robot"] = (answer["name"], answer["secret"])
 
     def _skopeo(self, row: Row) -> Iterator[str]:
         """Runs what a robot did with skopeo, whose exit code is recorded as the status."""
         command, image = row["request"]["skopeo"].split()
         where = f"docker://127.0.0.1:{self._ports[8080]}/{image}"
         secret = ":".join(self._robots[row["request"]["auth"]])
-        with tempfile.TemporaryDirectory() as folder:
-            if command == "inspect":
-                options = ["--tls-verify=false", "--creds", secret, where]
-            else:
-                image_of_open = f"docker://127.0.0.1:{self._ports[25000]}/library/nginx:1.0.0"
-                options = ["--src-tls-verify=false", "--dest-tls-verify=false", "--dest-creds", secret]
-                options += [image_of_open, where]
-            environment = {"HOME": folder, "PATH": os.environ["PATH"], "TMPDIR": folder}
-            ran = subprocess.run(
-                ["skopeo", "--tmpdir", folder, command, *options],
-                env=environment, capture_output=True, text=True, check=False,
-            )
+        arguments = ["inspect", "--tls-verify=false", "--creds", secret, where]
+        if command == "copy":
+            source = f"docker://127.0.0.1:{self._ports[25000]}/library/nginx:1.0.0"
+            arguments = ["copy", "--src-tls-verify=false", "--dest-tls-verify=false", "--dest-creds", secret]
+            arguments += [source, where]
+        with tempfile.TemporaryDirectory() as home:
+            environment = {"HOME": home, "TMPDIR": home, "PATH": os.environ["PATH"]}
+            ran = subprocess.run(["skopeo", *arguments], env=environment, capture_output=True, text=True, check=False)
         if ran.returncode != row["status"]:
             yield f"exit {ran.returncode}, recorded {row['status']}: {ran.stderr}"
         elif ran.returncode:
             yield from _unlike(row["response"], self._recorded_ports(ran.stderr).strip(), "")
 
-    def _first_task(self, execution: str) -> None:
-        answer = self.harbor.get(API + self._text(f"{execution}/tasks"), auth=CREDENTIALS["admin"])
-        tasks = answer.json()
-        if tasks:
-            self._ids["$task.l"] = tasks[0]["id"]
+    def _seen(self, response: httpx.Response) -> Any:
+        """The body with the recorded ports in it; text if it isn't JSON."""
+        text = self._recorded_ports(response.text)
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError:
+            return text
 
-    def _remember(self, name: str | None, request: Row, response: httpx.Response) -> None:
-        if name is None or response.status_code != 201:
-            return
-        location = response.headers.get("Location", "")
-        self._ids[name] = int(location.rpartition("/")[2])
-        if request["path"] == "/robots":
-            answer = response.json()
-            key = "probot" if "+" in answer["name"] else "robot"
-            self._robots[key] = (answer["name"], answer["secret"])
+    def _recorded_ports(self, text: str) -> str:
+        for recorded_port, port in self._ports.items():
+            text = re.sub(rf"\b(127\.0\.0\.1|localhost):{port}\b", rf"\1:{recorded_port}", text)
+        return text
 
     def _text(self, text: str) -> str:
-        def value(match: re.Match[str]) -> str:
-            if match[0] not in self._ids:
-                raise Unresolved(match[0])
-            return str(self._ids[match[0]])
-
-        text = _VARIABLE.sub(value, text)
+        for name in _VARIABLE.findall(text):
+            if name not in self._ids:
+                raise Unresolved(name)
+            text = text.replace(name, str(self._ids[name]), 1)
         for recorded_port, port in self._ports.items():
-            text = text.replace(f"127.0.0.1:{recorded_port}", f"127.0.0.1:{port}")
+            text = re.sub(rf"\b(127\.0\.0\.1|localhost):{recorded_port}\b", rf"\1:{port}", text)
         return text
 
     def _body(self, body: Any) -> Any:
         if isinstance(body, str):
             if _VARIABLE.fullmatch(body):
-                self._text(body)
-                return self._ids[body]
+                return self._ids.get(body, body)  # what was never given was sent as it stands
             return self._text(body)
         if isinstance(body, dict):
             return {key: self._body(value) for key, value in body.items()}
@@ -252,18 +259,23 @@ class Stage:
         return body
 
 
+def _location(response: httpx.Response) -> int | None:
+    last = response.headers.get("Location", "").rpartition("/")[2]
+    return int(last) if last.isdecimal() else None
+
+
 @contextmanager
 def stage() -> Iterator[Stage]:
-    """A fresh stage: sources open (25000), with credentials (25011), slow (25012) and down (25013), and Harbor (8080)."""
+    """A fresh stage: sources open (25000), with credentials (25011), slow (25012), doomed (25013), and Harbor (8080)."""
     with ExitStack() as stack:
-        sources = {25000: SourceRegistry(), 25011: SourceRegistry("alice", "alicepw"), 25012: SourceRegistry()}
+        sources = {port: SourceRegistry() for port in (25000, 25012, 25013)}
+        sources[25011] = SourceRegistry("alice", "alicepw")
         slow = Valve(sources[25012].app)
-        ports = {25013: _closed_port()}
+        servers = {}
         for recorded_port, source in sources.items():
-            seed_recorded(source.store)
-            app = slow if recorded_port == 25012 else source.app
-            ports[recorded_port] = stack.enter_context(serve(app)).port
-        ports[8080] = _closed_port()
+            _seed(source.store)
+            servers[recorded_port] = stack.enter_context(serve(slow if recorded_port == 25012 else source.app))
+        ports = {recorded_port: server.port for recorded_port, server in servers.items()} | {8080: _free_port()}
         url = f"http://127.0.0.1:{ports[8080]}"
         harbor = Harbor(
             HarborData(), hostname="127.0.0.1", external_url=url, admin_password=PASSWORD, version="2.15.2-local"
@@ -271,14 +283,42 @@ def stage() -> Iterator[Stage]:
         stack.enter_context(harbor)
         stack.enter_context(serve(harbor.app, port=ports[8080]))
         client = stack.enter_context(httpx.Client(base_url=url, timeout=60.0))
-        yield Stage(client, ports, sources, slow)
+        try:
+            yield Stage(client, ports, sources, slow, servers[25013])
+        finally:
+            slow.held = ()
 
 
-def _closed_port() -> int:
+def _free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
         return port
+
+
+def _seed(store: ImageStore) -> None:
+    """What the recorded sources held."""
+    for repository in ("library/nginx", "team/app/web", "team/app/api"):
+        for tag in ("1.0.0", "1.1.0", "2.0.0-rc1", "latest"):
+            push(store, repository, tag, f"{repository}:{tag}")
+
+
+def push(store: ImageStore, repository: str, tag: str, content: str) -> None:
+    """An image of 730 bytes as the recorded ones were: the manifest, a config of 292 bytes and one layer."""
+    config: dict[str, Any] = {
+        **{"architecture": "amd64", "os": "linux", "created": "2026-01-01T00:00:00Z", "config": {}, "comment": ""},
+        **{"rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(content.encode()).hexdigest()}"]}},
+    }
+    config["comment"] = "-" * (CONFIG_BYTES - len(json.dumps(config)))
+    described = []
+    for kind, data in (
+        ("config.v1+json", json.dumps(config).encode()),
+        ("layer.v1.tar+gzip", hashlib.shake_256(content.encode()).digest(LAYER_BYTES)),
+    ):
+        media_type = f"application/vnd.oci.image.{kind}"
+        described.append({"mediaType": media_type, "digest": store.put_blob(data, repository), "size": len(data)})
+    manifest = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": described[0], "layers": described[1:]}
+    store.put_manifest(repository, tag, json.dumps(manifest, separators=(",", ":")).encode(), OCI_MANIFEST)
 
 
 def differences(row: Row, status: int, body: Any, headers: httpx.Headers) -> Iterator[str]:
@@ -292,32 +332,33 @@ def differences(row: Row, status: int, body: Any, headers: httpx.Headers) -> Ite
     yield from _unlike(row["response"], body, "")
 
 
-def _unlike(recorded_value: Any, value: Any, path: str) -> Iterator[str]:
-    if isinstance(recorded_value, dict) and isinstance(value, dict):
-        for key in sorted({*recorded_value, *value}):
+def _unlike(wanted: Any, value: Any, path: str) -> Iterator[str]:
+    if isinstance(wanted, dict) and isinstance(value, dict):
+        for key in sorted({*wanted, *value}):
             if key not in value:
-                yield f"{path}.{key} is missing, recorded {json.dumps(recorded_value[key])[:200]}"
-            elif key not in recorded_value:
+                yield f"{path}.{key} is missing, recorded {json.dumps(wanted[key])[:200]}"
+            elif key not in wanted:
                 yield f"{path}.{key} is extra: {json.dumps(value[key])[:200]}"
             else:
-                yield from _unlike(recorded_value[key], value[key], f"{path}.{key}")
-    elif isinstance(recorded_value, list) and isinstance(value, list):
-        if len(recorded_value) != len(value):
-            yield f"{path} has {len(value)} entries, recorded {len(recorded_value)}"
-        for number, (one, other) in enumerate(zip(recorded_value, value, strict=False)):
+                yield from _unlike(wanted[key], value[key], f"{path}.{key}")
+    elif isinstance(wanted, list) and isinstance(value, list):
+        if len(wanted) != len(value):
+            yield f"{path} has {len(value)} entries, recorded {len(wanted)}"
+        for number, (one, other) in enumerate(zip(wanted, value, strict=False)):
             yield from _unlike(one, other, f"{path}[{number}]")
-    elif recorded_value in ("", None) and value in ("", None):
-        return
-    elif not agrees(recorded_value, value):
-        yield f"{path} is {json.dumps(value)[:1500]}, recorded {json.dumps(recorded_value)[:1500]}"
+    elif isinstance(wanted, str) and isinstance(value, str) and "\n" in wanted + value:
+        yield from _unlike(wanted.splitlines(), value.splitlines(), path)
+    elif not (wanted in ("", None) and value in ("", None)) and not agrees(wanted, value):
+        yield f"{path} is {json.dumps(value)[:400]}, recorded {json.dumps(wanted)[:400]}"
 
 
-def agrees(recorded_value: Any, value: Any) -> bool:
+def agrees(wanted: Any, value: Any) -> bool:
     """Whether a value is the recorded one, up to what its placeholders stand for."""
-    if not isinstance(recorded_value, str) or not _PLACEHOLDER.search(recorded_value):
-        return type(recorded_value) is type(value) and bool(recorded_value == value)
+    if not isinstance(wanted, str):
+        return type(wanted) is type(value) and bool(wanted == value)
+    wanted, value = _MOUNTED.sub("mounted", wanted), _MOUNTED.sub("mounted", str(value))
     pattern = "".join(
         f"({PLACEHOLDERS[part]})" if part in PLACEHOLDERS else re.escape(part)
-        for part in re.split(f"({_PLACEHOLDER.pattern})", recorded_value)
+        for part in re.split(f"({_PLACEHOLDER.pattern})", wanted)
     )
-    return re.fullmatch(pattern, str(value)) is not None
+    return re.fullmatch(pattern, value) is not None

@@ -7,8 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from localcloud.oci.images import move_tag, push_image
-from tests.localcloud.harbor_replay import Row, Stage, recorded, stage
+from tests.localcloud.harbor_replay import Row, Stage, push, recorded, stage
 
 AREAS = recorded()
 #: What is answered differently on purpose: pattern over a row's id -> why.
@@ -26,7 +25,7 @@ def _an_installation_in_use(on: Stage) -> None:
         **{"reuse_sys_cve_allowlist": "true", "severity": "low"},
     }
     on.call("POST", "/projects", {"project_name": "mirror", "metadata": mirror})
-    on.pull("src", "http://127.0.0.1:25000", "library/nginx", "1.0.0", "mirror")
+    on.pull("src", "library/nginx", "1.0.0", "mirror")
     on.call("POST", "/replication/executions", {"policy_id": "$pol.src"}, "$exec.again")
     on.until("$exec.again", lambda shown: shown["status"] == "Succeed")
     for kind in ("docker-registry", "quay"):
@@ -38,16 +37,27 @@ def _two_projects_with_images(on: Stage) -> None:
     for project in ("b-r1", "b-r2"):
         on.call("POST", "/projects", {"project_name": project}, f"$prj.{project[2:]}")
     for project in ("library", "b-r1"):
-        on.pull(f"b-s-{project}", "http://127.0.0.1:25000", "library/nginx", "1.0.0", project)
+        on.pull(f"b_s_{project[-2:]}", "library/nginx", "1.0.0", project)
+
+
+def _every_image(on: Stage) -> None:
+    on.pull("stage", "**", "**", "b-stage")
 
 
 def _a_moving_tag(on: Stage) -> None:
-    move_tag(on.sources[25011].store, "library/nginx", "moving", "library/nginx-1.0.0")
-    push_image(on.sources[25011].store, "other/web", "1.0.0", "other/web-1.0.0")
+    _every_image(on)
+    push(on.sources[25011].store, "library/nginx", "moving", "library/nginx:1.0.0")
+    push(on.sources[25011].store, "other/web", "1.0.0", "other/web:1.0.0")
 
 
 def _the_tag_moved(on: Stage) -> None:
-    move_tag(on.sources[25011].store, "library/nginx", "moving", "library/nginx-latest")
+    push(on.sources[25011].store, "library/nginx", "moving", "library/nginx:latest")
+
+
+def _a_source_that_goes_away(on: Stage) -> None:
+    registry = {"name": "b-y-down", "type": "docker-registry", "url": "http://127.0.0.1:25013", "insecure": True}
+    on.call("POST", "/registries", registry, "$reg.down")
+    on.doomed.close()
 
 
 def _another_robot(on: Stage) -> None:
@@ -84,17 +94,19 @@ BEFORE: dict[str, Callable[[Stage], None]] = {
     "auth-001": _an_installation_in_use,
     "robots-001": _two_projects_with_images,
     "system-001": _two_projects_with_images,
+    "executions-001": _every_image,
     "executions2-001": _a_moving_tag,
     "executions2-009": _the_tag_moved,
+    "executions2-030": _a_source_that_goes_away,
     "robots-082": _another_robot,
-    "executions3-001": _hold("/blobs/"),
+    "executions3-001": _hold("/manifests/"),
     "executions3-002": _copying("$exec.x1", 1),
-    "executions3-011": _hold("/blobs/", "/tags/"),
+    "executions3-011": _hold("/manifests/", "/tags/"),
     "executions3-013": _over("$exec.x1"),
-    "executions3-019": _hold("/blobs/"),
+    "executions3-019": _hold("/manifests/"),
     "executions3-020": _copying("$exec.x2", 2),
     "executions3-023": _hold(),
-    "executions3-025": _hold("/blobs/"),
+    "executions3-025": _hold("/manifests/"),
     "executions3-029": _over("$exec.x3"),
 }
 

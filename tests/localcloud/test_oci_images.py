@@ -9,7 +9,7 @@ import tarfile
 
 import pytest
 
-from localcloud.oci.images import BUILDS, NGINX_VERSIONS, move_tag, push_image, seed, seed_recorded
+from localcloud.oci.images import BUILDS, NGINX_VERSIONS, move_tag, push_image, seed
 from localcloud.oci.store import (
     DOCKER_MANIFEST_LIST,
     OCI_INDEX,
@@ -101,10 +101,3 @@ def test_a_moved_tag_points_to_a_new_image() -> None:
     digest = move_tag(store, "library/nginx", "latest", "nginx-1.28.0")
     assert store.tags("library/nginx") == before | {"latest": digest}
     assert digest not in before.values()
-
-
-def test_the_recorded_source() -> None:
-    store = ImageStore()
-    seed_recorded(store)
-    assert store.repositories() == ["library/nginx", "team/app/api", "team/app/web"]
-    assert all(list(store.tags(name)) == ["1.0.0", "1.1.0", "2.0.0-rc1", "latest"] for name in store.repositories())
