@@ -22,7 +22,7 @@ TAKEN = (
 )
 HALF_MADE = (
     "the server {label} was made and does not run. Look at it in Linode's Cloud Manager; then "
-    "`pulumi up --replace` of it, see docs/host-failures.md, While `pulumi up` runs"
+    "`pulumi up --replace '**harbor-instance'`, see docs/host-failures.md, While `pulumi up` runs"
 )
 FAILED = (
     "Linode did not make the {what} {label}. Run `pulumi up` again: what is there stays, what is missing is made. "

@@ -1,0 +1,136 @@
+"""The server, with the real engine: what goes wrong while it is made, and what a preview says before it is replaced.
+
+Each test is one operator's day with one stack: what a step leaves behind is where the next one starts.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from localcloud.cloud import LINODE_TOKEN, LocalCloud, free_port
+from localcloud.engine import Result, Workspace, names
+from localcloud.linode import Instance
+
+from .conftest import REAL_PLUGINS
+
+INSTANCES = "/linode/instances$"
+PATIENCE_SECONDS = 60.0
+
+
+@pytest.fixture
+def stack(workspace: Callable[[str], Workspace], cloud: LocalCloud) -> Iterator[Host]:
+    """A stack with a host, not yet up."""
+    made = Host(workspace(f"trial-{uuid.uuid4().hex[:6]}"), cloud)
+    host = {"region": "sg-sin-2", "hostname": "localhost", "tls": "none", "httpPort": free_port(), "volumeGb": 20}
+    made.workspace.configure({"harbor-mirror:host": host, "harbor-mirror:projects": {"mirror": {"forceDestroy": True}}})
+    yield made
+    cloud.linode.faults.clear()
+
+
+class Host:
+    """A stack and its server."""
+
+    def __init__(self, workspace: Workspace, cloud: LocalCloud) -> None:
+        self.workspace, self.cloud = workspace, cloud
+        self.label = f"harbor-{workspace.stack}"
+        self.up, self.preview = workspace.up, workspace.preview
+
+    def change(self, **host: Any) -> None:
+        config = self.workspace.configuration()
+        config["harbor-mirror:host"] |= host
+        self.workspace.configure(config)
+
+    @property
+    def servers(self) -> list[Instance]:
+        return [instance for instance in self.cloud.linode.instances if instance.label == self.label]
+
+    def refused(self, result: Result) -> str:
+        """The one sentence of the program's; engine and provider have their own words beside it."""
+        assert result.code != 0, result.output
+        (said,) = [text for severity, name, text in result.diagnostics if severity == "error" and name == "harbor"]
+        return said
+
+
+def test_whatever_linode_does_while_the_server_is_made_ends_in_a_way_out(
+    stack: Host, cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults = cloud.linode.faults
+
+    # It answers 500: nothing is made, and the next `up` asks again.
+    faults.on("POST", INSTANCES, status=500)
+    assert stack.refused(stack.up()).startswith(f"Linode did not make the server {stack.label}. Run `pulumi up` again")
+    assert not stack.servers
+
+    # Its answer gets lost: a server that nobody knows. The next `up` names it; the operator deletes it by hand.
+    faults.on("POST", INSTANCES, drop=True, but_do_it=True)
+    assert stack.refused(stack.up()).startswith("Linode did not make the server")
+    (orphan,) = stack.servers
+    said = stack.refused(stack.up())
+    assert said.startswith(f"Linode has a server called {stack.label} already, and this stack does not know it")
+    headers = {"Authorization": f"Bearer {LINODE_TOKEN}"}
+    httpx.delete(f"{cloud.linode_url}/v4/linode/instances/{orphan.id}", headers=headers).raise_for_status()
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while stack.servers:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+    # The server is made and never runs. (The real plugin waits 15 minutes for that.)
+    if not REAL_PLUGINS:
+        monkeypatch.setattr("localcloud.providers.linode.instance.CREATE_SECONDS", 2)
+        faults.never_running = True
+        said = stack.refused(stack.up())
+        assert said.startswith(f"the server {stack.label} was made and does not run.")
+        assert "`pulumi up --replace '**harbor-instance'`" in said
+        (dead,) = stack.servers
+        faults.clear()
+        monkeypatch.undo()
+
+    # Its way out; meanwhile the volume's name is taken.
+    faults.on("POST", "/volumes$", status=400, reason="Label must be unique among your Volumes")
+    said = stack.refused(stack.up("--replace", "**harbor-instance"))
+    assert said.startswith(f"Linode has a volume called {stack.label}-data already")
+    if not REAL_PLUGINS:
+        (alive,) = stack.servers
+        assert alive.id != dead.id
+
+    # It has too many requests: the provider waits, nobody is told, and all is well.
+    busy = faults.on("POST", "/volumes$", status=429, headers={"Retry-After": "1"})
+    stack.up().ok()
+    assert busy.fired == 1
+    assert stack.preview("--expect-no-changes").code == 0
+
+
+def test_a_replacement_is_said_before_it_happens_and_refused_where_it_must_not(stack: Host) -> None:
+    stack.up().ok()
+    (before,) = stack.servers
+
+    stack.change(image="linode/ubuntu24.04")
+    result = stack.preview().ok()
+    assert f"warning: this REPLACES the server {stack.label}: Harbor is away" in result.output
+    stack.change(image="linode/debian13", tags=["team"])
+    assert "REPLACES" not in stack.preview().ok().output
+
+    stack.change(version="2.14.4")
+    for result in (stack.preview(), stack.up()):
+        assert result.code != 0
+        assert "host.version: '2.14.4' is refused: Harbor 2.14.4 is older than 2.15.1" in result.output
+        assert not result.changes
+
+    stack.change(version="2.15.1", protect=True)
+    stack.up().ok()
+    stack.change(version="2.15.2")
+    said = stack.refused(stack.preview())
+    assert said.startswith(f"this would replace the server {stack.label}, and `protect: true` forbids it.")
+    assert "`pulumi config set --path host.protect false`, `pulumi up`, and set it back to true" in said
+    assert stack.up().code != 0
+    assert stack.servers == [before]
+
+    stack.change(protect=False)
+    result = stack.up().ok()
+    assert names(result.changes, "delete-replaced") == ["harbor-instance", "harbor-ready"]
