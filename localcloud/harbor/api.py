@@ -77,7 +77,7 @@ class Call:
         """The caller must be the admin, or a robot with this system permission."""
         self.require_login()
         if not self.principal.can_system(resource, action):
-            raise forbidden()
+            raise forbidden(self.principal.name)
 
     def require(self, project: Project | None, resource: str, action: str) -> Project:
         """The caller must have this permission in the project; `None`: there is no such project."""

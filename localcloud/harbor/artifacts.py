@@ -115,7 +115,7 @@ def _show(data: HarborData, row: Repository, artifact: Artifact, *, with_tag: bo
                 "urls": None,
             }
         )
-    shown = {
+    shown: dict[str, Any] = {
         "accessories": None,
         "addition_links": {},
         "digest": artifact.digest,

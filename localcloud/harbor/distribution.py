@@ -71,7 +71,7 @@ class Gate:
             known = self._core.data.projects.find(name=project) is not None
             why = f"unauthorized to access repository: {repository}, action: {action}"
             why = why if known else f"project {project} not found"
-        challenge = {"WWW-Authenticate": refusal.headers["WWW-Authenticate"]}
+        challenge = {"WWW-Authenticate": refusal.headers["WWW-Authenticate"].partition(",error=")[0]}
         return registry_error(401, "UNAUTHORIZED", f"{why}: {why}", headers=challenge)
 
     def _authenticate(self, username: str | None, password: str | None) -> Principal:

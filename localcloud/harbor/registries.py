@@ -232,7 +232,8 @@ def list_registries(call: Call) -> Response:
         "update_time": lambda r: r.update_time,
     }
     rows = [r for r in call.data.registries if name in r.name]
-    return listing(call, rows, fields, "-creation_time", show)
+    # No order of Harbor's own: its database gives what was written last at the end.
+    return listing(call, rows, fields, "update_time", show)
 
 
 def get_registry(call: Call) -> Response:

@@ -87,7 +87,7 @@ def _matching(remote: Remote, policy: Policy) -> list[tuple[str, tuple[str, ...]
             continue
         try:
             tags = [tag for tag in _tags(remote, name) if _takes_tag(policy, tag)]
-        except (RegistryError, BadPattern) as error:
+        except (RegistryError, RegistryUnreachable, BadPattern) as error:
             raise Failed(
                 f"failed to fetch artifacts: failed to fetch artifacts: failed to list artifacts of repository {name}: "
                 f"{error}"

@@ -13,6 +13,8 @@ AREAS = recorded()
 #: What is answered differently on purpose: pattern over a row's id -> why.
 DIFFERENCES = {
     r"executions-11[23]": "one of 40 copies at the same time failed, for a cause that nobody knows",
+    r"executions2-026": "which of two tasks that write one tag is the first is a race",
+    r"executions3-023": "the order of the tags was that of the recorded source's file system",
     r"system-014": "a cron that never occurs wedges the real job service for good; here it just never fires",
     r"system-017": "the real answer came from the job service that system-014 had wedged",
 }
@@ -25,12 +27,12 @@ def _an_installation_in_use(on: Stage) -> None:
         **{"reuse_sys_cve_allowlist": "true", "severity": "low"},
     }
     on.call("POST", "/projects", {"project_name": "mirror", "metadata": mirror})
+    for kind in ("quay", "docker-registry"):
+        registry = {"name": f"r-{kind}", "type": kind, "url": "http://127.0.0.1:25000", "insecure": True}
+        on.call("POST", "/registries", registry)
     on.pull("src", "library/nginx", "1.0.0", "mirror")
     on.call("POST", "/replication/executions", {"policy_id": "$pol.src"}, "$exec.again")
     on.until("$exec.again", lambda shown: shown["status"] == "Succeed")
-    for kind in ("docker-registry", "quay"):
-        registry = {"name": f"r-{kind}", "type": kind, "url": "http://127.0.0.1:25000", "insecure": True}
-        on.call("POST", "/registries", registry)
 
 
 def _two_projects_with_images(on: Stage) -> None:
@@ -61,12 +63,14 @@ def _a_source_that_goes_away(on: Stage) -> None:
 
 
 def _another_robot(on: Stage) -> None:
+    on.clear("/robots", "robot$b-ro")
     on.call("POST", "/projects", {"project_name": "b-k-proj"})
     permissions = [
         {"kind": "project", "namespace": "b-k-proj", "access": [{"resource": "repository", "action": "pull"}]}
     ]
-    robot = {"name": "b-k-sys", "level": "system", "duration": 30, "disable": True, "description": "x"}
-    on.call("POST", "/robots", {**robot, "permissions": permissions})
+    robot = {"level": "system", "duration": 30, "description": "x", "permissions": permissions}
+    on.call("POST", "/robots", {**robot, "name": "b-k-sys"}, "$rob.k")
+    on.call("PUT", "/robots/$rob.k", {**robot, "name": "robot$b-k-sys", "disable": True})
 
 
 def _hold(*parts: str) -> Callable[[Stage], None]:
@@ -99,6 +103,13 @@ BEFORE: dict[str, Callable[[Stage], None]] = {
     "executions2-009": _the_tag_moved,
     "executions2-030": _a_source_that_goes_away,
     "robots-082": _another_robot,
+    "policies2-271": lambda on: on.clear("/replication/policies", "b-p"),
+    "projects-070": lambda on: on.clear(
+        "/projects", "library", "b-min", "b-msev", "b-munk", "b-pubs", "b-pubt", "b-unk"
+    ),
+    "registries2-113": lambda on: on.clear("/registries", "b-a2", "b-c", "b-h2", "b-a"),
+    "registries2-126": lambda on: on.clear("/replication/policies"),
+    "registries2-127": lambda on: on.clear("/projects", "library"),
     "executions3-001": _hold("/manifests/"),
     "executions3-002": _copying("$exec.x1", 1),
     "executions3-011": _hold("/manifests/", "/tags/"),
@@ -116,7 +127,8 @@ def test_answers_as_recorded(area: str, record_property: Callable[[str, object],
     findings: dict[str, list[str]] = {}
     with stage() as on:
         for row in AREAS[area]:
-            BEFORE.get(row["id"], lambda _: None)(on)
+            if prepare := BEFORE.get(row["id"]):
+                prepare(on)
             if differences := on.replay(row):
                 findings[row["id"]] = differences
     agree = len(AREAS[area]) - len(findings)
