@@ -21,6 +21,8 @@ from localcloud.source import SourceRegistry
 from mirrorctl.__main__ import main
 from tests.mirrorctl.fake_harbor import ADMIN, PASSWORD, FakeHarbor
 from tests.mirrorctl.fake_stack import FakeStack
+from tests.mirrorctl.stage import Stage
+from tests.mirrorctl.stage import stage as open_stage
 
 ROOT = Path(__file__).parents[2]
 
@@ -162,3 +164,10 @@ def _no_pause(retry: Retry, attempt: int, _answer: object) -> float | None:
 def stack(mirrored: FakeHarbor, tmp_path: Path) -> FakeStack:
     """A stack that declares what the Harbor has of it."""
     return FakeStack(tmp_path, mirrored.url, mirrored.registries[1]["url"])
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    """The local cloud's Harbor, with the endpoint `hub` and the project `mirror`."""
+    with open_stage() as stage:
+        yield stage

@@ -158,3 +158,109 @@ def test_wrong_use(run: Run, tmp_path: Path) -> None:
     assert done.code == 1
     assert "is there already" in done.err
     assert tmp_path
+
+
+def kept(**fields: Any) -> dict[str, Any]:
+    """A retention rule as Harbor keeps it."""
+    return {
+        "action": "retain",
+        "template": "latestPushedK",
+        "params": {"latestPushedK": 5},
+        "scope_selectors": {"repository": [{"kind": "doublestar", "decoration": "repoMatches", "pattern": "**"}]},
+        "tag_selectors": [
+            {"kind": "doublestar", "decoration": "matches", "pattern": "**", "extras": '{"untagged":true}'}
+        ],
+        **fields,
+    }
+
+
+def with_retention(harbor: FakeHarbor, *rules: dict[str, Any], cron: str = "0 0 4 * * *") -> None:
+    harbor.projects["mirror"]["metadata"]["retention_id"] = "1"
+    trigger = {"kind": "Schedule", "settings": {"cron": cron}}
+    harbor.retentions[1] = {"id": 1, "algorithm": "or", "rules": list(rules), "trigger": trigger}
+
+
+def test_retention_and_maintenance_come_along(mirrored: FakeHarbor, run: Run, tmp_path: Path) -> None:
+    selector = {"kind": "doublestar", "decoration": "repoExcludes", "pattern": "keep/**"}
+    with_retention(
+        mirrored,
+        kept(),
+        kept(template="nDaysSinceLastPull", params={"nDaysSinceLastPull": 30}, scope_selectors={"x": [selector]}),
+        kept(template="always", params={}, tag_selectors=[{"decoration": "matches", "pattern": "v*"}]),
+    )
+    mirrored.maintenance["gc"] = {
+        "schedule": {"type": "Weekly", "cron": "0 0 0 * * 0"},
+        "job_parameters": '{"delete_untagged":true,"workers":3}',
+    }
+    mirrored.maintenance["purgeaudit"] = {
+        "schedule": {"type": "Custom", "cron": "0 15 1 * * *"},
+        "job_parameters": '{"audit_retention_hour":720,"include_event_types":"pull_artifact,other"}',
+    }
+    report, config = adopted(run, tmp_path)
+    assert report["leftOut"] == []
+    assert config["harbor-mirror:projects"]["mirror"]["retention"] == {
+        "schedule": "0 0 4 * * *",
+        "keep": [
+            {"mostRecentlyPushed": 5},
+            {"pulledWithinDays": 30, "repositories": {"excludes": "keep/**"}},
+            {"always": True, "tags": "v*", "untagged": False},
+        ],
+    }
+    assert config["harbor-mirror:maintenance"] == {
+        "garbageCollection": {"schedule": "0 0 0 * * 0", "deleteUntagged": True, "workers": 3},
+        "auditPurge": {"schedule": "0 15 1 * * *", "retentionHours": 720, "operations": ["pull", "other"]},
+    }
+    imports = {
+        entry["logicalName"]: entry for entry in json.loads((tmp_path / "import.hand.json").read_text())["resources"]
+    }
+    assert (imports["mirror-retention"]["id"], imports["mirror-retention"]["parent"]) == (
+        "/retentions/1",
+        "project mirror",
+    )
+    announced = {(change["op"], change["name"]) for change in report["announced"]}
+    assert {("create", "harbor-garbage-collection"), ("create", "harbor-audit-purge")} <= announced
+
+
+def test_maintenance_is_the_whole_harbors(mirrored: FakeHarbor, run: Run, tmp_path: Path) -> None:
+    mirrored.maintenance["gc"] = {"schedule": {"type": "Custom", "cron": "0 0 5 * * *"}, "job_parameters": "{}"}
+    report, config = adopted(run, tmp_path, "--rule", "nginx")
+    assert "harbor-mirror:maintenance" not in config
+    assert not [change for change in report["announced"] if change["name"] == "harbor-garbage-collection"]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda h: with_retention(h, kept(disabled=True)), "retention of project mirror: one of its rules is disabled"),
+        (lambda h: with_retention(h, kept(template="newest")), "it keeps by newest"),
+        (lambda h: with_retention(h, kept(tag_selectors=[])), "more or less than one pattern"),
+        (
+            lambda h: with_retention(h, kept(), cron="0 0 0 31 2 *"),
+            "retention of project mirror: schedule 0 0 0 31 2 *",
+        ),
+        (
+            lambda h: h.maintenance.update(
+                gc={"schedule": {"type": "Custom", "cron": "0 0 3 * * *"}, "job_parameters": '{"workers":10}'}
+            ),
+            "maintenance garbageCollection: workers 10",
+        ),
+        (
+            lambda h: h.maintenance.update(
+                purgeaudit={
+                    "schedule": {"type": "Custom", "cron": "0 0 3 * * *"},
+                    "job_parameters": '{"audit_retention_hour":1,"include_event_types":"delete_user"}',
+                }
+            ),
+            "maintenance auditPurge: operations",
+        ),
+    ],
+)
+def test_a_part_that_cannot_be_said_leaves_the_rest(
+    mirrored: FakeHarbor, run: Run, tmp_path: Path, change: Any, reason: str
+) -> None:
+    change(mirrored)
+    report, config = adopted(run, tmp_path)
+    assert any(reason in text for text in report["leftOut"]), report["leftOut"]
+    assert "retention" not in config["harbor-mirror:projects"]["mirror"]
+    assert "harbor-mirror:maintenance" not in config
+    assert list(config["harbor-mirror:rules"]) == ["nginx", "redis"]

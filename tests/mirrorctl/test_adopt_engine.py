@@ -1,45 +1,132 @@
-"""What adopt writes, taken by the real engine: a Harbor made by hand becomes a stack, and nothing is replaced."""
+"""What adopt writes, taken by the real engine: a Harbor filled through its API becomes a stack, nothing is replaced."""
 
 from __future__ import annotations
 
+import json
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from harbor_mirror.model.housekeeping import GC_SCHEDULE, PURGE_SCHEDULE
 from localcloud.engine import Workspace
+from localcloud.http import serve
 from localcloud.providers import Providers
+from localcloud.source import SourceRegistry
 from tests.mirrorctl.conftest import Run
-from tests.mirrorctl.fake_harbor import PASSWORD, FakeHarbor
+from tests.mirrorctl.fake_harbor import PASSWORD
+from tests.mirrorctl.stage import Stage
 
-BOT_SECRET = "Secret-Of-The-Bot-1"
+BOT, BOT_SECRET = "bot", "Secret-Of-The-Bot-1"
 
 
-def test_adoption(mirrored: FakeHarbor, run: Run, tmp_path: Path) -> None:
-    hub = mirrored.registry("Docker Hub (paid)", "https://hub.docker.com", kind="docker-hub")
-    mirrored.registries[hub]["credential"] = {"type": "basic", "access_key": "bot", "access_secret": "*****"}
-    mirrored.project("team-a", metadata={"public": "true", "auto_scan": "true"})
-    mirrored.quotas[1]["hard"]["storage"] = 5 * 1024**3
-    mirrored.policy(
-        "Base images!",
-        hub,
-        repositories="library/{alpine,busybox}",
-        tags="3.*",
-        namespace="team-a/base",
-        cron="0 0 3 * * *",
-        description="nightly",
-        speed=1024,
-        override=False,
-    )
+@pytest.fixture
+def by_hand(stage: Stage) -> Iterator[Stage]:
+    """What people click together: two endpoints, two projects, three rules, retention, maintenance."""
+    partner = SourceRegistry(BOT, BOT_SECRET)
+    partner.seed()
+    with serve(partner.app) as served:
+        create = stage.client.request
+        credential = {"type": "basic", "access_key": BOT, "access_secret": BOT_SECRET}
+        create(
+            "POST",
+            "/registries",
+            body={"name": "Partner (paid)", "type": "docker-registry", "url": served.url, "credential": credential},
+        )
+        create(
+            "POST",
+            "/projects",
+            body={
+                "project_name": "team-a",
+                "metadata": {"public": "true", "auto_scan": "true"},
+                "storage_limit": 5 * 1024**3,
+            },
+        )
+        stage.rule("nginx", "library/nginx", "1.*")
+        stage.rule(
+            "Base images!",
+            "library/{alpine,redis}",
+            "3.*",
+            src_registry={"id": 2},
+            dest_namespace="team-a/base",
+            trigger={"type": "scheduled", "trigger_settings": {"cron": "0 0 3 * * *"}},
+            description="nightly",
+            speed=1024,
+            override=False,
+        )
+        stage.rule("stopped", "team/app/*", enabled=False)
+        kept = {
+            "action": "retain",
+            "template": "latestPushedK",
+            "params": {"latestPushedK": 5},
+            "scope_selectors": {
+                "repository": [{"kind": "doublestar", "decoration": "repoMatches", "pattern": "base/**"}]
+            },
+            "tag_selectors": [{"kind": "doublestar", "decoration": "excludes", "pattern": "v*"}],
+        }
+        team = next(project["project_id"] for project in stage.client.projects() if project["name"] == "team-a")
+        create(
+            "POST",
+            "/retentions",
+            body={
+                "algorithm": "or",
+                "scope": {"level": "project", "ref": team},
+                "trigger": {"kind": "Schedule", "settings": {"cron": "0 0 4 * * *"}},
+                "rules": [kept],
+            },
+        )
+        collection = {"delete_untagged": True, "workers": 2}
+        create("POST", GC_SCHEDULE, body={"schedule": {"type": "Weekly"}, "parameters": collection})
+        purge = {"audit_retention_hour": 720, "include_event_types": "pull_artifact,other"}
+        schedule = {"type": "Custom", "cron": "0 15 1 * * *"}
+        create("POST", PURGE_SCHEDULE, body={"schedule": schedule, "parameters": purge})
+        yield stage
+
+
+def objects(stage: Stage) -> dict[str, Any]:
+    """Everything that adoption must leave as it is, by what it is. What is false may be said or left out."""
+    client = stage.client
+    found: dict[str, Any] = {f"rule {policy['id']}": _plain(policy) for policy in client.policies()}
+    found |= {f"endpoint {entry['id']}": _plain(entry) for entry in client.registries()}
+    for project in client.projects():
+        found[f"project {project['name']}"] = [
+            project["metadata"].get(key, "false") for key in ("public", "auto_scan", "retention_id")
+        ]
+    found |= {f"quota {entry['id']}": entry["hard"] for entry in client.quotas()}
+    for path in (GC_SCHEDULE, PURGE_SCHEDULE):
+        live = client.get(path)
+        parameters = {k: v for k, v in json.loads(live["job_parameters"]).items() if v and k != "include_operations"}
+        found[path] = (live["schedule"]["cron"], parameters)
+    for rule in client.get("/retentions/1")["rules"]:
+        (tags,) = rule["tag_selectors"]
+        found["retention"] = {**rule, "tag_selectors": (tags["decoration"], tags["pattern"])}
+    return found
+
+
+def _plain(entry: dict[str, Any]) -> dict[str, Any]:
+    return {
+        # The provider sends filters in an order of its own.
+        name: sorted(map(str, value)) if name == "filters" else value
+        for name, value in entry.items()
+        if name not in ("name", "update_time", "src_registry")
+    }
+
+
+def test_adoption(by_hand: Stage, run: Run, tmp_path: Path) -> None:
     folder = tmp_path / "project"
+    before = objects(by_hand)
     with Providers() as providers:
         Workspace(folder, "scratch", providers.env).create()
-        report = run("adopt", "--name", "hand", "--into", str(folder), "--json").json
+        done = run("adopt", "--name", "hand", "--into", str(folder), "--json", **by_hand.environment)
+        report = done.json
+        assert (report["leftOut"], len(report["rules"])) == ([], 3)
         stack = Workspace(folder, "hand", providers.env)
-        mirrored.requests.clear()
         for line in report["commands"][:-1]:
-            given = BOT_SECRET if "docker-hub-paid" in line else PASSWORD
+            given = BOT_SECRET if "partner-paid" in line else PASSWORD
             subprocess.run(["sh", "-c", line], cwd=folder, env=stack.environment(), input=given, text=True, check=True)
-        # Taking over reads; nothing in Harbor has changed so far.
-        assert {method for method, path in mirrored.requests if path != "/c/login"} <= {"GET"}
+        assert objects(by_hand) == before, "taking over reads"
 
         planned = stack.preview().ok().changes
         assert {step.op for step in planned} <= {"create", "update"}
@@ -47,21 +134,11 @@ def test_adoption(mirrored: FakeHarbor, run: Run, tmp_path: Path) -> None:
         ours = {(step.op, step.type, step.name) for step in planned if not step.type.startswith("harbor-mirror:")}
         assert ours <= announced
 
-        kept = {number: dict(policy) for number, policy in mirrored.policies.items()}
         stack.up().ok()
         again = stack.preview("--diff")
         assert not again.changes, again.output
-    for number, before in kept.items():
-        after = mirrored.policies[number]
-        # The provider sends filters in an order of its own.
-        assert {str(sorted(item.items())) for item in after["filters"]} == {
-            str(sorted(item.items())) for item in before["filters"]
-        }
-        assert after["trigger"]["type"] == before["trigger"]["type"]
-        assert after.get("description", "") == before.get("description", "")
-        assert after.get("override") == before.get("override")
-    assert mirrored.policies[3]["name"] == "Base-images"
-    assert mirrored.quotas[1]["hard"]["storage"] == 5 * 1024**3
+    assert objects(by_hand) == before, "what was announced sets what is there"
+    assert {policy["name"] for policy in by_hand.client.policies()} == {"nginx", "Base-images", "stopped"}
     environment = {**stack.environment(), "HARBOR_URL": ""}
     done = run("drift", "--stack", "hand", "--cwd", str(folder), **environment)
     assert (done.code, done.out.splitlines()[-1]) == (0, "ok: what the stack declares is what Harbor has")

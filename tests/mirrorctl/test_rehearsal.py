@@ -2,72 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 import yaml
 
-from harbor_mirror.clients.harbor import API, Harbor
-from localcloud.cloud import free_port
-from localcloud.harbor import Harbor as RehearsalHarbor
-from localcloud.harbor import HarborData
-from localcloud.http import serve
+from harbor_mirror.clients.harbor import API
 from localcloud.oci.images import move_tag
-from localcloud.source import SourceRegistry
 from tests.mirrorctl.conftest import Run
 from tests.mirrorctl.fake_harbor import ADMIN, PASSWORD
 from tests.mirrorctl.fake_stack import FakeStack
-
-
-@dataclass
-class Stage:
-    """A Harbor with the endpoint `hub` and the project `mirror`."""
-
-    url: str
-    source: SourceRegistry
-    client: Harbor
-    endpoint: int
-
-    def rule(self, name: str, repositories: str, tags: str = "", **fields: Any) -> None:
-        filters = [{"type": "name", "value": repositories}]
-        if tags:
-            filters.append({"type": "tag", "value": tags, "decoration": "matches"})
-        body = {
-            "name": name,
-            "src_registry": {"id": self.endpoint},
-            "dest_namespace": "mirror",
-            "dest_namespace_replace_count": 0,
-            "filters": filters,
-            "trigger": {"type": "manual"},
-            "enabled": True,
-            "override": True,
-            **fields,
-        }
-        self.client.request("POST", "/replication/policies", body=body)
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {"HARBOR_URL": self.url}
-
-
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    harbor = RehearsalHarbor(HarborData(), hostname="127.0.0.1", external_url=url, admin_password=PASSWORD)
-    harbor.start()
-    source = SourceRegistry(token_flow=True)
-    source.seed()
-    with serve(harbor.app, port=port), serve(source.app) as served, Harbor(url, ADMIN, PASSWORD) as client:
-        body = {"name": "hub", "type": "docker-registry", "url": served.url, "insecure": True}
-        client.request("POST", "/registries", body=body)
-        client.request("POST", "/projects", body={"project_name": "mirror", "metadata": {"public": "false"}})
-        yield Stage(url, source, client, client.registries()[0]["id"])
-    harbor.close()
+from tests.mirrorctl.stage import Stage
 
 
 def test_from_nothing_to_proof(stage: Stage, run: Run) -> None:
