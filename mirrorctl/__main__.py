@@ -284,10 +284,12 @@ def rotate_admin_password(
 
 @app.command()
 def schema(
-    subject: Annotated[str, typer.Argument(help="config, or a command for its --json.")] = "config",
+    subject: Annotated[
+        str, typer.Argument(help="config, rules (a file under rulesDir), or a command for its --json.")
+    ] = "config",
     json: AsJson = False,
 ) -> int:
-    """Print the JSON Schema of a stack's file, or of a command's report."""
+    """Print the JSON Schema of a stack's file, of a file of rules, or of a command's report."""
     from mirrorctl import schema as room
 
     return _run(lambda tool: room.command(tool, subject), None, None, json=json, verbose=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
@@ -17,7 +17,7 @@ from harbor_mirror.clients.http import in_words, new_client
 from harbor_mirror.model.harbor_versions import lacking
 from harbor_mirror.model.refusal import Refused
 from harbor_mirror.model.schedule import Schedule
-from mirrorctl import stack
+from mirrorctl import mirror, stack
 from mirrorctl.connection import Connection
 from mirrorctl.failure import AS_WANTED, BAD_FINDING
 from mirrorctl.render import Output, duration, size
@@ -141,13 +141,21 @@ def _inside(harbor: Harbor, connection: Connection) -> Iterator[DoctorLine]:
     """What an administrator sees."""
     yield _line("credentials", "ok", f"{connection.username} may enter")
     yield _version(harbor)
-    for look in (_queues, _schedules, _disk, _quotas, _registries):
+    looks: Mapping[str, Callable[[], Iterator[DoctorLine]]] = {
+        "queues": lambda: _queues(harbor),
+        "schedules": lambda: _schedules(harbor),
+        "disk": lambda: _disk(harbor),
+        "quotas": lambda: _quotas(harbor),
+        "endpoints": lambda: _registries(harbor),
+        "destinations": lambda: _destinations(harbor, connection),
+    }
+    for subject, look in looks.items():
         try:
-            yield from look(harbor)
+            yield from look()
         except HarborError as error:
             state: DoctorState = "unknown" if error.status == 403 else "bad"
             advice = "needs an administrator" if error.status == 403 else ""
-            yield _line(look.__name__.strip("_"), state, error.message, advice)
+            yield _line(subject, state, error.message, advice)
     outputs = connection.outputs or {}
     if outputs.get("pullUsername"):
         yield _pull_access(connection, outputs["pullUsername"], outputs.get("pullPassword") or "")
@@ -234,6 +242,18 @@ def _registries(harbor: Harbor) -> Iterator[DoctorLine]:
         return _line(subject, "ok", f"{registry['type']} at {registry['url']} answers")
 
     yield from harbor.parallel(ping, harbor.registries())
+
+
+def _destinations(harbor: Harbor, connection: Connection) -> Iterator[DoctorLine]:
+    projects = mirror.by_name(harbor.projects())
+    bad = 0
+    for rule in connection.rules(harbor).values():
+        if mirror.is_proxy_cache(projects.get(rule.project)):
+            bad += 1
+            text = f"rule {rule.name} leads into project {rule.project}, a proxy cache: nothing arrives, runs succeed"
+            yield _line("destinations", "bad", text, "give the rule another project")
+    if not bad:
+        yield _line("destinations", "ok", "no rule leads into a proxy cache")
 
 
 def _pull_access(connection: Connection, username: str, password: str) -> DoctorLine:

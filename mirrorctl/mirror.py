@@ -85,6 +85,11 @@ def is_pull(policy: Json) -> bool:
     return bool((policy.get("src_registry") or {}).get("id"))
 
 
+def is_proxy_cache(project: Json | None) -> bool:
+    """Whether a project fetches by itself what is pulled: Harbor replicates nothing into one, and says Succeed."""
+    return bool((project or {}).get("registry_id"))
+
+
 def from_policy(policy: Json) -> Rule:
     """A rule as Harbor keeps it."""
     source = policy.get("src_registry") or {}

@@ -114,7 +114,7 @@ def _inexpressible(policy: Json, project: Json | None) -> str:
         return "it has no destination; set one in Harbor first"
     if project is None:
         return f"its project {policy['dest_namespace'].partition('/')[0]} does not exist yet; run it once, or create it"
-    if project.get("registry_id"):
+    if mirror.is_proxy_cache(project):
         return f"its project {project['name']} is a proxy cache, into which Harbor copies nothing"
     kind = (policy.get("trigger") or {}).get("type") or "manual"
     return "" if kind in {"manual", "scheduled"} else f"its trigger is {kind}; there are manual and scheduled"

@@ -125,7 +125,7 @@ class Verification:
         at_source = [image for image in images if image.status != "extra"]
         if not at_source and not problems and not self.allow_empty:
             problems.append(f"matches no image at {rule.endpoint.name} ({rule.endpoint.url}); correct its filters")
-        if (project := projects.get(rule.project)) and project.get("registry_id"):
+        if mirror.is_proxy_cache(projects.get(rule.project)):
             problems.append(f"project {rule.project} is a proxy cache: Harbor copies nothing into it and says Succeed")
         bad = [image for image in images if image.status != "equal"]
         newest = self._newest(rule)

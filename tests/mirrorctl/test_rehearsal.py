@@ -67,6 +67,19 @@ def test_a_full_quota(stage: Stage, run: Run) -> None:
     assert "quota is full" in done.out
 
 
+def test_a_proxy_cache_takes_nothing_in(stage: Stage, run: Run) -> None:
+    body = {"project_name": "cache", "metadata": {"public": "false"}, "registry_id": stage.endpoint}
+    stage.client.request("POST", "/projects", body=body)
+    stage.rule("nginx", "library/nginx", "1.25.0", dest_namespace="cache")
+    done = run("sync", "nginx", "--verify", "--json", **stage.environment)
+    assert done.code == 2
+    assert done.json["rules"][0]["outcome"] == "empty"
+    assert "project cache is a proxy cache" in " ".join(done.json["verify"]["rules"][0]["problems"])
+    done = run("doctor", **stage.environment)
+    assert done.code == 2
+    assert "bad: destinations: rule nginx leads into project cache" in done.out
+
+
 def test_every_look_works_on_it(stage: Stage, run: Run, tmp_path: Path) -> None:
     stage.rule("nginx", "library/nginx", "1.25.0")
     assert run("sync", "nginx", "--wait", **stage.environment).code == 0
