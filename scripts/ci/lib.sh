@@ -9,7 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 export PATH="$PWD/.tools/bin:$PWD/.venv/bin:$PATH"
 export PULUMI_SKIP_UPDATE_CHECK=true
 
-# The environments in the order in which changes reach them. The stack `local` is the demo's, which completes its file.
+# The environments in the order in which changes reach them. The stack `local` is the demo's.
 # shellcheck disable=SC2034 # for those that source this
 ENVIRONMENTS=(dev prod)
 # Where the project is that the stacks belong to. The tests of these scripts put a stack elsewhere.

@@ -51,6 +51,11 @@ def test_a_good_file(file: Path, run: Run) -> None:
     assert (done.code, done.out) == (0, f"ok {file.name}\n")
 
 
+def test_the_files_of_this_repository_are_right(run: Run) -> None:
+    done = run("check", "--cwd", str(ROOT), **NOWHERE)
+    assert (done.code, done.out.count("ok ")) == (0, 3), done.out
+
+
 def faults(report: Any) -> dict[str, Any]:
     return {fault["path"]: fault for fault in report["files"][0]["faults"]}
 
