@@ -34,6 +34,7 @@ TONE = {
     **dict.fromkeys(("running", "skipped", "disabled"), "calm"),
     "ok": "good",
 }
+EMPTY_ADVICE = "The rule matched no image: correct its filters."
 EXECUTION_TONE = {"Succeed": "good", "Failed": "bad", "Stopped": "warn", "InProgress": "calm"}
 
 
@@ -154,7 +155,15 @@ def _tiles(report: StatusReport) -> str:
         for state in STATES
         if counts[state]
     ]
-    return f'<section><h2>Rules by state</h2><ul class="tiles">{"".join(tiles) or "<li>no rules</li>"}</ul></section>'
+    shares = "".join(
+        f'<i class="{TONE[state]}" style="flex:{counts[state]}" title="{counts[state]} {state}"></i>'
+        for state in STATES
+        if counts[state]
+    )
+    return (
+        f'<section><h2>Rules by state</h2><div class="share">{shares}</div>'
+        f'<ul class="tiles">{"".join(tiles) or "<li>no rules</li>"}</ul></section>'
+    )
 
 
 def _failures(page: Page) -> str:
@@ -166,9 +175,9 @@ def _failures(page: Page) -> str:
             f"<dd><code>{escape(task.repository)}</code> {escape(task.line)}<br><i>{escape(task.advice)}</i></dd>"
             for task in page.failures.get(rule.rule, ())
         )
-        todo = "" if tasks or rule.state != "failed" else f"<br><i>{escape(failures.advice(rule.text))}</i>"
-        reason = f"<dt>{_dot(rule.state)} {escape(rule.rule)}</dt><dd>{escape(rule.text)}{todo}</dd>"
-        entries.append(f"<dl>{reason}{tasks}</dl>")
+        todo = {"failed": failures.advice(rule.text), "empty": EMPTY_ADVICE}.get(rule.state, "")
+        reason = tasks or f"<dd>{escape(rule.text)}<br><i>{escape(todo)}</i></dd>"
+        entries.append(f"<dl><dt>{_dot(rule.state)} {escape(rule.rule)}</dt>{reason}</dl>")
     if not entries:
         return ""
     shown, rest = entries[:ATTENTION_SHOWN], entries[ATTENTION_SHOWN:]
@@ -206,15 +215,21 @@ def _rules(page: Page) -> str:
 def _ago(moment: datetime | None, now: datetime) -> str:
     if moment is None:
         return "never"
-    return f'<time title="{moment:%Y-%m-%d %H:%M} UTC">{duration(max(0.0, (now - moment).total_seconds()))} ago</time>'
+    return f'<time title="{moment:%Y-%m-%d %H:%M} UTC">{_rounded(max(0.0, (now - moment).total_seconds()))} ago</time>'
+
+
+def _rounded(seconds: float) -> str:
+    """In its largest unit only: a table is read at a glance, and the exact time is one hover away."""
+    units = (("d", 86400), ("h", 3600), ("min", 60))
+    return next((f"{seconds // length:.0f} {unit}" for unit, length in units if seconds >= length), f"{seconds:.0f} s")
 
 
 def _strip(executions: Sequence[Json]) -> str:
-    """A bar for each execution, as high as it took long."""
+    """A bar for each execution, as high as it took long; the newest at the right edge."""
     bars = []
     spans = [_span(execution) for execution in executions]
     longest = max([*spans, 1.0])
-    for index, (execution, span) in enumerate(zip(executions, spans, strict=True)):
+    for index, (execution, span) in enumerate(zip(executions, spans, strict=True), HISTORY - len(executions)):
         height = 4 + 16 * span / longest
         outcome = str(execution.get("status"))
         started = time_of(execution, "start_time")

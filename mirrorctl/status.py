@@ -153,7 +153,7 @@ def _of(rule: Rule, policy: Json | None, execution: Json | None, success: Json |
         execution_id=execution["id"] if execution else None,
         last_run=started,
         last_result=str((execution or {}).get("status") or ""),
-        last_seconds=(ended - started).total_seconds() if started and ended else None,
+        last_seconds=max(0.0, (ended - started).total_seconds()) if started and ended else None,
         tasks=(execution or {}).get("total") or 0,
         succeeded=(execution or {}).get("succeed") or 0,
         failed=(execution or {}).get("failed") or 0,

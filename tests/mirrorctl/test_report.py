@@ -38,9 +38,10 @@ def lived_in(mirrored: FakeHarbor) -> FakeHarbor:
             mirrored.execution(
                 number, start_time=stamp(started), end_time=stamp(started + timedelta(seconds=10 * hours + number))
             )
-    failed = mirrored.execution(3, status="Failed", start_time=stamp(now), total=2, succeed=1, failed=1)
+    recent = {"start_time": stamp(now - timedelta(seconds=40)), "end_time": stamp(now - timedelta(seconds=3))}
+    failed = mirrored.execution(3, status="Failed", total=2, succeed=1, failed=1, **recent)
     mirrored.task(failed, "team/app-0", "Failed", LOG)
-    mirrored.execution(4, start_time=stamp(now), total=0, succeed=0, status_text="no resources need to be replicated")
+    mirrored.execution(4, total=0, succeed=0, status_text="no resources need to be replicated", **recent)
     del mirrored.policies[5]["enabled"]
     mirrored.quotas[0] |= {"hard": {"storage": 10_000_000_000}, "used": {"storage": 9_700_000_000}}
     return mirrored
