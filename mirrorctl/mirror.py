@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from harbor_mirror.clients.harbor import Harbor, Json
+from harbor_mirror.clients.harbor import Harbor, HarborError, Json
 from harbor_mirror.model import globs
 from mirrorctl.failure import Failure, unknown
 
+Found = TypeVar("Found")
+FORBIDDEN = 403
 EVERYTHING = "**"
 MANUAL = "manual"
 
@@ -132,3 +134,13 @@ def _listed(value: str | None) -> tuple[str, ...]:
 def by_name(items: Iterable[Json]) -> dict[str, Json]:
     """Objects of Harbor keyed by their names."""
     return {item["name"]: item for item in items}
+
+
+def if_allowed(ask: Callable[[], Found]) -> Found | None:
+    """What Harbor answers; None if only administrators may see it."""
+    try:
+        return ask()
+    except HarborError as error:
+        if error.status != FORBIDDEN:
+            raise
+        return None

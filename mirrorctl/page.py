@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 from html import escape
 from pathlib import Path
 
-from harbor_mirror.clients.harbor import Harbor, HarborError, Json
+from harbor_mirror.clients.harbor import Harbor, Json
 from harbor_mirror.model.refusal import Refused
 from harbor_mirror.model.schedule import Schedule
-from mirrorctl import failures, sync
+from mirrorctl import failures, mirror, sync
 from mirrorctl.failure import AS_WANTED, BAD_FINDING, Failure
 from mirrorctl.mirror import MANUAL, Rule
 from mirrorctl.render import duration, size
@@ -114,16 +114,12 @@ def _history(harbor: Harbor, rules: Sequence[Rule]) -> dict[str, list[Json]]:
 
 
 def _storage(harbor: Harbor) -> Iterable[Storage]:
-    try:
-        for volume in harbor.volumes():
-            yield Storage("disk", (volume.get("total") or 0) - (volume.get("free") or 0), volume.get("total"))
-        for quota in harbor.quotas():
-            limit = quota["hard"].get("storage", -1)
-            name = (quota.get("ref") or {}).get("name") or ""
-            yield Storage(f"project {name}", quota["used"].get("storage", 0), limit if limit > 0 else None)
-    except HarborError:
-        # Only administrators may see these.
-        return
+    for volume in mirror.if_allowed(harbor.volumes) or []:
+        yield Storage("disk", (volume.get("total") or 0) - (volume.get("free") or 0), volume.get("total"))
+    for quota in mirror.if_allowed(harbor.quotas) or []:
+        limit = quota["hard"].get("storage", -1)
+        name = (quota.get("ref") or {}).get("name") or ""
+        yield Storage(f"project {name}", quota["used"].get("storage", 0), limit if limit > 0 else None)
 
 
 def render(page: Page) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from time import sleep as pause
 from typing import get_args
 
-from harbor_mirror.clients.harbor import PAGE_SIZE, Harbor, HarborError, Json
+from harbor_mirror.clients.harbor import PAGE_SIZE, Harbor, Json
 from harbor_mirror.model.refusal import Refused
 from harbor_mirror.model.schedule import Schedule
 from mirrorctl import mirror
@@ -78,8 +78,9 @@ def status(harbor: Harbor, rules: Sequence[Rule], bad: frozenset[str], now: date
     successes = _last_successes(harbor, newest)
     found = [_of(rule, policies.get(rule.id), newest.get(rule.id), successes.get(rule.id), now) for rule in rules]
     found.sort(key=lambda rule: (STATES.index(rule.state), rule.rule))
-    paused = tuple(_paused_queues(harbor))
-    scheduler = _scheduler_paused(harbor)
+    queues = mirror.if_allowed(harbor.queues) or []
+    paused = tuple(queue["job_type"] for queue in queues if queue.get("paused") and queue["job_type"] in QUEUES)
+    scheduler = bool(mirror.if_allowed(harbor.schedules_paused))
     stopped = PAUSED in bad and bool(paused or scheduler)
     return StatusReport(
         ok=not stopped and not any(rule.state in bad for rule in found),
@@ -113,21 +114,6 @@ def _last_successes(harbor: Harbor, newest: Mapping[int, Json]) -> dict[int, Jso
     asked = [number for number in newest if number not in good]
     answers = harbor.parallel(lambda number: harbor.executions(number, newest=1, status="Succeed"), asked)
     return good | {number: found[0] for number, found in zip(asked, answers, strict=True) if found}
-
-
-def _paused_queues(harbor: Harbor) -> Iterable[str]:
-    try:
-        return [queue["job_type"] for queue in harbor.queues() if queue.get("paused") and queue["job_type"] in QUEUES]
-    except HarborError:
-        # Only administrators may see the job service.
-        return []
-
-
-def _scheduler_paused(harbor: Harbor) -> bool:
-    try:
-        return harbor.schedules_paused()
-    except HarborError:
-        return False
 
 
 def _of(rule: Rule, policy: Json | None, execution: Json | None, success: Json | None, now: datetime) -> RuleStatus:

@@ -219,6 +219,7 @@ def failed_tasks(harbor: Harbor, execution_id: int) -> tuple[TaskReport, ...]:
     try:
         failed = [task for task in harbor.tasks(execution_id) if task.get("status") in {"Failed", "Error"}]
     except HarborError:
+        # What the run came to is known, and a Harbor that has just failed must not lose that.
         return ()
     return tuple(harbor.parallel(lambda task: _task(harbor, execution_id, task), failed[:LOGS_READ]))
 

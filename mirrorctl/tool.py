@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cached_property
@@ -69,6 +70,11 @@ def run(work: Callable[[Tool], int], stack: str | None, cwd: Path | None, *, jso
     except BrokenPipeError:
         # The reader of our output has gone, as with `| head`; nothing more can be said to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception as error:
+        # An answer of a shape that Harbor never gives, or a fault of ours: one line for the user, the place on demand.
+        output.error(f"unexpected {type(error).__name__}: {error} (--verbose shows where)")
+        if verbose:
+            output.note(traceback.format_exc())
     return ERROR
 
 

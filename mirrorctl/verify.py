@@ -285,11 +285,8 @@ class Verification:
         return "outside of the rule's tag filter"
 
     def _newest(self, rule: Rule) -> Json | None:
-        try:
-            found = self.harbor.executions(rule.id, newest=1)
-        except HarborError:
-            # Who may pull need not be allowed to see executions, and the proof needs none.
-            return None
+        # Who may pull need not be allowed to see executions, and the proof needs none.
+        found = mirror.if_allowed(lambda: self.harbor.executions(rule.id, newest=1))
         return found[0] if found else None
 
     def _with_reasons(self, rule: Rule, newest: Json | None, images: Iterable[TagProof]) -> Iterator[TagProof]:
