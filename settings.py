@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from harbor_mirror import rule_files
 from harbor_mirror.host.of_host import faults as host_faults
+from harbor_mirror.host.of_host import host_secrets
 from harbor_mirror.model.checks import check
 from harbor_mirror.model.config import Configuration
 from harbor_mirror.model.faults import Caution, ConfigurationError
@@ -21,10 +22,13 @@ from harbor_mirror.model.faults import Caution, ConfigurationError
 
 @dataclass(frozen=True, kw_only=True)
 class Secrets:
-    """Every secret of the configuration, as Outputs that Pulumi keeps encrypted."""
+    """Every secret of the configuration, as Outputs that Pulumi keeps encrypted.
+
+    `host` by path below `host`, such as `database.password`; `endpoints` by name.
+    """
 
     harbor_password: pulumi.Output[str] | None
-    certificate_key: pulumi.Output[str] | None
+    host: Mapping[str, pulumi.Output[str]]
     endpoints: Mapping[str, pulumi.Output[str]]
 
 
@@ -49,16 +53,14 @@ def load() -> Settings:
             raise ConfigurationError(wrong)
     except ConfigurationError as error:
         raise pulumi.RunError(str(error)) from None
-    host, endpoints = configuration.host, configuration.endpoints
+    host, endpoints, password = configuration.host, configuration.endpoints, configuration.harbor_password
     return Settings(
         name=pulumi.get_stack(),
         configuration=configuration,
         secrets=Secrets(
-            harbor_password=_wrapped(configuration.harbor_password),
-            certificate_key=_wrapped(host.certificate_key if host else None),
-            endpoints={
-                name: secret for name, entry in endpoints.items() if (secret := _wrapped(entry.secret)) is not None
-            },
+            harbor_password=_wrapped(password) if password is not None else None,
+            host={path: _wrapped(secret) for path, secret in (host_secrets(host) if host else {}).items()},
+            endpoints={name: _wrapped(entry.secret) for name, entry in endpoints.items() if entry.secret is not None},
         ),
         cautions=tuple(check(configuration)[1]),
     )
@@ -80,5 +82,5 @@ def _value(text: str) -> Any:
         return text
 
 
-def _wrapped(secret: SecretStr | None) -> pulumi.Output[str] | None:
-    return None if secret is None else pulumi.Output.secret(secret.get_secret_value())
+def _wrapped(secret: SecretStr) -> pulumi.Output[str]:
+    return pulumi.Output.secret(secret.get_secret_value())

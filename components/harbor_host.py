@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pulumi
 import pulumi_linode as linode
@@ -13,8 +13,9 @@ import pulumi_random as random
 from components.health import healthy_before
 from components.host_checks import VERSION_TAG, look_up
 from components.host_hooks import announced, explained
-from harbor_mirror.host import user_data
-from harbor_mirror.host.of_host import spec_of
+from components.own_bucket import OwnBucket, OwnBucketArgs
+from harbor_mirror.host import SETTINGS_OBJECT, Bucket, HostSettings, settings_document, user_data
+from harbor_mirror.host.of_host import own_buckets, settings_of, spec_of
 from harbor_mirror.model.config import HTTP_PORT, HTTPS_PORT, Host
 from settings import Secrets
 
@@ -38,20 +39,19 @@ class HarborHostArgs:
     """`label` names the host in Linode (3 to 32 characters, unique in the account).
 
     `admin_password` is the administrator's since a rotation; without it the generated, initial one still is.
+    `secrets` are the configuration's, by path below `host`.
     """
 
     label: str
     host: Host
     admin_password: pulumi.Output[str] | None = None
-    certificate_key: pulumi.Output[str] | None = None
+    secrets: Mapping[str, pulumi.Output[str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, host: Host, stack: str, secrets: Secrets) -> HarborHostArgs:
         """What the entry `host` means in a stack."""
         label = re.sub(r"[^a-z0-9]+", "-", f"harbor-{stack.lower()}")[:LABEL_LENGTH].rstrip("-")
-        return cls(
-            label=label, host=host, admin_password=secrets.harbor_password, certificate_key=secrets.certificate_key
-        )
+        return cls(label=label, host=host, admin_password=secrets.harbor_password, secrets=secrets.host)
 
 
 class HarborHost(pulumi.ComponentResource):
@@ -86,11 +86,20 @@ class HarborHost(pulumi.ComponentResource):
             tags=list(host.tags),
             opts=_with(children, explained(f"{name}-firewall", "firewall", args.label, self)),
         )
-        files = pulumi.Output.all(
-            admin_password=admin.result,
-            database_password=database.result,
-            certificate_key="" if args.certificate_key is None else args.certificate_key,
-        ).apply(lambda secrets: user_data(spec_of(host, volume_label=volume_label, **secrets)))
+        buckets = {kind: self._bucket(f"{name}-{kind}", f"{args.label}-{kind}", host) for kind in own_buckets(host)}
+        source: pulumi.Output[Bucket] | None = None
+        if host.object_storage is not None:
+            document = pulumi.Output.all(
+                pulumi.Output.from_input(dict(args.secrets)),
+                pulumi.Output.from_input({kind: bucket.access for kind, bucket in buckets.items()}),
+            ).apply(lambda known: settings_document(settings_of(host, *known)))
+            buckets["settings"] = self._bucket(f"{name}-settings", f"{args.label}-settings", host, document)
+            source = buckets["settings"].access
+        # What the server reads from its bucket is not even known here: a change of it can't touch user data.
+        settings = HostSettings() if host.object_storage else settings_of(host, {}, {})
+        files = pulumi.Output.all(admin_password=admin.result, database_password=database.result, source=source).apply(
+            lambda known: user_data(spec_of(host, settings, volume_label=volume_label, **known))
+        )
         instance = linode.Instance(
             f"{name}-instance",
             label=args.label,
@@ -109,6 +118,8 @@ class HarborHost(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 protect=host.protect,
+                # Its first boot wants the settings there.
+                depends_on=list(buckets.values()),
                 # A label is unique and the address can be on one instance only: the old one must go first.
                 delete_before_replace=True,
                 # Keys are changed on the server; here they would replace it.
@@ -161,6 +172,17 @@ class HarborHost(pulumi.ComponentResource):
         self.volume_id = volume.id
         self.admin_password = admin.result if args.admin_password is None else args.admin_password
         self.register_outputs({"ip": self.ip, "instanceId": self.instance_id, "volumeId": self.volume_id})
+
+    def _bucket(self, name: str, label: str, host: Host, settings: pulumi.Output[str] | None = None) -> OwnBucket:
+        """A bucket for the server to write to; or one for it to read `settings` from."""
+        args = OwnBucketArgs(
+            label=label,
+            region=host.bucket_region,
+            permissions="read_write" if settings is None else "read_only",
+            protect=host.protect,
+            objects={} if settings is None else {SETTINGS_OBJECT: settings},
+        )
+        return OwnBucket(name, args, pulumi.ResourceOptions(parent=self))
 
 
 def _with(opts: pulumi.ResourceOptions, hooks: pulumi.ResourceHookBinding) -> pulumi.ResourceOptions:

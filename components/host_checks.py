@@ -37,6 +37,8 @@ def look_up(host: Host, volume_label: str, opts: pulumi.InvokeOptions) -> Findin
     """
     zone = None
     faults = [*_region(host, opts), *_type(host, opts), *_image(host, opts)]
+    if host.object_storage is not None:
+        faults += _bucket_region(host.bucket_region, opts)
     if host.dns_zone is not None:
         zone = _asked(lambda: linode.get_domain(domain=host.dns_zone, opts=opts))
         if zone is None:
@@ -62,6 +64,12 @@ def _region(host: Host, opts: pulumi.InvokeOptions) -> Iterator[Fault]:
     ):
         if capability not in region.capabilities:
             yield Fault("host.region", host.region, f"lacks {capability}, which {why}; take another region", "")
+
+
+def _bucket_region(name: str, opts: pulumi.InvokeOptions) -> Iterator[Fault]:
+    region = _asked(lambda: linode.get_region(id=name, opts=opts))
+    if region is None or "Object Storage" not in region.capabilities:
+        yield Fault("host.objectStorage.region", name, "has no Object Storage; take another region", "us-ord")
 
 
 def _type(host: Host, opts: pulumi.InvokeOptions) -> Iterator[Fault]:

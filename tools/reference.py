@@ -27,6 +27,12 @@ PREFIX = "harbor-mirror:"
 #: How each section is reached, in the order of the page.
 SECTIONS: dict[str, type[BaseModel]] = {
     "host": config.Host,
+    "host.service": config.Service,
+    "host.objectStorage": config.ObjectStorage,
+    "host.backup": config.Backup,
+    "host.backup.bucket": config.BackupBucket,
+    "host.database": config.Database,
+    "host.redis": config.Redis,
     "harbor": config.ExistingHarbor,
     "endpoints.NAME": config.Endpoint,
     "projects.NAME": config.Project,

@@ -79,6 +79,24 @@ def _hostname(value: str) -> str:
     return value
 
 
+def _bucket(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", value):
+        raise ValueError("is no bucket: 3 to 63 lower case letters, digits, dots and hyphens")
+    return value
+
+
+def _time_of_day(value: str) -> str:
+    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
+        raise ValueError("is no time of day, 00:00 to 23:59")
+    return value
+
+
+def _email(value: str) -> str:
+    if not re.fullmatch(r"[^\s@{}\"#]+@[A-Za-z0-9.-]+", value):
+        raise ValueError("is no e-mail address")
+    return value
+
+
 def _version(value: str) -> str:
     if not re.fullmatch(r"\d+\.\d+\.\d+", value):
         raise ValueError("is no version of three numbers")
@@ -110,6 +128,7 @@ def _tag_filter(value: object) -> object:
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Cidr = Annotated[str, AfterValidator(_cidr)]
 Hostname = Annotated[str, AfterValidator(_hostname)]
+BucketName = Annotated[str, AfterValidator(_bucket)]
 Globs = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1), BeforeValidator(_one_or_many)]
 Operation = Literal["create", "delete", "pull", "other"]
 
@@ -126,6 +145,90 @@ class Section(BaseModel):
         """Validates JSON-like data. Raises pydantic.ValidationError with every fault of this section."""
         # Through JSON: strict mode then takes lists for tuples and still refuses "5" for 5.
         return cls.model_validate_json(json.dumps(raw))
+
+
+class Service(Section):
+    """How Harbor runs on the server."""
+
+    workers: int | None = Field(default=None, ge=1, le=100, examples=[8])
+    """Jobs that Harbor runs at a time; without it 4 on servers below 7 GB of memory and 10 above."""
+    trivy: bool = Field(default=True, examples=[False])
+    """Runs the vulnerability scanner; it wants memory."""
+    metrics: bool = Field(default=False, examples=[True])
+    """Serves Prometheus metrics on port 9090, which the firewall keeps closed."""
+    log_level: Literal["debug", "info", "warning", "error", "fatal"] = Field(default="info", examples=["warning"])
+    """What Harbor's services write to their logs."""
+
+
+class ObjectStorage(Section):
+    """Buckets of this stack's own in Linode Object Storage, each with keys that open nothing else."""
+
+    region: str | None = Field(None, min_length=1, examples=["sg-sin-2"])
+    """Where the buckets are; the host's region without it."""
+    blobs: bool = Field(False, examples=[True])
+    """Keeps image layers in a bucket instead of on the volume; to be decided before the first image."""
+
+
+class BackupBucket(Section):
+    """A bucket of any S3, made elsewhere."""
+
+    name: BucketName = Field(examples=["harbor-backups"])
+    """The bucket's name."""
+    endpoint: HttpUrl = Field(examples=["https://us-east-1.linodeobjects.com"])
+    """The S3's https URL, without the bucket's name."""
+    region: str = Field(min_length=1, examples=["us-east-1"])
+    """The S3's region."""
+    access_key: str = Field(min_length=1, examples=["EXAMPLEACCESSKEY0001"])
+    """Access key."""
+    secret_key: SecretStr = Field(examples=["{secure: v1:…}"])
+    """Secret key; set it with `pulumi config set --path --secret host.backup.bucket.secretKey`."""
+
+
+class Backup(Section):
+    """The nightly backup. Without `bucket` and `directory` it goes to a bucket of this stack's own."""
+
+    at: Annotated[str, AfterValidator(_time_of_day)] = Field("03:15", examples=["03:15"])
+    """Time of day, UTC."""
+    keep: int = Field(14, ge=1, le=365, examples=[14])
+    """How many backups are kept."""
+    bucket: BackupBucket | None = Field(None, examples=[{"name": "harbor-backups"}])
+    """A bucket made elsewhere."""
+    directory: str | None = Field(None, examples=["/mnt/backup"])
+    """A directory on the server, where you mount something that outlives it."""
+
+
+class Database(Section):
+    """A PostgreSQL (12 or later) elsewhere; the database must exist and, at first boot, be empty."""
+
+    host: Hostname = Field(examples=["pg.example.com"])
+    """Its host name."""
+    port: int = Field(5432, ge=1, le=65535, examples=[5432])
+    """Its port."""
+    name: str = Field("registry", min_length=1, examples=["registry"])
+    """The database's name."""
+    username: str = Field(min_length=1, examples=["harbor"])
+    """A user that owns it."""
+    password: SecretStr = Field(examples=["{secure: v1:…}"])
+    """Its password; set it with `pulumi config set --path --secret host.database.password`."""
+    ssl_mode: Literal["disable", "require", "verify-ca", "verify-full"] = Field("require", examples=["verify-full"])
+    """How the connection is secured."""
+    max_open_conns: int = Field(100, ge=10, le=900, examples=[100])
+    """Connections that each of Harbor's services opens at most."""
+
+
+class Redis(Section):
+    """A Redis or Valkey elsewhere."""
+
+    host: Hostname = Field(examples=["redis.example.com"])
+    """Its host name."""
+    port: int = Field(6379, ge=1, le=65535, examples=[6379])
+    """Its port."""
+    username: str = Field("", examples=["harbor"])
+    """A user, where it has users."""
+    password: SecretStr = Field(examples=["{secure: v1:…}"])
+    """Its password; set it with `pulumi config set --path --secret host.redis.password`."""
+    tls: bool = Field(True, examples=[True])
+    """Speaks TLS, from Harbor 2.13 on."""
 
 
 class Host(Section):
@@ -145,6 +248,8 @@ class Host(Section):
     """PEM chain for `tls: provided`."""
     certificate_key: SecretStr | None = Field(None, examples=["{secure: v1:…}"])
     """PEM key for `tls: provided`; set it with `pulumi config set --path --secret host.certificateKey`."""
+    acme_email: Annotated[str, AfterValidator(_email)] | None = Field(None, examples=["ops@example.com"])
+    """Where Let's Encrypt writes to when a certificate is about to expire."""
     http_port: int = Field(HTTP_PORT, ge=1, le=65535, examples=[80])
     """Port that Harbor serves with `tls: none`."""
     version: Annotated[str, AfterValidator(_version)] = Field("2.15.1", examples=["2.15.1"])
@@ -155,16 +260,48 @@ class Host(Section):
     """Linode image; it must have the capability cloud-init."""
     volume_gb: int = Field(200, ge=10, le=16384, examples=[200])
     """Size of the data volume in GB; it can grow, never shrink."""
+    require_data: bool = Field(False, examples=[True])
+    """Refuses a blank volume: for a server that must find its data again."""
+    swap_mb: int = Field(2048, ge=0, le=16384, examples=[2048])
+    """Swap: turns a scan that is out of memory into a slow one. 0 for none."""
     admin_cidrs: tuple[Cidr, ...] = Field((), examples=[["203.0.113.0/24"]])
     """Networks that may reach SSH; none by default."""
     web_cidrs: tuple[Cidr, ...] = Field(("0.0.0.0/0", "::/0"), examples=[["10.0.0.0/8"]])
     """Networks that may reach Harbor."""
     authorized_keys: tuple[str, ...] = Field((), examples=[["ssh-ed25519 AAAA… ops@example.com"]])
-    """SSH public keys of root, taken at creation."""
+    """SSH public keys of root; taken at creation, and changed later with `objectStorage` only."""
     tags: tuple[str, ...] = Field((), examples=[["team-platform"]])
     """Linode tags of the instance, volume and firewall."""
     protect: bool = Field(False, examples=[True])
-    """Keeps the volume and the address from being deleted and the server from being replaced."""
+    """Keeps volume, buckets and address from being deleted and the server from being replaced."""
+    service: Service = Field(default_factory=Service, examples=[{"workers": 8, "metrics": True}])
+    """How Harbor runs on the server."""
+    object_storage: ObjectStorage | None = Field(None, examples=[{"blobs": True}])
+    """Makes a bucket from which the server reads its settings, so that changing them does not replace it; `{}` is
+    enough. On request, buckets for layers and backups."""
+    backup: Backup | None = Field(None, examples=[{"at": "03:15", "keep": 14}])
+    """The nightly backup; `{}` for a bucket of this stack's own. None without it."""
+    database: Database | None = Field(None, examples=[{"host": "pg.example.com"}])
+    """A PostgreSQL elsewhere instead of Harbor's own."""
+    redis: Redis | None = Field(None, examples=[{"host": "redis.example.com"}])
+    """A Redis elsewhere instead of Harbor's own."""
+
+    @property
+    def bucket_region(self) -> str:
+        """Where this host's own buckets are."""
+        return (self.object_storage and self.object_storage.region) or self.region
+
+    @property
+    def rotating(self) -> tuple[str, ...]:
+        """Keys whose secrets must be changed from time to time, and so may not be in user data."""
+        asked = {
+            "tls": self.tls == "provided",
+            "objectStorage.blobs": self.object_storage is not None and self.object_storage.blobs,
+            "backup": self.backup is not None and self.backup.directory is None,
+            "database": self.database is not None,
+            "redis": self.redis is not None,
+        }
+        return tuple(key for key, is_so in asked.items() if is_so)
 
     @property
     def url(self) -> str:

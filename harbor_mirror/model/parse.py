@@ -60,6 +60,7 @@ MEANT = {
     "nDaysSinceLastPush": "pushedWithinDays",
     "nDaysSinceLastPull": "pulledWithinDays",
     "alwaysRetain": "always",
+    "maxJobWorkers": "workers",
 }
 #: What stands for a value that is secret, wherever a value is shown.
 HIDDEN = "[secret]"
@@ -219,6 +220,17 @@ def _host_consistency(host: Host) -> Iterator[Fault]:
             else:
                 reason, example = f"has no use with tls: {host.tls}", "tls: provided"
             yield Fault(f"host.{field}", None, reason, example)
+    if host.acme_email is not None and host.tls != "letsencrypt":
+        yield Fault("host.acmeEmail", host.acme_email, f"has no use with tls: {host.tls}", "tls: letsencrypt")
+    if host.backup is not None and host.backup.bucket is not None and host.backup.directory is not None:
+        yield Fault("host.backup", None, "has both bucket and directory; it goes to one place", "backup: {keep: 14}")
+    if host.object_storage is None:
+        for key in host.rotating:
+            reason = (
+                "has secrets that have to be changed from time to time: without a bucket that the server reads them "
+                "from, each change would replace it"
+            )
+            yield Fault(f"host.{key}", None, reason, "objectStorage: {}")
     if host.tls != "none" and host.http_port != HTTP_PORT:
         yield Fault("host.httpPort", host.http_port, f"has no use with tls: {host.tls}", str(HTTP_PORT))
 

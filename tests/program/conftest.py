@@ -51,6 +51,12 @@ class Recorder(pulumi.runtime.Mocks):
             computed = {"result": f"Generated-{args.name}"}
         elif args.typ == "linode:index/networkingIp:NetworkingIp":
             computed = {"address": "192.0.2.10"}
+        elif args.typ == "linode:index/objectStorageBucket:ObjectStorageBucket":
+            computed = {"s3Endpoint": "us-ord-1.linodeobjects.com"}
+        elif args.typ == "linode:index/objectStorageKey:ObjectStorageKey":
+            computed = {"accessKey": f"KEY-{args.name}", "secretKey": f"Secret-{args.name}"}
+        elif args.typ == "random:index/randomId:RandomId":
+            computed = {"hex": "c0ffee00"}
         return str(len(self.resources)), {**args.inputs, **computed}
 
     def call(self, args: pulumi.runtime.MockCallArgs) -> Any:
