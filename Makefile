@@ -3,7 +3,6 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/.venv/bin:$(PATH)
 PYTHON ?= python3
-PACKAGES := settings.py components harbor_mirror mirrorctl localcloud
 
 .PHONY: demo test lint setup clean
 
@@ -11,14 +10,16 @@ demo: setup
 	@python -m localcloud.demo
 
 test: setup lint
-	@pytest -n 2 --dist worksteal tests
+	@pytest -n 2 --dist worksteal -rs tests
 
 lint: setup
 	@ruff format --check .
 	@ruff check .
-	@mypy $(PACKAGES)
+	@mypy
 	@lint-imports --no-logo
 	@shellcheck tools/*.sh .ci/run
+	@scripts/ci/lint.sh
+	@python tools/reference.py --check
 
 setup: .venv/installed .tools/bin/pulumi
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -64,9 +65,10 @@ def samples() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def made(target: Target, samples: str) -> Iterator[dict[str, Made]]:
     """Every case made in one Harbor and run to its end."""
+    run = uuid.uuid4().hex[:8]
     with target.client() as client:
         cases = {
-            case["case"]: _make(client, Made(parse(stack(case, source=samples)), f"case-{number}"))
+            case["case"]: _make(client, Made(parse(stack(case, source=samples)), f"hm-{run}-{number}"))
             for number, case in enumerate(CASES)
         }
         try:
@@ -110,14 +112,22 @@ def _remove(client: Harbor, one: Made) -> None:
         client.request("DELETE", f"/replication/policies/{policy_id}")
     for key in one.configuration.endpoints:
         client.request("DELETE", f"/registries/{_id(client, '/registries', f'{one.prefix}-{key}')}")
+    for project in _projects(client, one):
+        for repository in client.repositories(project):
+            name = repository["name"].removeprefix(f"{project}/").replace("/", "%252F")
+            client.request("DELETE", f"/projects/{project}/repositories/{name}")
+        client.request("DELETE", f"/projects/{project}")
+
+
+def _projects(client: Harbor, one: Made) -> set[str]:
+    """Those that an image came to; no others are made."""
+    return {entry["name"] for entry in client.projects()} & {one.project(name) for name in one.configuration.projects}
 
 
 def _landed(client: Harbor, one: Made) -> dict[str, int]:
     """Repository -> number of tags, with the names of the projects as the case has them."""
     found = {}
-    # A project that no image came to is never made.
-    there = {entry["name"] for entry in client.projects()}
-    for project in there & {one.project(name) for name in one.configuration.projects}:
+    for project in _projects(client, one):
         for repository in client.repositories(project):
             tags = [tag for artifact in client.artifacts(repository["name"]) for tag in artifact.get("tags") or []]
             found[repository["name"].removeprefix(f"{one.prefix}-")] = len(tags)
