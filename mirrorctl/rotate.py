@@ -11,7 +11,7 @@ import string
 import sys
 from getpass import getpass
 
-from harbor_mirror.clients.harbor import HarborError, check_credentials
+from harbor_mirror.clients.harbor import HarborError, WrongCredentials, check_credentials
 from mirrorctl import stack
 from mirrorctl.connection import Connection
 from mirrorctl.failure import AS_WANTED, Failure
@@ -37,13 +37,16 @@ def command(tool: Tool, *, generate: bool) -> int:
     if in_stack:
         # First where it is kept: a generated password that nobody keeps would lock everybody out.
         stack.set_secret(SETTING, new, connection.stack, connection.cwd)
+    refusal: HarborError | None = None
     try:
         tool.harbor.change_password(user["user_id"], connection.password, new)
-        check_credentials(connection.url, connection.username, new)
     except HarborError as error:
+        refusal = error
+    # Asked in any case: an answer that was cut off says nothing of what Harbor did.
+    if not _takes(connection, new):
         if in_stack:
             _restore(connection, had_setting=had_setting)
-        raise Failure(f"the password is unchanged: {error}") from None
+        raise Failure(f"the password is unchanged: {refusal or 'Harbor goes on refusing the new one'}")
     report = RotationReport(harbor=connection.url, username=connection.username, stack_updated=in_stack)
     tool.output.report(report)
     tool.output.line(f"ok {connection.username} at {connection.url} has the new password")
@@ -53,6 +56,18 @@ def command(tool: Tool, *, generate: bool) -> int:
     else:
         tool.output.line(f"Where a stack manages this Harbor: pulumi config set --secret {SETTING}, then pulumi up")
     return AS_WANTED
+
+
+def _takes(connection: Connection, password: str) -> bool:
+    """Whether Harbor takes this password now. Raises Failure if it does not say."""
+    try:
+        check_credentials(connection.url, connection.username, password)
+    except WrongCredentials:
+        return False
+    except HarborError as error:
+        place = "the stack's configuration has it" if connection.outputs is not None else f"{NEW_PASSWORD} has it"
+        raise Failure(f"whether Harbor took the new password is not known ({place}): {error}") from None
+    return True
 
 
 def _restore(connection: Connection, *, had_setting: bool) -> None:

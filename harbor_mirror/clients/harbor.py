@@ -159,7 +159,12 @@ class Harbor:
         path = f"{API}/users/current"
         answer = self._exchange("GET", path)
         # A robot has no user record: Harbor recognises it and answers 412 (measured).
-        if answer.status_code == 200 or (answer.status_code == 412 and "robot" in answer.text):
+        if answer.status_code == 412 and "robot" in answer.text:
+            return
+        if answer.status_code == 200:
+            user = _content(answer)
+            if not isinstance(user, dict) or "username" not in user:
+                raise HarborError(200, f"no user but {_cut(answer.text)}", "GET", path)
             return
         if answer.status_code in {401, 403}:
             raise WrongCredentials(answer.status_code, _refused(self.url, self.username), "GET", path)
@@ -174,6 +179,13 @@ class Harbor:
     def get(self, path: str, **params: Any) -> Any:
         """GET with query parameters."""
         return self.request("GET", path, params=params)
+
+    def one(self, path: str) -> Json:
+        """The object at a path."""
+        found = self.get(path)
+        if not isinstance(found, dict):
+            raise HarborError(200, f"no object but {_cut(str(found))}", "GET", f"{API}{path}")
+        return found
 
     def every(self, path: str, **params: Any) -> list[Json]:
         """Every item of a paged list, the pages after the first fetched side by side."""
@@ -200,8 +212,8 @@ class Harbor:
 
     def _items(self, answer: httpx.Response, path: str) -> list[Json]:
         items = _content(answer)
-        if not isinstance(items, list):
-            raise HarborError(answer.status_code, f"no list but {_cut(answer.text)}", "GET", path)
+        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+            raise HarborError(answer.status_code, f"no list of objects but {_cut(answer.text)}", "GET", path)
         return items
 
     def _checked(
@@ -282,28 +294,24 @@ class Harbor:
 
     def health(self) -> Json:
         """{"status": "healthy" | "unhealthy", "components": [{"name", "status"}]}."""
-        answer: Json = self.get("/health")
-        return answer
+        return self.one("/health")
 
     def system_info(self) -> Json:
         """Version and settings; `harbor_version` only for those logged in."""
-        info: Json = self.get("/systeminfo")
-        return info
+        return self.one("/systeminfo")
 
     def volumes(self) -> list[Json]:
         """[{"total", "free"}] in bytes, of the disks that hold the images; administrators only."""
-        storage: list[Json] = self.get("/systeminfo/volumes").get("storage") or []
+        storage: list[Json] = self.one("/systeminfo/volumes").get("storage") or []
         return storage
 
     def configurations(self) -> Json:
         """{name: {"value", "editable"}}."""
-        settings: Json = self.get("/configurations")
-        return settings
+        return self.one("/configurations")
 
     def queues(self) -> list[Json]:
         """Job queues: [{"job_type", "count", "latency" (s), "paused"}]."""
-        queues: list[Json] = self.get("/jobservice/queues")
-        return queues
+        return self._items(self._checked("GET", "/jobservice/queues"), "/jobservice/queues")
 
     def schedules(self) -> list[Json]:
         """What Harbor's scheduler knows: [{"vendor_type", "vendor_id", "cron", "update_time"}]."""
@@ -311,12 +319,11 @@ class Harbor:
 
     def schedules_paused(self) -> bool:
         """Whether the scheduler, and so every cron trigger, is paused."""
-        return bool(self.get("/schedules/all/paused").get("paused"))
+        return bool(self.one("/schedules/all/paused").get("paused"))
 
     def current_user(self) -> Json:
         """The user that is logged in; 412 for a robot."""
-        user: Json = self.get("/users/current")
-        return user
+        return self.one("/users/current")
 
     def change_password(self, user_id: int, old: str, new: str) -> None:
         """Harbor wants 8 to 128 characters with an upper case letter, a lower case letter and a digit."""
@@ -341,8 +348,7 @@ class Harbor:
 
     def policy(self, policy_id: int) -> Json:
         """One replication policy; `false` fields are absent."""
-        policy: Json = self.get(f"/replication/policies/{policy_id}")
-        return policy
+        return self.one(f"/replication/policies/{policy_id}")
 
     def update_policy(self, policy_id: int, policy: Json) -> None:
         """Replaces a policy: what `policy` leaves out is reset."""
@@ -364,8 +370,7 @@ class Harbor:
 
     def execution(self, execution_id: int) -> Json:
         """One execution. Its `status` trails its counters by up to 30 s (measured)."""
-        execution: Json = self.get(f"/replication/executions/{execution_id}")
-        return execution
+        return self.one(f"/replication/executions/{execution_id}")
 
     def executions(self, policy_id: int | None = None, *, newest: int | None = None, **params: Any) -> list[Json]:
         """Executions, newest first; all of them or the `newest` (at most 100)."""
@@ -421,8 +426,7 @@ class Harbor:
 
     def artifact(self, repository: str, reference: str) -> Json:
         """One artifact by tag or digest."""
-        artifact: Json = self.get(f"{_artifacts_path(repository)}/{quote(reference, safe='')}")
-        return artifact
+        return self.one(f"{_artifacts_path(repository)}/{quote(reference, safe='')}")
 
 
 def _artifacts_path(repository: str) -> str:

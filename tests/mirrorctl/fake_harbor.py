@@ -39,6 +39,8 @@ class Fault:
     method: str = ""
     headers: dict[str, str] = field(default_factory=dict)
     delay: float = 0.0
+    after: int = 0
+    """Requests that are still answered before."""
 
 
 class FakeHarbor:
@@ -225,6 +227,9 @@ class FakeHarbor:
     def _fault(self, method: str, path: str) -> Fault | None:
         for fault in self.faults:
             if fault.path in path and fault.method in ("", method) and fault.times > 0:
+                if fault.after > 0:
+                    fault.after -= 1
+                    continue
                 fault.times -= 1
                 return fault
         return None

@@ -163,6 +163,18 @@ def test_a_refused_password_leaves_the_stack_as_it_was(
     assert stack.saved_config().get("harborPassword") == (PASSWORD if had else None)
 
 
+@pytest.mark.usefixtures("quick_retries")
+def test_a_harbor_that_goes_down_after_the_change_locks_nobody_out(
+    mirrored: FakeHarbor, run: Run, stack: FakeStack
+) -> None:
+    # The log-in asks once who it is, the rotation once more; then nobody answers.
+    mirrored.faults.append(Fault("/users/current", 502, "<html>", times=99, after=2))
+    done = run("rotate-admin-password", "--generate", **stack.environment)
+    assert done.code == 1
+    assert "whether Harbor took the new password is not known (the stack's configuration has it)" in done.err
+    assert stack.saved_config()["harborPassword"] == mirrored.password != PASSWORD
+
+
 def test_generating_needs_somebody_who_keeps_it(mirrored: FakeHarbor, run: Run) -> None:
     assert run("rotate-admin-password", "--generate").code == 1
     assert mirrored.password == PASSWORD
