@@ -128,26 +128,27 @@ def test_maintenance_is_set_as_asked_and_a_second_up_changes_nothing(mirror: Mir
         assert client.get("/system/purgeaudit/schedule")["schedule"]["cron"] == "0 45 4 * * *"
 
 
-#: Makes by hand what the stack is about to create; returns its path in the API.
-ByHand = Callable[[Mirror], str]
+#: Makes by hand what the stack is about to create; returns the paths in the API, to be deleted in this order.
+ByHand = Callable[[Mirror], tuple[str, ...]]
 
 
-def a_project(mirror: Mirror) -> str:
+def a_project(mirror: Mirror) -> tuple[str, ...]:
     with mirror.target.client() as client:
         client.request("POST", "/projects", body={"project_name": mirror.name, "metadata": {"public": "false"}})
-    return f"/projects/{mirror.name}"
+    return (f"/projects/{mirror.name}",)
 
 
-def an_endpoint(mirror: Mirror) -> str:
-    return _endpoint(mirror, f"{mirror.name}-docker-registry")
+def an_endpoint(mirror: Mirror) -> tuple[str, ...]:
+    return (_endpoint(mirror, f"{mirror.name}-docker-registry"),)
 
 
-def a_rule(mirror: Mirror) -> str:
-    registry = _endpoint(mirror, f"{mirror.name}-by-hand").rpartition("/")[2]
-    body = {"name": mirror.name, "src_registry": {"id": int(registry)}, "trigger": {"type": "manual"}}
+def a_rule(mirror: Mirror) -> tuple[str, ...]:
+    endpoint = _endpoint(mirror, f"{mirror.name}-by-hand")
+    registry = int(endpoint.rpartition("/")[2])
+    body = {"name": mirror.name, "src_registry": {"id": registry}, "trigger": {"type": "manual"}}
     with mirror.target.client() as client:
         client.request("POST", "/replication/policies", body=body)
-    return f"/replication/policies/{mirror.policy()['id']}"
+    return f"/replication/policies/{mirror.policy()['id']}", endpoint
 
 
 def _endpoint(mirror: Mirror, name: str) -> str:
@@ -163,11 +164,12 @@ def _endpoint(mirror: Mirror, name: str) -> str:
     ids=["project", "endpoint", "rule"],
 )
 def test_what_harbor_has_already_names_the_way_out(mirror: Mirror, by_hand: ByHand, named: str) -> None:
-    path = by_hand(mirror)
+    paths = by_hand(mirror)
     assert mirror.workspace.preview().code == 0, "a preview does not ask Harbor"
     result = mirror.apply()
     with mirror.target.client() as client:
-        client.request("DELETE", path)
+        for path in paths:
+            client.request("DELETE", path)
     assert result.code != 0
     sentence = f"{named.format(name=mirror.name)} is in this Harbor already: `python -m mirrorctl adopt`"
     said = [name for severity, name, text in result.diagnostics if severity == "error" and sentence in text]
