@@ -34,6 +34,7 @@ class LocalCloud:
         for source in (self.hub, self.partner):
             source.seed()
         self.linode_url = self._open.enter_context(serve(self.linode.app)).url
+        self.linode.cloud.s3_host = self._open.enter_context(serve(self.linode.s3)).url.removeprefix("http://")
         self.hub_url = self._open.enter_context(serve(self.hub.app)).url
         self.partner_url = self._open.enter_context(serve(self.partner.app)).url
         self.env = {

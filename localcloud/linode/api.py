@@ -20,6 +20,7 @@ from localcloud.linode import (
     instances,
     machine,
     objects,
+    s3,
     volumes,
 )
 from localcloud.linode.faults import Faults, Seen
@@ -61,6 +62,7 @@ class LinodeApi:
             exception_handlers={HTTPException: http_exception, Exception: http_exception},
         )
         self.app: ASGIApp = FrontDoor(api, self.faults, self.requests, lambda: self.cloud.closing)
+        self.s3: ASGIApp = s3.application(self.cloud)
 
     @property
     def instances(self) -> list[Instance]:

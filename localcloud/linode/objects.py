@@ -1,9 +1,9 @@
-"""Object storage as the API manages it: endpoints, buckets and their access, keys. No objects."""
+"""Object storage as the API manages it: endpoints, buckets and their access, keys. What is in a bucket: s3.py."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from localcloud.linode.errors import invalid, not_found, refused
@@ -26,25 +26,26 @@ def _cluster(endpoint: Json) -> str:
 
 @dataclass
 class Bucket:
-    """A bucket; `cors`: whether its CORS setting is on, as it is at first."""
+    """A bucket; `cors`: whether its CORS setting is on, as it is at first; `objects`: its content by key."""
 
     label: str
     region: str
     created: str
     acl: str = "private"
     cors: bool = True
+    objects: dict[str, bytes] = field(default_factory=dict)
 
     def json(self, cloud: Cloud) -> Json:
         endpoint = cloud.endpoints[self.region]
-        host = endpoint["s3_endpoint"]
+        host = cloud.s3_host or endpoint["s3_endpoint"]
         return {
             "label": self.label,
             "cluster": _cluster(endpoint),
             "region": self.region,
             "created": self.created,
             "hostname": f"{self.label}.{host}",
-            "objects": 0,
-            "size": 0,
+            "objects": len(self.objects),
+            "size": sum(map(len, self.objects.values())),
             "s3_endpoint": host,
             "endpoint_type": endpoint["endpoint_type"],
         }
@@ -133,6 +134,8 @@ def _access(call: Call) -> Json:
 
 def _delete_bucket(call: Call) -> Json:
     bucket = _bucket(call)
+    if bucket.objects:
+        raise invalid("Bucket is not empty. Please delete all objects before attempting to delete the bucket.")
     del call.cloud.buckets[bucket.region, bucket.label]
     return {}
 

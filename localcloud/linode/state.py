@@ -44,6 +44,8 @@ class Cloud:
         self.boot_seconds = boot_seconds
         self.job_seconds = job_seconds
         self.closing = False
+        # Where the S3 side is served, host and port; Linode's own names where nobody serves it.
+        self.s3_host = ""
         self.lock = threading.RLock()
         self.timers = Timers(self.lock)
         self.regions: catalog.Catalog = catalog.regions()

@@ -5,6 +5,7 @@ Each test is one operator's day with one stack: what a step leaves behind is whe
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from .conftest import REAL_PLUGINS
 
 INSTANCES = "/linode/instances$"
 PATIENCE_SECONDS = 60.0
+REDIS_PASSWORD = "Redis-Secret-1"
 
 
 @pytest.fixture
@@ -49,6 +51,13 @@ class Host:
     @property
     def servers(self) -> list[Instance]:
         return [instance for instance in self.cloud.linode.instances if instance.label == self.label]
+
+    def settings(self) -> dict[str, Any]:
+        """The document that the server reads."""
+        buckets = self.cloud.linode.cloud.buckets
+        (bucket,) = [found for (_, label), found in buckets.items() if label.startswith(f"{self.label}-settings-")]
+        document: dict[str, Any] = json.loads(bucket.objects["settings.json"])
+        return document
 
     def refused(self, result: Result) -> str:
         """The one sentence of the program's; engine and provider have their own words beside it."""
@@ -134,3 +143,33 @@ def test_a_replacement_is_said_before_it_happens_and_refused_where_it_must_not(s
     stack.change(protect=False)
     result = stack.up().ok()
     assert names(result.changes, "delete-replaced") == ["harbor-instance", "harbor-ready"]
+
+
+def test_settings_change_without_a_new_server_and_their_secrets_stay_hidden(stack: Host, cloud: LocalCloud) -> None:
+    redis = {"host": "redis.internal", "username": "harbor", "tls": False}
+    stack.change(objectStorage={"blobs": True}, backup={"keep": 3}, service={"workers": 6}, redis=redis)
+    stack.workspace.set_secret("host.redis.password", REDIS_PASSWORD)
+    shown = stack.up("--diff").ok().output
+    assert stack.settings()["workers"] == 6
+    assert stack.settings()["harbor"]["external_redis"]["password"] == REDIS_PASSWORD
+    (before,) = stack.servers
+
+    # Everything that a server may read later, at once; one object is what changes.
+    stack.workspace.set_secret("host.redis.password", REDIS_PASSWORD[::-1])
+    stack.change(service={"workers": 9, "trivy": False}, authorizedKeys=["ssh-ed25519 AAAA ops@example.com"])
+    result = stack.up("--diff").ok()
+    assert [(step.op, step.name) for step in result.changes] == [("update", "harbor-settings-settings.json")]
+    assert stack.servers == [before]
+    assert (stack.settings()["workers"], stack.settings()["trivy"]) == (9, False)
+    assert stack.settings()["harbor"]["external_redis"]["password"] == REDIS_PASSWORD[::-1]
+    assert stack.settings()["authorizedKeys"] == ["ssh-ed25519 AAAA ops@example.com"]
+
+    for again in (stack.preview("--diff", "--expect-no-changes"), stack.workspace.refresh("--expect-no-changes")):
+        assert again.code == 0, again.output
+        shown += again.output
+    shown += result.output + stack.workspace.export() + stack.preview("--diff").output
+    keys = [key.secret_key for key in cloud.linode.cloud.keys.values()]
+    # The program's key, and the server's to its settings, its layers and its backups.
+    assert len(keys) == 4
+    for secret in (REDIS_PASSWORD, REDIS_PASSWORD[::-1], *keys):
+        assert secret not in shown

@@ -9,7 +9,7 @@ from localcloud.providers.linode.client import Linode
 from localcloud.providers.linode.domains import Domain, DomainRecord
 from localcloud.providers.linode.instance import Instance
 from localcloud.providers.linode.network import Firewall, FirewallDevice, NetworkingIp, Rdns, ReservedIpAssignment
-from localcloud.providers.linode.objects import ObjectStorageBucket, ObjectStorageKey, SshKey
+from localcloud.providers.linode.objects import ObjectStorageBucket, ObjectStorageKey, ObjectStorageObject, SshKey
 from localcloud.providers.linode.volume import Volume
 from localcloud.providers.service import Package
 
@@ -29,6 +29,7 @@ LINODE = Package(
         DomainRecord(),
         ObjectStorageBucket(),
         ObjectStorageKey(),
+        ObjectStorageObject(),
         SshKey(),
     ],
     {

@@ -1,0 +1,69 @@
+"""The S3 side of object storage: what is in the account's buckets, for those who hold a key. Paths are /BUCKET/KEY."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from localcloud import sigv4
+from localcloud.linode.objects import Bucket, Key
+
+if TYPE_CHECKING:
+    from localcloud.linode.state import Cloud
+
+READING = {"GET", "HEAD"}
+
+
+def application(cloud: Cloud) -> Starlette:
+    """GET, HEAD, PUT and DELETE of single objects; refusals in S3's form."""
+
+    async def answer(request: Request) -> Response:
+        body = await request.body()
+        with cloud.lock:
+            return _answer(cloud, request, body)
+
+    methods = [*READING, "PUT", "DELETE"]
+    return Starlette(routes=[Route("/{bucket}/{key:path}", answer, methods=methods)])
+
+
+def _answer(cloud: Cloud, request: Request, body: bytes) -> Response:
+    name, path = request.path_params["bucket"], request.path_params["key"]
+    key = next((one for one in cloud.keys.values() if one.access_key == sigv4.signer(request.headers)), None)
+    if key is None:
+        return _refused(403, "InvalidAccessKeyId")
+    raw = request.scope["raw_path"].decode()
+    if not sigv4.verified(request.method, raw, request.url.query, request.headers, body, key.secret_key):
+        return _refused(403, "SignatureDoesNotMatch")
+    bucket = next((one for (_, label), one in cloud.buckets.items() if label == name), None)
+    if bucket is None:
+        return _refused(404, "NoSuchBucket")
+    if not _may(key, bucket, request.method):
+        return _refused(403, "AccessDenied")
+    if request.method == "PUT":
+        bucket.objects[path] = body
+    elif request.method == "DELETE":
+        bucket.objects.pop(path, None)
+        return Response(status_code=204)
+    elif path not in bucket.objects:
+        return _refused(404, "NoSuchKey")
+    content = bucket.objects[path]
+    headers = {"ETag": f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"'}
+    if request.method == "PUT":
+        return Response(headers=headers)
+    return Response(content, media_type="application/octet-stream", headers=headers)
+
+
+def _may(key: Key, bucket: Bucket, method: str) -> bool:
+    if key.access is None:
+        return True
+    granted = [one["permissions"] for one in key.access if one["bucket_name"] == bucket.label]
+    return "read_write" in granted or (method in READING and "read_only" in granted)
+
+
+def _refused(status: int, code: str) -> Response:
+    return Response(f"<Error><Code>{code}</Code></Error>", status_code=status, media_type="application/xml")
