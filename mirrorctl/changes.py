@@ -31,14 +31,14 @@ EXPLAINED = frozenset({"schedule", "repositories", "tags", "path", "flatten", "p
 NO_CHANGE = "Nothing changes in the stack's configuration."
 
 
-def command(tool: Tool, names: Sequence[str], stack: str | None, cwd: Path, base: str) -> int:
+def command(tool: Tool, names: Sequence[str], base: str) -> int:
     """See `mirrorctl explain --help`."""
     if names:
         raise Failure("--diff is about a stack's files as a whole; name no rules")
     with TemporaryDirectory() as folder:
-        _extract(cwd, base, Path(folder))
-        before = _read(Path(folder), stack)
-        report = _report(before, stack, cwd)
+        _extract(tool.folder, base, Path(folder))
+        before = _read(Path(folder), tool.stack)
+        report = _report(before, tool.stack, tool.folder)
     tool.output.report(report)
     for line in report.changes or (NO_CHANGE,):
         tool.output.line(line)

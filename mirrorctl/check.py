@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from mirrorctl import stackfile
 from mirrorctl.failure import AS_WANTED, BAD_FINDING
 from mirrorctl.render import Output
@@ -12,9 +10,9 @@ from mirrorctl.stackfile import StackFile
 from mirrorctl.tool import Tool
 
 
-def command(tool: Tool, stack: str | None, cwd: Path) -> int:
+def command(tool: Tool) -> int:
     """See `mirrorctl check --help`."""
-    stacks = [stackfile.read(path) for path in stackfile.stack_files(cwd, stack)]
+    stacks = [stackfile.read(path) for path in stackfile.stack_files(tool.folder, tool.stack)]
     files = tuple(_checked(file) for whole in stacks for file in whole.parts())
     report = CheckReport(ok=all(file.ok for file in files), files=files)
     tool.output.report(report)

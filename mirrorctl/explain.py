@@ -25,9 +25,9 @@ NEXT_RUNS = 3
 SHOWN_DESTINATIONS = 10
 
 
-def command(tool: Tool, names: Sequence[str], stack: str | None, cwd: Path) -> int:
+def command(tool: Tool, names: Sequence[str]) -> int:
     """See `mirrorctl explain --help`."""
-    report = explain(stackfile.read(one_file(stack, cwd)), names, datetime.now(UTC))
+    report = explain(stackfile.read(one_file(tool.stack, tool.folder)), names, datetime.now(UTC))
     tool.output.report(report)
     show(tool.output, report)
     return AS_WANTED

@@ -23,18 +23,23 @@ Entered = TypeVar("Entered")
 
 
 class Tool:
-    """One run of the tool: where it writes, which Harbor it talks to."""
+    """One run of the tool: where it writes, which stack it is about, which Harbor it talks to."""
 
     def __init__(self, output: Output, stack: str | None, cwd: Path | None, closing: ExitStack) -> None:
         self.output = output
-        self._stack = stack
+        self.stack = stack
         self._cwd = cwd
         self._closing = closing
+
+    @property
+    def folder(self) -> Path:
+        """Where the stacks' files are."""
+        return self._cwd or Path()
 
     @cached_property
     def connection(self) -> Connection:
         """Found at the first use: some commands need none."""
-        connection = connect(self._stack, self._cwd)
+        connection = connect(self.stack, self._cwd)
         self.output.secrets.add(*connection.secrets)
         return connection
 
@@ -55,7 +60,7 @@ class Tool:
         return self._closing.enter_context(context)
 
 
-def run(work: Callable[[Tool], int], stack: str | None, cwd: Path | None, *, json: bool, verbose: bool) -> int:
+def run(work: Callable[[Tool], int], *, stack: str | None, cwd: Path | None, json: bool, verbose: bool) -> int:
     """Runs a command; whatever goes wrong ends in one message and exit code 1."""
     output = Output(json=json)
     try:
