@@ -6,6 +6,7 @@ the real one, tells what the differing inputs come to.
 
 from __future__ import annotations
 
+import json
 import re
 import types
 import zlib
@@ -149,9 +150,16 @@ class Effects:
 
     def __init__(self, program: Program, ignored: Mapping[str, list[str]]) -> None:
         self._program, self._ignored = program, ignored
+        self._seen: dict[str, dict[tuple[str, str], Any]] = {}
 
     def inputs(self, host: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
         """Type and name of each of the host's resources -> its inputs."""
+        written = json.dumps(host, sort_keys=True)
+        if written not in self._seen:
+            self._seen[written] = self._inputs(host)
+        return self._seen[written]
+
+    def _inputs(self, host: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
         made = self._program({"host": host, "projects": {"mirror": {}}}, {"getVolumes": {"volumes": [VOLUME]}})
         mine = [entry for entry in made.resources if entry.type.startswith(("linode:", "random:"))]
         return {(entry.type, entry.name): plain(entry.inputs) for entry in mine}
@@ -215,11 +223,6 @@ def test_every_key_has_its_case() -> None:
     assert sorted(CHANGES) == sorted(keys(Host))
 
 
-@pytest.mark.parametrize("key", CHANGES)
-def test_the_page_says_what_a_change_of_the_key_does(program: Program, ignored: dict[str, list[str]], key: str) -> None:
+def test_the_page_says_what_a_change_of_each_key_does(program: Program, ignored: dict[str, list[str]]) -> None:
     effects = Effects(program, ignored)
-    assert table()[key] == (effects.of(key, bucket=True), effects.of(key, bucket=False))
-
-
-def test_the_page_has_no_key_that_is_none() -> None:
-    assert set(table()) == set(CHANGES)
+    assert table() == {key: (effects.of(key, bucket=True), effects.of(key, bucket=False)) for key in CHANGES}
