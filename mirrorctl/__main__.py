@@ -139,7 +139,7 @@ def status(
 @command()
 def logs(
     tool: "Tool",
-    rule: Annotated[str, typer.Argument(help="Name of a rule.", autocompletion=_rule_names)],
+    rule: Annotated[str, typer.Argument(metavar="RULE", help="Name of a rule.", autocompletion=_rule_names)],
     execution: Annotated[int | None, typer.Option("--execution", help="Id of an execution; the last one.")] = None,
     failed: Annotated[bool, typer.Option("--failed", help="Only tasks that did not succeed.")] = False,
 ) -> int:
@@ -244,7 +244,8 @@ def rotate_admin_password(
 def schema(
     tool: "Tool",
     subject: Annotated[
-        str, typer.Argument(help="config, rules (a file under rulesDir), or a command for its --json.")
+        str,
+        typer.Argument(metavar="SUBJECT", help="config, rules (a file under rulesDir), or a command for its --json."),
     ] = "config",
 ) -> int:
     """Print the JSON Schema of a stack's file, of a file of rules, or of a command's report."""
@@ -254,7 +255,7 @@ def schema(
 
 
 @command(without="stack cwd json verbose")
-def completion(tool: "Tool", shell: Annotated[str, typer.Argument(help="bash, zsh or fish.")]) -> int:
+def completion(tool: "Tool", shell: Annotated[str, typer.Argument(metavar="SHELL", help="bash, zsh or fish.")]) -> int:
     """Print a script that completes commands and options: eval "$(python -m mirrorctl completion bash)"."""
     from mirrorctl import completion as room
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from harbor_mirror.clients.harbor import HarborError
-from mirrorctl import failures, mirror
+from harbor_mirror.clients.harbor import Harbor, HarborError, Json
+from mirrorctl import causes, mirror
 from mirrorctl.failure import AS_WANTED, BAD_FINDING, Failure
+from mirrorctl.mirror import Rule
+from mirrorctl.render import Output
 from mirrorctl.reports import LogReport, TaskLog
 from mirrorctl.tool import Tool
 
@@ -12,51 +14,57 @@ from mirrorctl.tool import Tool
 def command(tool: Tool, name: str, *, execution: int | None, failed_only: bool) -> int:
     """See `mirrorctl logs --help`."""
     rule = mirror.chosen(tool.rules, [name])[0]
-    if execution is None:
-        newest = tool.harbor.executions(rule.id, newest=1)
-        if not newest:
-            raise Failure(f"{name} has never run; start it: python -m mirrorctl sync {name}")
-        found = newest[0]
-    else:
-        found = tool.harbor.execution(execution)
-        if found.get("policy_id") != rule.id:
-            raise Failure(f"execution {execution} is not one of {name}")
+    found = _execution(tool.harbor, rule, execution)
     tasks = [task for task in tool.harbor.tasks(found["id"]) if not failed_only or task["status"] != "Succeed"]
-
-    def log(number: int) -> str:
-        try:
-            return tool.harbor.task_log(found["id"], number)
-        except HarborError as error:
-            # A task that waits has no log yet.
-            if error.status != 404:
-                raise
-            return ""
-
-    texts = tool.harbor.parallel(lambda task: log(task["id"]), tasks)
-    text = (found.get("status_text") or "").strip()
     report = LogReport(
         rule=name,
         execution_id=found["id"],
         status=found.get("status") or "",
-        text=text,
-        tasks=tuple(
-            TaskLog(
-                id=task["id"],
-                source=task.get("src_resource") or "",
-                destination=task.get("dst_resource") or "",
-                status=task["status"],
-                matters=failures.line_that_matters(log_text),
-                log=log_text,
-            )
-            for task, log_text in zip(tasks, texts, strict=True)
-        ),
+        text=(found.get("status_text") or "").strip(),
+        tasks=tuple(tool.harbor.parallel(lambda task: _task(tool.harbor, found["id"], task), tasks)),
     )
     tool.output.report(report)
-    tool.output.line(f"{name}: execution {report.execution_id} {report.status} {report.text}".rstrip())
+    show(tool.output, report)
+    return BAD_FINDING if report.status == "Failed" else AS_WANTED
+
+
+def _execution(harbor: Harbor, rule: Rule, number: int | None) -> Json:
+    """The execution with this id, or the rule's last one."""
+    if number is not None:
+        found = harbor.execution(number)
+        if found.get("policy_id") != rule.id:
+            raise Failure(f"execution {number} is not one of {rule.name}")
+        return found
+    newest = harbor.executions(rule.id, newest=1)
+    if not newest:
+        raise Failure(f"{rule.name} has never run; start it: python -m mirrorctl sync {rule.name}")
+    return newest[0]
+
+
+def _task(harbor: Harbor, execution: int, task: Json) -> TaskLog:
+    try:
+        log = harbor.task_log(execution, task["id"])
+    except HarborError as error:
+        # A task that waits has no log yet.
+        if error.status != 404:
+            raise
+        log = ""
+    return TaskLog(
+        id=task["id"],
+        source=task.get("src_resource") or "",
+        destination=task.get("dst_resource") or "",
+        status=task["status"],
+        matters=causes.line_that_matters(log),
+        log=log,
+    )
+
+
+def show(output: Output, report: LogReport) -> None:
+    """Each task's log, then what to do."""
+    output.line(f"{report.rule}: execution {report.execution_id} {report.status} {report.text}".rstrip())
     for task in report.tasks:
-        tool.output.line(f"--- task {task.id} {task.status}: {task.source} -> {task.destination}")
-        tool.output.line(task.log.rstrip() or "(no log yet)")
+        output.line(f"--- task {task.id} {task.status}: {task.source} -> {task.destination}")
+        output.line(task.log.rstrip() or "(no log yet)")
     if report.status == "Failed":
         why = next((task.matters for task in report.tasks if task.matters), report.text)
-        tool.output.line(f"failed: {failures.advice(why)}")
-    return BAD_FINDING if report.status == "Failed" else AS_WANTED
+        output.line(f"failed: {causes.advice(why)}")

@@ -12,7 +12,7 @@ from pathlib import Path
 from harbor_mirror.clients.harbor import Harbor, Json
 from harbor_mirror.model.refusal import Refused
 from harbor_mirror.model.schedule import Schedule
-from mirrorctl import failures, mirror, sync
+from mirrorctl import causes, mirror, sync
 from mirrorctl.failure import AS_WANTED, BAD_FINDING, Failure
 from mirrorctl.mirror import MANUAL, Rule
 from mirrorctl.render import duration, size
@@ -171,7 +171,7 @@ def _failures(page: Page) -> str:
             f"<dd><code>{escape(task.repository)}</code> {escape(task.line)}<br><i>{escape(task.advice)}</i></dd>"
             for task in page.failures.get(rule.rule, ())
         )
-        todo = {"failed": failures.advice(rule.text), "empty": EMPTY_ADVICE}.get(rule.state, "")
+        todo = {"failed": causes.advice(rule.text), "empty": EMPTY_ADVICE}.get(rule.state, "")
         reason = tasks or f"<dd>{escape(rule.text)}<br><i>{escape(todo)}</i></dd>"
         entries.append(f"<dl><dt>{_dot(rule.state)} {escape(rule.rule)}</dt>{reason}</dl>")
     if not entries:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from harbor_mirror.clients.harbor import PAGE_SIZE, Harbor, HarborError, Json, Unreachable
-from mirrorctl import failures, mirror, verify
+from mirrorctl import causes, mirror, verify
 from mirrorctl.failure import AS_WANTED, BAD_FINDING, Failure
 from mirrorctl.mirror import Rule
 from mirrorctl.render import Output, duration, size
@@ -226,11 +226,11 @@ def failed_tasks(harbor: Harbor, execution_id: int) -> tuple[TaskReport, ...]:
 
 def _task(harbor: Harbor, execution_id: int, task: Json) -> TaskReport:
     try:
-        line = failures.line_that_matters(harbor.task_log(execution_id, task["id"]))
+        line = causes.line_that_matters(harbor.task_log(execution_id, task["id"]))
     except HarborError as error:
         line = f"no log: {error.message}"
     repository = re.sub(r" \[\d+ item\(s\) in total\]$", "", task.get("src_resource") or "")
-    return TaskReport(repository=repository, status=task["status"], line=line, advice=failures.advice(line))
+    return TaskReport(repository=repository, status=task["status"], line=line, advice=causes.advice(line))
 
 
 def show(output: Output, report: SyncReport) -> None:
@@ -267,7 +267,7 @@ def _explain_bad(output: Output, runs: Sequence[RuleRun]) -> None:
             if unread > 0:
                 output.line(f"  and {unread} more; python -m mirrorctl logs {run.rule}")
         elif run.outcome == "failed":
-            output.line(f"    {failures.advice(run.text)}")
+            output.line(f"    {causes.advice(run.text)}")
 
 
 @contextmanager

@@ -45,34 +45,24 @@ class Adopted:
 def take_over(harbor: Harbor, names: Sequence[str] = ()) -> Adopted:
     """The pull rules with these names, and the endpoints and projects that they need; without names all of them, and
     Harbor's own maintenance. Only reads."""
-    policies = {policy["name"]: policy for policy in harbor.policies() if mirror.is_pull(policy)}
-    for name in names:
-        if name not in policies:
-            raise unknown("pull rule", name, policies)
-    registries = {registry["id"]: registry for registry in harbor.registries()}
-    projects = mirror.by_name(harbor.projects())
-    chosen = [policies[name] for name in names] if names else list(policies.values())
-
     adopted = Adopted()
     settings = adopted.configuration
+    projects = mirror.by_name(harbor.projects())
+    policies = _chosen(harbor, names)
+    registries = {registry["id"]: registry for registry in harbor.registries()}
     keys = _keys([registry["name"] for registry in registries.values()])
-    rule_keys = _keys([policy["name"] for policy in chosen], keep_case=True)
     rules: dict[str, Json] = {}
     sources: dict[str, Json] = {}
-    for policy in chosen:
+    for name, policy in policies.items():
         source: Json = registries.get(policy["src_registry"]["id"]) or policy["src_registry"]
-        project = projects.get((policy.get("dest_namespace") or "").partition("/")[0])
-        if reason := _inexpressible(policy, project):
+        if reason := _inexpressible(policy, projects.get((policy.get("dest_namespace") or "").partition("/")[0])):
             adopted.left_out.append(f"rule {policy['name']}: {reason}")
             continue
-        key, endpoint = rule_keys[policy["name"]], keys[source["name"]]
-        rules[key], sources[endpoint] = policy, source
-        settings["rules"][key] = _rule(policy, endpoint)
+        endpoint = keys[source["name"]]
+        rules[name], sources[endpoint] = policy, source
+        settings["rules"][name] = _rule(policy, endpoint)
     settings["endpoints"] = {key: _endpoint(key, source) for key, source in sources.items()}
-    quotas = {(quota.get("ref") or {}).get("name"): quota for quota in harbor.quotas()}
-    for name in sorted({rule["project"] for rule in settings["rules"].values()}):
-        settings["projects"][name] = _project(projects[name], quotas.get(name))
-        _add_retention(harbor, adopted, name, projects[name])
+    _add_projects(harbor, adopted, projects)
     if not names:
         _add_maintenance(harbor, adopted)
     adopted.left_out += _drop_refused(settings, {key: policy["name"] for key, policy in rules.items()})
@@ -84,6 +74,16 @@ def take_over(harbor: Harbor, names: Sequence[str] = ()) -> Adopted:
         _import_rule(adopted, key, rules[key])
     _announce_maintenance(adopted)
     return adopted
+
+
+def _chosen(harbor: Harbor, names: Sequence[str]) -> dict[str, Json]:
+    """The policies of these pull rules, of all without names, by the keys that they get. Raises Failure."""
+    policies = {policy["name"]: policy for policy in harbor.policies() if mirror.is_pull(policy)}
+    for name in names:
+        if name not in policies:
+            raise unknown("pull rule", name, policies)
+    keys = _keys([*dict.fromkeys(names or policies)], keep_case=True)
+    return {key: policies[name] for name, key in keys.items()}
 
 
 def _keys(names: Sequence[str], *, keep_case: bool = False) -> dict[str, str]:
@@ -181,6 +181,14 @@ def _rule(policy: Json, endpoint: str) -> dict[str, Any]:
     if facts["speedKbps"] != "-1":
         setting["speedKbps"] = int(facts["speedKbps"])
     return setting
+
+
+def _add_projects(harbor: Harbor, adopted: Adopted, projects: Mapping[str, Json]) -> None:
+    """Those that the rules lead into."""
+    quotas = {(quota.get("ref") or {}).get("name"): quota for quota in harbor.quotas()}
+    for name in sorted({rule["project"] for rule in adopted.configuration["rules"].values()}):
+        adopted.configuration["projects"][name] = _project(projects[name], quotas.get(name))
+        _add_retention(harbor, adopted, name, projects[name])
 
 
 def _add_retention(harbor: Harbor, adopted: Adopted, name: str, project: Json) -> None:

@@ -45,6 +45,8 @@ FAULTS = {
     "empty": Fault("/api/", 200, "[{}]"),
     "cut": Fault("/api/", 0),
 }
+#: What a Harbor that goes down does while a command works; the rest shows from its first answer.
+IN_THE_MIDDLE = ("500", "502", "cut")
 
 
 @pytest.fixture
@@ -86,7 +88,7 @@ def test_a_harbor_that_fails_from_the_start_or_in_the_middle(
     assert command().code in (0, 2)
     middle = (login + api_requests(lived_in)) // 2
     for kind, fault in FAULTS.items():
-        for after in (login, middle):
+        for after in (login, middle) if kind in IN_THE_MIDDLE else (login,):
             lived_in.faults = [replace(fault, times=10_000, after=after)]
             done = command()
             said = f"{kind} after {after} requests: {done}"
