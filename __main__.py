@@ -1,5 +1,6 @@
 """The whole program: settings -> host -> provider (gated) -> endpoints -> projects -> rules -> outputs."""
 
+import signal
 from collections.abc import Mapping
 
 import pulumi
@@ -22,6 +23,8 @@ from components import (
 )
 from harbor_mirror.model.outputs import endpoint_output, images, rule_output
 
+# So the engine ends a program whose plan it has refused; Python's own way is a traceback.
+signal.signal(signal.SIGINT, signal.SIG_DFL)
 stack = settings.load()
 config = stack.configuration
 

@@ -30,6 +30,10 @@ FAILED = (
 )
 
 
+class ReplacementForbidden(Exception):
+    """A protected server would be replaced."""
+
+
 def explained(name: str, what: str, label: str, resource: pulumi.Resource) -> pulumi.ResourceHookBinding:
     """A hook that says beside the provider's error what it means for a `what` of this `label`, and where to go on."""
 
@@ -55,9 +59,8 @@ def announced(
         if not exists or not pulumi.runtime.is_dry_run():
             return
         if protect:
-            pulumi.log.error(FORBIDDEN.format(label=label), resource)
-        else:
-            pulumi.log.warn(REPLACED.format(label=label), resource)
+            raise ReplacementForbidden(FORBIDDEN.format(label=label))
+        pulumi.log.warn(REPLACED.format(label=label), resource)
 
     hook = pulumi.ResourceHook(f"{name}-announced", announce, pulumi.ResourceHookOptions(on_dry_run=True))
     return pulumi.ResourceHookBinding(before_create=[hook])

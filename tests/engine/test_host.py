@@ -62,6 +62,7 @@ class Host:
     def refused(self, result: Result) -> str:
         """The one sentence of the program's; engine and provider have their own words beside it."""
         assert result.code != 0, result.output
+        assert "Traceback" not in result.output
         (said,) = [text for severity, name, text in result.diagnostics if severity == "error" and name == "harbor"]
         return said
 
@@ -134,9 +135,11 @@ def test_a_replacement_is_said_before_it_happens_and_refused_where_it_must_not(s
     stack.change(version="2.15.1", protect=True)
     stack.up().ok()
     stack.change(version="2.15.2")
-    said = stack.refused(stack.preview())
-    assert said.startswith(f"this would replace the server {stack.label}, and `protect: true` forbids it.")
-    assert "`pulumi config set --path host.protect false`, `pulumi up`, and set it back to true" in said
+    result = stack.preview()
+    assert result.code != 0
+    assert f"this would replace the server {stack.label}, and `protect: true` forbids it." in result.output
+    assert "`pulumi config set --path host.protect false`, `pulumi up`, and set it back to true" in result.output
+    assert "Traceback" not in result.output
     assert stack.up().code != 0
     assert stack.servers == [before]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import runpy
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,7 +104,11 @@ class Program:
                 # Also after a refusal: the root of all resources is registered once, in the first loop.
                 await pulumi.runtime.stack.wait_for_rpcs()
 
-        asyncio.get_event_loop().run_until_complete(main())
+        interrupted = signal.getsignal(signal.SIGINT)
+        try:
+            asyncio.get_event_loop().run_until_complete(main())
+        finally:
+            signal.signal(signal.SIGINT, interrupted)
         return self.recorder
 
 
