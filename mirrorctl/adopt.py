@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from harbor_mirror.clients.harbor import Json
+from harbor_mirror.model.outputs import pull_robot
 from mirrorctl.failure import AS_WANTED, Failure
 from mirrorctl.render import Output
 from mirrorctl.reports import AdoptReport, Announced
@@ -71,7 +72,7 @@ def _provider(stack: str) -> str:
 
 
 def _robot(stack: str) -> Announced:
-    return Announced(op="create", type=ROBOT, name="pull", reason=f"robot$mirror-{stack}, with which deployments pull")
+    return Announced(op="create", type=ROBOT, name="pull", reason=f"robot${pull_robot(stack)}, with which deployments pull")
 
 
 def _commands(stack: str, secrets_needed: Sequence[str], imports: str) -> Iterator[str]:

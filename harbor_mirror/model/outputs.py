@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from harbor_mirror.model import destinations
@@ -12,6 +13,15 @@ from harbor_mirror.model.registry_types import image_host, url_of
 from harbor_mirror.model.schedule import Schedule
 
 MANUAL = "manual"
+
+
+def pull_robot(stack: str) -> str:
+    """Name of the stack's robot account without Harbor's prefix.
+
+    Harbor takes lower case letters and digits, separated by single `.`, `_` or `-` (measured); Pulumi's stacks know
+    upper case and runs of separators, too.
+    """
+    return "-".join(re.findall(r"[a-z0-9]+(?:[._][a-z0-9]+)*", f"mirror-{stack.lower()}"))
 
 
 def cron(name: str, rule: Rule) -> str:

@@ -1,0 +1,28 @@
+"""What a stack puts out, where other tests do not look."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from harbor_mirror.model.outputs import pull_robot
+
+#: What Harbor 2.15.2 takes (measured).
+ROBOT_NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
+
+
+@pytest.mark.parametrize(
+    ("stack", "robot"),
+    [
+        ("dev", "mirror-dev"),
+        ("dev-eu", "mirror-dev-eu"),
+        ("dev_eu.2", "mirror-dev_eu.2"),
+        ("Prod", "mirror-prod"),
+        ("trial-_not", "mirror-trial-not"),
+        ("_-x--", "mirror-x"),
+    ],
+)
+def test_harbor_takes_the_robots_name_of_any_stack(stack: str, robot: str) -> None:
+    assert pull_robot(stack) == robot
+    assert ROBOT_NAME.fullmatch(robot)
