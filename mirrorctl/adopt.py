@@ -72,7 +72,8 @@ def _provider(stack: str) -> str:
 
 
 def _robot(stack: str) -> Announced:
-    return Announced(op="create", type=ROBOT, name="pull", reason=f"robot${pull_robot(stack)}, with which deployments pull")
+    reason = f"robot${pull_robot(stack)}, with which deployments pull"
+    return Announced(op="create", type=ROBOT, name="pull", reason=reason)
 
 
 def _commands(stack: str, secrets_needed: Sequence[str], imports: str) -> Iterator[str]:
