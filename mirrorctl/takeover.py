@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from harbor_mirror.clients.harbor import Harbor, Json
+from harbor_mirror.model.config import KEY
 from harbor_mirror.model.faults import ConfigurationError, Fault
 from harbor_mirror.model.housekeeping import GC_SCHEDULE, PURGE_SCHEDULE
 from harbor_mirror.model.parse import HIDDEN, parse
@@ -91,13 +93,12 @@ def _keys(names: Sequence[str], *, keep_case: bool = False) -> dict[str, str]:
     keys: dict[str, str] = {}
     for name in names:
         plain = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-") or "unnamed"
-        if keep_case and re.fullmatch(r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*", name):
+        if not keep_case:
+            plain = plain.lower()
+        elif KEY.fullmatch(name):
             plain = name
-        key = plain if keep_case else plain.lower()
-        number = 2
-        while key in keys.values():
-            key, number = f"{plain}-{number}", number + 1
-        keys[name] = key
+        candidates = itertools.chain([plain], (f"{plain}-{number}" for number in itertools.count(2)))
+        keys[name] = next(key for key in candidates if key not in keys.values())
     return keys
 
 

@@ -148,6 +148,15 @@ def test_one_rule_with_what_it_needs(run: Run, tmp_path: Path) -> None:
     assert list(config["harbor-mirror:rules"]) == ["nginx"]
 
 
+def test_names_that_become_one_key_stay_apart(mirrored: FakeHarbor, run: Run, tmp_path: Path) -> None:
+    for name in ("HUB!", "Hub "):
+        number = mirrored.registry(name, mirrored.registries[1]["url"])
+        mirrored.policy(f"of {name}", number, repositories=f"team/app-{number}")
+    _, config = adopted(run, tmp_path)
+    assert set(config["harbor-mirror:endpoints"]) == {"hub", "hub-2", "hub-3"}
+    assert set(config["harbor-mirror:rules"]) == {"nginx", "redis", "of-HUB", "of-Hub"}
+
+
 @pytest.mark.usefixtures("by_hand")
 def test_wrong_use(run: Run, tmp_path: Path) -> None:
     assert run("adopt", "--name", "hand", "--rule", "ngin").code == 1
