@@ -66,8 +66,12 @@ def _extract(folder: Path, base: str, into: Path) -> None:
     commit = _git(folder, base, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{base}^{{commit}}")
     archive = _git(folder, base, "archive", "--format=tar", commit.decode().strip())
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-        data = [entry for entry in tar.getmembers() if entry.isfile() and Path(entry.name).suffix in SUFFIXES]
-        tar.extractall(into, data, filter="data")
+        for entry in tar:
+            path = into / entry.name
+            content = tar.extractfile(entry) if entry.isreg() and path.suffix in SUFFIXES else None
+            if content is not None and ".." not in path.parts:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content.read())
 
 
 def _git(folder: Path, base: str, *arguments: str) -> bytes:
