@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, RootModel
 from pydantic.alias_generators import to_camel
 
 
@@ -346,3 +346,7 @@ class AdoptReport(Report):
     left_out: tuple[str, ...]
     announced: tuple[Announced, ...]
     commands: tuple[str, ...]
+
+
+class Images(RootModel[dict[str, str]]):
+    """What `images --json` prints: source reference -> mirror reference, both without tag."""

@@ -12,14 +12,13 @@ from harbor_mirror.model import config
 from harbor_mirror.model.config import Configuration
 from mirrorctl import reports
 from mirrorctl.failure import AS_WANTED, unknown
-from mirrorctl.reports import Report
 from mirrorctl.tool import Tool
 
 CONFIG, RULES = "config", "rules"
 PREFIX = "harbor-mirror:"
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 #: The report of each command; `error` is what every command prints when it could not do its work.
-REPORTS: Mapping[str, type[Report]] = {
+REPORTS: Mapping[str, type[BaseModel]] = {
     "sync": reports.SyncReport,
     "verify": reports.VerifyReport,
     "status": reports.StatusReport,
@@ -29,6 +28,8 @@ REPORTS: Mapping[str, type[Report]] = {
     "drift": reports.DriftReport,
     "doctor": reports.DoctorReport,
     "adopt": reports.AdoptReport,
+    "report": reports.StatusReport,
+    "images": reports.Images,
     "session": reports.SessionReport,
     "rotate-admin-password": reports.RotationReport,
     "error": reports.Failed,
