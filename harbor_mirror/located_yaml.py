@@ -5,12 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from harbor_mirror.model.faults import Fault
+from harbor_mirror.yaml_scalars import plain
+
+#: Aliases in aliases make a small file a huge one.
+MOST_VALUES = 100_000
+MERGE = "tag:yaml.org,2002:merge"
 
 
 class Unreadable(ValueError):
@@ -37,48 +43,78 @@ def read(path: Path) -> LocatedYaml:
     lines: dict[str, int] = {}
     faults: list[Fault] = []
     try:
-        loader = _Loader(path.read_text())
+        loader = _Loader(path.read_text(encoding="utf-8"))
         node = loader.get_single_node()
         content = None if node is None else _value(loader, node, "", lines, faults)
-    except (OSError, UnicodeDecodeError) as error:
-        raise Unreadable(str(error)) from None
-    except yaml.YAMLError as error:
-        raise Unreadable(" ".join(str(error).split())) from None
+    except UnicodeDecodeError:
+        raise Unreadable("is no text in UTF-8") from None
+    except OSError as error:
+        raise Unreadable(f"can't be read ({error.strerror})") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise Unreadable(f"is no YAML ({error.problem or error.context}{where})") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise Unreadable(f"is no YAML ({' '.join(str(error).split())})") from None
     except RecursionError:
-        raise Unreadable("an anchor contains itself") from None
+        raise Unreadable("nests too deep, or has an anchor that contains itself") from None
     return LocatedYaml(content, lines, tuple(faults))
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads scalars as Pulumi's YAML does: `yes`, `on`, dates and 12:30 are text."""
+    """Leaves scalars without quotes and tag to `plain`."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own way
 
 
-for _tag, _pattern, _first in (
-    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    ("int", r"[-+]?[0-9]+", "-+0123456789"),
-    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", "-+.0123456789"),
-    ("null", r"~|null|Null|NULL|", "~nN"),
-):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), [*_first, ""])
+_Loader.add_implicit_resolver(MERGE, re.compile("^<<$"), ["<"])
+_Loader.add_implicit_resolver("!plain", re.compile(""), [None])
+_Loader.add_constructor("!plain", lambda _, node: plain(node.value))
 
 
 def _value(loader: _Loader, node: Any, path: str, lines: dict[str, int], faults: list[Fault]) -> Any:
     lines.setdefault(path, node.start_mark.line + 1)
+    if len(lines) > MOST_VALUES:
+        raise Unreadable(f"has more than {MOST_VALUES} values")
     if isinstance(node, yaml.MappingNode):
-        result: dict[Any, Any] = {}
+        faults += _doubles(loader, node, path)
         loader.flatten_mapping(node)
+        result: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            key = str(loader.construct_object(key_node, deep=True))
+            key = _key(loader, key_node)
             where = f"{path}.{key}" if path else key
-            line = key_node.start_mark.line + 1
-            if key in result:
-                reason = f"stands here twice (lines {lines[where]} and {line}), and only the second counts"
-                faults.append(Fault(where, None, reason, "one of the two"))
-            lines[where] = line
+            lines[where] = key_node.start_mark.line + 1
             result[key] = _value(loader, value_node, where, lines, faults)
         return result
     if isinstance(node, yaml.SequenceNode):
         return [_value(loader, item, f"{path}.{index}", lines, faults) for index, item in enumerate(node.value)]
-    return loader.construct_object(node, deep=True)
+    return _scalar(loader, node)
+
+
+def _doubles(loader: _Loader, node: yaml.MappingNode, path: str) -> list[Fault]:
+    """Keys that a map has twice, which the engine refuses; what a merge brings may be overridden."""
+    lines: dict[str, int] = {}
+    found = []
+    for key_node, _ in node.value:
+        if key_node.tag != MERGE:
+            key, line = _key(loader, key_node), key_node.start_mark.line + 1
+            if key in lines:
+                reason = f"stands here twice (lines {lines[key]} and {line})"
+                found.append(Fault(f"{path}.{key}" if path else key, None, reason, "one of the two"))
+            lines[key] = line
+    return found
+
+
+def _key(loader: _Loader, node: Any) -> str:
+    key = _scalar(loader, node) if isinstance(node, yaml.ScalarNode) else node.value
+    if key is None:
+        return "<nil>"
+    return str(key).lower() if isinstance(key, bool) else str(key)
+
+
+def _scalar(loader: _Loader, node: yaml.ScalarNode) -> Any:
+    value = loader.construct_object(node, deep=True)
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    # By a tag only: `!!timestamp`.
+    return plain(str(value)) if isinstance(value, date) else value

@@ -74,7 +74,7 @@ def gather(raw: Mapping[str, Any], base: Path) -> Gathered:
         try:
             files[shown] = file = located_yaml.read(path)
         except Unreadable as error:
-            faults.append(Fault(SETTING, directory, f"has a file that can't be read, {shown}: {error}", ""))
+            faults.append(Fault(SETTING, shown, str(error), ""))
             continue
         faults += (replace(fault, place=f"{shown}:{file.line(fault.path) or 1}") for fault in file.faults)
         entries, wrong = _entries(file.content)

@@ -12,7 +12,7 @@ from harbor_mirror import located_yaml, rule_files
 from harbor_mirror.located_yaml import Unreadable
 from harbor_mirror.model.faults import ConfigurationError
 from mirrorctl import stackfile
-from tests.data.model import stack
+from tests.data.model import rows, stack
 
 RAW: dict[str, Any] = {**stack({}), "rulesDir": "mirrors/dev"}
 WEB = """\
@@ -92,9 +92,9 @@ def test_rules_of_two_files_that_land_on_one_repository(teams: Path, tmp_path: P
         ("- web", "mirrors/dev/web.yaml:1: rules: is missing: a rule file is a map with this one key"),
         ("rules: [web]", "mirrors/dev/web.yaml:1: rules: [web] must be a map keyed by name"),
         ("endpoints: {}\nrules: {}", "mirrors/dev/web.yaml:1: endpoints: is not a known key; known are rules"),
-        ("rules: {", "rulesDir: 'mirrors/dev' has a file that can't be read, mirrors/dev/web.yaml: while parsing"),
-        ("&a [*a]", "rulesDir: 'mirrors/dev' has a file that can't be read, mirrors/dev/web.yaml: an anchor contains"),
-        ("rules:\n  a: {}\n  a: {}", "mirrors/dev/web.yaml:3: rules.a: stands here twice (lines 2 and 3)"),
+        ("rules: {", "rulesDir: 'mirrors/dev/web.yaml' is no YAML (expected the node content"),
+        ("&a [*a]", "rulesDir: 'mirrors/dev/web.yaml' nests too deep"),
+        ("rules:\n  a: {}\n  a: {}", "mirrors/dev/web.yaml:3: rules.a: stands here twice (lines 2 and 3)."),
     ],
 )
 def test_what_is_no_rule_file(teams: Path, tmp_path: Path, text: str, says: str) -> None:
@@ -124,10 +124,61 @@ def test_every_value_has_its_line(tmp_path: Path) -> None:
     assert found.line("projects") == 2, "the content's own"
 
 
-def test_scalars_are_read_as_pulumi_reads_them(tmp_path: Path) -> None:
+def test_every_recorded_scalar_is_read_as_the_engine_reads_it(tmp_path: Path) -> None:
     file = tmp_path / "web.yaml"
-    file.write_text("[on, yes, 12:30, 2026-11-25, 0x10, 1.5, true, ~, 010]")
-    assert located_yaml.read(file).content == ["on", "yes", "12:30", "2026-11-25", "0x10", 1.5, True, None, 8]
+    recorded = rows("yaml-scalars")
+    file.write_text("".join(f"- {row['text']}\n" for row in recorded))
+    read = located_yaml.read(file).content
+    assert [(row["text"], repr(row["value"])) for row in recorded] == [
+        (row["text"], repr(value)) for row, value in zip(recorded, read, strict=True)
+    ]
+    print(f"scalars of YAML: all {len(recorded)} as the engine has them")
+
+
+def test_keys_are_text_as_the_engine_has_it(tmp_path: Path) -> None:
+    file = tmp_path / "web.yaml"
+    file.write_text("{true: 1, False: 2, ~: 3, 0x11: 4, 1.50: 5, yes: 6, 2026-11-25: 7, 'a b': 8}")
+    known = ["true", "false", "<nil>", "17", "1.5", "yes", "2026-11-25 00:00:00 +0000 UTC", "a b"]
+    assert list(located_yaml.read(file).content) == known
+
+
+def test_what_a_merge_brings_may_be_overridden(tmp_path: Path) -> None:
+    file = tmp_path / "web.yaml"
+    file.write_text("base: &base {project: mirror, schedule: daily}\nown: {<<: *base, schedule: hourly}\n")
+    read = located_yaml.read(file)
+    assert read.content["own"] == {"project": "mirror", "schedule": "hourly"}
+    assert read.faults == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "!!int x",
+        "!Ref x",
+        "a: {b",
+        "a:\n\t- b",
+        "a: 1\n---\nb: 2",
+        "[" * 1000,
+        "&a [*a]",
+        "*a",
+        "\0",
+        "? [a]\n: &a {b: *a}",
+    ],
+)
+def test_no_text_ends_in_a_traceback(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "web.yaml"
+    file.write_text(text)
+    with pytest.raises(Unreadable):
+        located_yaml.read(file)
+
+
+def test_aliases_in_aliases_are_cut_short(tmp_path: Path) -> None:
+    file = tmp_path / "web.yaml"
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
+    file.write_text("\n".join(lines))
+    with pytest.raises(Unreadable, match="more than 100000 values"):
+        located_yaml.read(file)
 
 
 def test_what_cannot_be_opened(tmp_path: Path) -> None:
