@@ -11,6 +11,7 @@ from localcloud.http import serve
 from localcloud.linode import LinodeApi
 from localcloud.providers import Providers
 from localcloud.source import SourceRegistry
+from localcloud.tls import trust
 
 LINODE_TOKEN = "local-cloud-token"  # noqa: S105 - opens nothing but this process
 PARTNER_USERNAME = "mirror-bot"
@@ -34,13 +35,17 @@ class LocalCloud:
         for source in (self.hub, self.partner):
             source.seed()
         self.linode_url = self._open.enter_context(serve(self.linode.app)).url
-        self.linode.cloud.s3_host = self._open.enter_context(serve(self.linode.s3)).url.removeprefix("http://")
+        # The plugin speaks to object storage over TLS only.
+        files = self._open.enter_context(trust())
+        s3 = self._open.enter_context(serve(self.linode.s3, certificate=files.certificate))
+        self.linode.cloud.s3_host = s3.address
         self.hub_url = self._open.enter_context(serve(self.hub.app)).url
         self.partner_url = self._open.enter_context(serve(self.partner.app)).url
         self.env = {
             "LINODE_URL": self.linode_url,
             "LINODE_TOKEN": LINODE_TOKEN,
             "LINODE_EVENT_POLL_MS": EVENT_POLL_MS,
+            "SSL_CERT_FILE": str(files.authorities),
         }
         if providers:
             self.env |= self._open.enter_context(Providers(self.env)).env

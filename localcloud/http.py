@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from pathlib import Path
 from types import TracebackType
 
 import uvicorn
@@ -11,16 +12,24 @@ from starlette.types import ASGIApp
 
 
 class Server:
-    """A running server: `url` is its base URL without a trailing slash."""
+    """A running server: `url` is its base URL without a trailing slash, `address` its host and port."""
 
-    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
+    def __init__(self, app: ASGIApp, host: str, port: int, certificate: Path | None) -> None:
         # Bound here, not by uvicorn: the port is known and accepts connections when the constructor returns.
         self._socket = socket.create_server((host, port), backlog=128)
         # asyncio sets this only on sockets whose protocol it knows; without it every answer waits 40 ms for an ACK.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.port: int = self._socket.getsockname()[1]
-        self.url = f"http://{host}:{self.port}"
-        config = uvicorn.Config(app, log_level="error", access_log=False, lifespan="off", timeout_graceful_shutdown=1)
+        self.address = f"{host}:{self.port}"
+        self.url = f"{'https' if certificate else 'http'}://{self.address}"
+        config = uvicorn.Config(
+            app,
+            log_level="error",
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=1,
+            ssl_certfile=certificate,
+        )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [self._socket]}, name=f"serve-{self.port}", daemon=True
@@ -42,6 +51,9 @@ class Server:
         self.close()
 
 
-def serve(app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> Server:
-    """Starts `app` on `host`:`port` (0: a free one). Raises OSError if the port is taken."""
-    return Server(app, host, port)
+def serve(app: ASGIApp, host: str = "127.0.0.1", port: int = 0, *, certificate: Path | None = None) -> Server:
+    """Starts `app` on `host`:`port` (0: a free one); over TLS with a `certificate`, a file that holds its key too.
+
+    Raises OSError if the port is taken.
+    """
+    return Server(app, host, port, certificate)

@@ -24,16 +24,24 @@ def _cluster(endpoint: Json) -> str:
     return "" if endpoint["endpoint_type"] in _NEWER else str(endpoint["s3_endpoint"]).partition(".")[0]
 
 
+@dataclass(frozen=True)
+class Stored:
+    """An object, and what its owner said that it is."""
+
+    content: bytes
+    content_type: str
+
+
 @dataclass
 class Bucket:
-    """A bucket; `cors`: whether its CORS setting is on, as it is at first; `objects`: its content by key."""
+    """A bucket; `cors`: whether its CORS setting is on, as it is at first; `objects` by key."""
 
     label: str
     region: str
     created: str
     acl: str = "private"
     cors: bool = True
-    objects: dict[str, bytes] = field(default_factory=dict)
+    objects: dict[str, Stored] = field(default_factory=dict)
 
     def json(self, cloud: Cloud) -> Json:
         endpoint = cloud.endpoints[self.region]
@@ -45,7 +53,7 @@ class Bucket:
             "created": self.created,
             "hostname": f"{self.label}.{host}",
             "objects": len(self.objects),
-            "size": sum(map(len, self.objects.values())),
+            "size": sum(len(one.content) for one in self.objects.values()),
             "s3_endpoint": host,
             "endpoint_type": endpoint["endpoint_type"],
         }

@@ -11,12 +11,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from localcloud import sigv4
-from localcloud.linode.objects import Bucket, Key
+from localcloud.linode.objects import Bucket, Key, Stored
 
 if TYPE_CHECKING:
     from localcloud.linode.state import Cloud
 
 READING = {"GET", "HEAD"}
+DEFAULT_TYPE = "application/octet-stream"
 
 
 def application(cloud: Cloud) -> Starlette:
@@ -45,17 +46,17 @@ def _answer(cloud: Cloud, request: Request, body: bytes) -> Response:
     if not _may(key, bucket, request.method):
         return _refused(403, "AccessDenied")
     if request.method == "PUT":
-        bucket.objects[path] = body
+        bucket.objects[path] = Stored(body, request.headers.get("content-type", DEFAULT_TYPE))
     elif request.method == "DELETE":
         bucket.objects.pop(path, None)
         return Response(status_code=204)
     elif path not in bucket.objects:
         return _refused(404, "NoSuchKey")
-    content = bucket.objects[path]
-    headers = {"ETag": f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"'}
+    found = bucket.objects[path]
+    headers = {"ETag": f'"{hashlib.md5(found.content, usedforsecurity=False).hexdigest()}"'}
     if request.method == "PUT":
         return Response(headers=headers)
-    return Response(content, media_type="application/octet-stream", headers=headers)
+    return Response(found.content, headers={**headers, "Content-Type": found.content_type})
 
 
 def _may(key: Key, bucket: Bucket, method: str) -> bool:

@@ -56,7 +56,7 @@ class Host:
         """The document that the server reads."""
         buckets = self.cloud.linode.cloud.buckets
         (bucket,) = [found for (_, label), found in buckets.items() if label.startswith(f"{self.label}-settings-")]
-        document: dict[str, Any] = json.loads(bucket.objects["settings.json"])
+        document: dict[str, Any] = json.loads(bucket.objects["settings.json"].content)
         return document
 
     def refused(self, result: Result) -> str:

@@ -34,7 +34,8 @@ def client(cloud: LocalCloud, permissions: str, *, secret: str | None = None) ->
     key = ask(cloud, "keys", {"label": "k", "bucket_access": access})
     return boto3.client(
         "s3",
-        endpoint_url=f"http://{cloud.linode.cloud.s3_host}",
+        endpoint_url=f"https://{cloud.linode.cloud.s3_host}",
+        verify=cloud.env["SSL_CERT_FILE"],
         aws_access_key_id=key["access_key"],
         aws_secret_access_key=secret or key["secret_key"],
         region_name="us-east-1",
@@ -50,10 +51,11 @@ def refusal(call: Any, **arguments: Any) -> str:
 
 def test_what_is_put_is_got_by_the_key_that_may_read_only(cloud: LocalCloud) -> None:
     writer, reader = client(cloud, "read_write"), client(cloud, "read_only")
-    put = writer.put_object(Bucket="ours", Key="a/settings.json", Body=b'{"schema": 1}')
+    body = b'{"schema": 1}'
+    put = writer.put_object(Bucket="ours", Key="a/settings.json", Body=body, ContentType="application/json")
     got = reader.get_object(Bucket="ours", Key="a/settings.json")
-    assert got["Body"].read() == b'{"schema": 1}'
-    assert got["ETag"] == put["ETag"]
+    assert got["Body"].read() == body
+    assert (got["ETag"], got["ContentType"]) == (put["ETag"], "application/json")
     assert refusal(reader.put_object, Bucket="ours", Key="a/settings.json", Body=b"x") == "AccessDenied"
     assert refusal(reader.delete_object, Bucket="ours", Key="a/settings.json") == "AccessDenied"
     writer.delete_object(Bucket="ours", Key="a/settings.json")

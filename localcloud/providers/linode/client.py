@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
+import certifi
 import httpx
 
 from localcloud.providers.resource import Failed
@@ -57,6 +60,7 @@ class Linode:
         self.skip_delete_poll = bool(config.get("skipInstanceDeletePoll"))
         self.skip_reboots = bool(config.get("skipImplicitReboots"))
         self._client = httpx.Client(timeout=TIMEOUT_SECONDS)
+        self._authorities = environment.get("SSL_CERT_FILE") or certifi.where()
         self._closed = threading.Event()
         self._types: dict[str, Values] = {}
         try:
@@ -68,6 +72,11 @@ class Linode:
         """Ends all waiting; nothing can be asked afterwards."""
         self._closed.set()
         self._client.close()
+
+    @cached_property
+    def trust(self) -> ssl.SSLContext:
+        """Whose certificates are believed, by the variable that Go's programs go by."""
+        return ssl.create_default_context(cafile=self._authorities)
 
     def pause(self, seconds: float) -> None:
         """Sleeps. Raises Failed when the stand-in is shut down meanwhile."""

@@ -224,8 +224,10 @@ class ObjectStorageKey(FrameworkResource):
 
 
 class ObjectStorageObject(FrameworkResource):
-    """An object, over S3. The real plugin speaks https only and waits 5 s before its first PUT; this one does neither
-    on this machine. It keeps what was put in state and looks at the ETag only, so a content changed by hand stays."""
+    """An object, over S3. The real plugin waits 5 s before each PUT, and tries a refused one again without end.
+
+    What was put is kept in state and only the headers are looked at, so a content changed by hand stays.
+    """
 
     fields = properties(
         accessKey=text(),
@@ -256,48 +258,55 @@ class ObjectStorageObject(FrameworkResource):
             path = f"/object-storage/buckets/{draft['region']}/{draft['bucket']}"
             found = told("Failed to Find the Specified Linode ObjectStorageBucket", lambda: api.get(path))
             draft.set(endpoint=found["s3_endpoint"])
-        told("Failed to Put the Object", lambda: self._ask(draft, "PUT"))
+        told("Failed to Put the Object", lambda: self._ask(api, draft, "PUT"))
         draft.id = f"{draft['bucket']}/{draft['key']}"
-        self._refresh(draft)
+        self._refresh(api, draft)
 
-    def read(self, api: Linode, draft: Draft) -> None:  # noqa: ARG002
-        answer = told("Failed to Refresh the Object", lambda: self._ask(draft, "HEAD"))
-        if answer is None:
+    def read(self, api: Linode, draft: Draft) -> None:
+        headers = told("Failed to Refresh the Object", lambda: self._ask(api, draft, "HEAD"))
+        if headers is None:
             draft.id = ""
         else:
-            draft.set(etag=answer)
+            draft.set(etag=_etag(headers), contentType=headers["Content-Type"])
 
-    def update(self, api: Linode, draft: Draft) -> None:  # noqa: ARG002
+    def update(self, api: Linode, draft: Draft) -> None:
         if any(draft.changed(name) for name in self._body):
-            told("Failed to Put the Object", lambda: self._ask(draft, "PUT"))
-        self._refresh(draft)
+            told("Failed to Put the Object", lambda: self._ask(api, draft, "PUT"))
+        self._refresh(api, draft)
 
-    def delete(self, api: Linode, draft: Draft) -> None:  # noqa: ARG002
-        told("Failed to Delete the Object", lambda: self._ask(draft, "DELETE"))
+    def delete(self, api: Linode, draft: Draft) -> None:
+        told("Failed to Delete the Object", lambda: self._ask(api, draft, "DELETE"))
 
-    def _refresh(self, draft: Draft) -> None:
-        etag = told("Failed to Refresh the Object", lambda: self._ask(draft, "HEAD"))
-        draft.complete(etag=etag, versionId=None, contentType=draft["contentType"] or "application/octet-stream")
+    def _refresh(self, api: Linode, draft: Draft) -> None:
+        headers = told("Failed to Refresh the Object", lambda: self._ask(api, draft, "HEAD"))
+        if headers is None:
+            raise Failed("Failed to Refresh the Object: NotFound")
+        draft.complete(etag=_etag(headers), versionId=None, contentType=headers["Content-Type"])
 
     @staticmethod
-    def _ask(draft: Draft, method: str) -> str | None:
-        """One request; the object's ETag, or None if there is no such object."""
+    def _ask(api: Linode, draft: Draft, method: str) -> httpx.Headers | None:
+        """One request; the answer's headers, or None if there is no such object."""
         host, path = draft["endpoint"], f"/{draft['bucket']}/{draft['key']}"
         body = b""
         if method == "PUT":
             encoded, plain = draft["contentBase64"], draft["content"]
             body = base64.b64decode(encoded) if encoded else plain.encode()
-        scheme = "http" if host.startswith("127.0.0.1") else "https"
         headers = sigv4.sign(method, host, path, body, draft["accessKey"], draft["secretKey"], datetime.now(UTC))
+        if method == "PUT" and draft["contentType"]:
+            headers["Content-Type"] = draft["contentType"]
         try:
-            answer = httpx.request(method, f"{scheme}://{host}{path}", content=body, headers=headers)
+            answer = httpx.request(method, f"https://{host}{path}", content=body, headers=headers, verify=api.trust)
         except httpx.HTTPError as error:
             raise Failed(str(error)) from None
         if answer.status_code == 404:
             return None
         if answer.status_code >= 400:
             raise Failed(f"{answer.status_code}: {answer.text}")
-        return str(answer.headers.get("ETag", "")).strip('"')
+        return answer.headers
+
+
+def _etag(headers: httpx.Headers) -> str:
+    return str(headers.get("ETag", "")).strip('"')
 
 
 class SshKey(FrameworkResource):
