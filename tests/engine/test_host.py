@@ -18,9 +18,7 @@ from localcloud.cloud import LINODE_TOKEN, LocalCloud, free_port
 from localcloud.engine import Result, Workspace, names
 from localcloud.linode import Instance
 
-from .conftest import REAL_PLUGINS
-
-INSTANCES = "/linode/instances$"
+INSTANCES, INSTANCE = "/linode/instances$", r"/linode/instances/\d+$"
 PATIENCE_SECONDS = 60.0
 REDIS_PASSWORD = "Redis-Secret-1"
 
@@ -67,9 +65,7 @@ class Host:
         return said
 
 
-def test_whatever_linode_does_while_the_server_is_made_ends_in_a_way_out(
-    stack: Host, cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_whatever_linode_does_while_the_server_is_made_ends_in_a_way_out(stack: Host, cloud: LocalCloud) -> None:
     faults = cloud.linode.faults
 
     # It answers 500: nothing is made, and the next `up` asks again.
@@ -90,24 +86,19 @@ def test_whatever_linode_does_while_the_server_is_made_ends_in_a_way_out(
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
-    # The server is made and never runs. (The real plugin waits 15 minutes for that.)
-    if not REAL_PLUGINS:
-        monkeypatch.setattr("localcloud.providers.linode.instance.CREATE_SECONDS", 2)
-        faults.never_running = True
-        said = stack.refused(stack.up())
-        assert said.startswith(f"the server {stack.label} was made and does not run.")
-        assert "`pulumi up --replace '**harbor-instance'`" in said
-        (dead,) = stack.servers
-        faults.clear()
-        monkeypatch.undo()
+    # The server is made, and is not seen to run. (One that never runs ends so too, after the plugin's 15 minutes.)
+    faults.on("GET", INSTANCE, status=500)
+    said = stack.refused(stack.up())
+    assert said.startswith(f"the server {stack.label} was made and does not run.")
+    assert "`pulumi up --replace '**harbor-instance'`" in said
+    (dead,) = stack.servers
 
     # Its way out; meanwhile the volume's name is taken.
     faults.on("POST", "/volumes$", status=400, reason="Label must be unique among your Volumes")
     said = stack.refused(stack.up("--replace", "**harbor-instance"))
     assert said.startswith(f"Linode has a volume called {stack.label}-data already")
-    if not REAL_PLUGINS:
-        (alive,) = stack.servers
-        assert alive.id != dead.id
+    (alive,) = stack.servers
+    assert alive.id != dead.id
 
     # It has too many requests: the provider waits, nobody is told, and all is well.
     busy = faults.on("POST", "/volumes$", status=429, headers={"Retry-After": "1"})
