@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pulumi
 from pulumi.runtime import config as stack_config
 from pydantic import SecretStr
 
-from harbor_mirror import rule_files
-from harbor_mirror.host.of_host import faults as host_faults
 from harbor_mirror.host.of_host import host_secrets
-from harbor_mirror.model.checks import check
 from harbor_mirror.model.config import Configuration
 from harbor_mirror.model.faults import Caution, ConfigurationError
+from harbor_mirror.stack_config import checked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +43,11 @@ def load() -> Settings:
 
     Raises pulumi.RunError, which Pulumi prints without a traceback, with a line for every fault.
     """
+    # pulumi.Config only answers for keys it is asked for; a key with a typo would pass unseen.
+    everything = {**stack_config.get_config_env(), **stack_config.CONFIG.get()}
+    found = checked(everything, pulumi.get_project(), Path.cwd())
     try:
-        configuration = rule_files.configuration(_raw(pulumi.get_project()), Path.cwd())
-        if configuration.host and (wrong := host_faults(configuration.host)):
-            raise ConfigurationError(wrong)
+        configuration = found.sound()
     except ConfigurationError as error:
         raise pulumi.RunError(str(error)) from None
     host, endpoints, password = configuration.host, configuration.endpoints, configuration.harbor_password
@@ -62,24 +59,8 @@ def load() -> Settings:
             host={path: _wrapped(secret) for path, secret in (host_secrets(host) if host else {}).items()},
             endpoints={name: _wrapped(entry.secret) for name, entry in endpoints.items() if entry.secret is not None},
         ),
-        cautions=tuple(check(configuration)[1]),
+        cautions=found.cautions,
     )
-
-
-def _raw(project: str) -> dict[str, Any]:
-    # pulumi.Config only answers for keys it is asked for; a key with a typo would pass unseen.
-    everything: dict[str, str] = {**stack_config.get_config_env(), **stack_config.CONFIG.get()}
-    prefix = f"{project}:"
-    return {key.removeprefix(prefix): _value(text) for key, text in everything.items() if key.startswith(prefix)}
-
-
-def _value(text: str) -> Any:
-    if not text.startswith(("{", "[")):
-        return text
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
 
 
 def _wrapped(secret: SecretStr) -> pulumi.Output[str]:

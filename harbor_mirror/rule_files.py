@@ -9,9 +9,8 @@ from typing import Any
 
 from harbor_mirror import located_yaml
 from harbor_mirror.located_yaml import LocatedYaml, Unreadable
-from harbor_mirror.model.config import Configuration
-from harbor_mirror.model.faults import ConfigurationError, Fault
-from harbor_mirror.model.parse import parse, unknown_key
+from harbor_mirror.model.faults import Fault
+from harbor_mirror.model.parse import unknown_key
 
 SETTING = "rulesDir"
 #: The only key of a rule file; what rules refer to belongs to the whole stack.
@@ -42,18 +41,6 @@ class Gathered:
         if fault.place or file is None:
             return fault
         return replace(fault, place=f"{file}:{self.files[file].line(fault.path) or 1}")
-
-
-def configuration(raw: Mapping[str, Any], base: Path) -> Configuration:
-    """The configuration of a stack with its rule files, `rulesDir` seen from `base`. Raises ConfigurationError."""
-    gathered = gather(raw, base)
-    try:
-        parsed = parse(gathered.raw)
-    except ConfigurationError as error:
-        raise ConfigurationError([*gathered.faults, *map(gathered.located, error.faults)]) from None
-    if gathered.faults:
-        raise ConfigurationError(gathered.faults)
-    return parsed
 
 
 def gather(raw: Mapping[str, Any], base: Path) -> Gathered:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from harbor_mirror.model.faults import Caution, Fault, in_yaml
 from mirrorctl import stackfile
 from mirrorctl.failure import AS_WANTED, BAD_FINDING
 from mirrorctl.render import Output
@@ -13,45 +16,48 @@ from mirrorctl.tool import Tool
 def command(tool: Tool) -> int:
     """See `mirrorctl check --help`."""
     stacks = [stackfile.read(path) for path in stackfile.stack_files(tool.folder, tool.stack)]
-    files = tuple(_checked(file) for whole in stacks for file in whole.parts())
-    report = CheckReport(ok=all(file.ok for file in files), files=files)
+    parts = [part for whole in stacks for part in whole.parts()]
+    report = CheckReport(ok=not any(part.faults for part in parts), files=tuple(map(_checked, parts)))
     tool.output.report(report)
-    for file in files:
-        _show(tool.output, file)
+    for part in parts:
+        _show(tool.output, part)
     return AS_WANTED if report.ok else BAD_FINDING
 
 
-def _checked(file: StackFile) -> CheckedFile:
+def _faults(part: StackFile) -> list[Fault]:
+    return sorted(part.faults, key=lambda fault: part.line(fault.path) or 0)
+
+
+def _checked(part: StackFile) -> CheckedFile:
     return CheckedFile(
-        file=str(file.path),
-        ok=not file.faults,
+        file=str(part.path),
+        ok=not part.faults,
         faults=tuple(
             FaultReport(
                 path=fault.path,
-                line=file.line(fault.path),
-                value=None if fault.value is None else str(fault.value),
+                line=part.line(fault.path),
+                value=None if fault.value is None else in_yaml(fault.value),
                 reason=fault.reason,
                 example=fault.example,
             )
-            for fault in sorted(file.faults, key=lambda fault: file.line(fault.path) or 0)
+            for fault in _faults(part)
         ),
         cautions=tuple(
-            CautionReport(
-                path=f"{caution.section}.{caution.name}",
-                line=file.line(f"{caution.section}.{caution.name}"),
-                text=caution.text,
-            )
-            for caution in file.cautions
+            CautionReport(path=_path(caution), line=part.line(_path(caution)), text=caution.text)
+            for caution in part.cautions
         ),
     )
 
 
-def _show(output: Output, file: CheckedFile) -> None:
-    for fault in file.faults:
-        value = "" if fault.value is None else f" {fault.value!r}"
-        example = f" Example: {fault.example}" if fault.example else ""
-        output.line(f"fault {file.file}:{fault.line or 1}: {fault.path}:{value} {fault.reason}.{example}")
-    for caution in file.cautions:
-        output.line(f"warning {file.file}:{caution.line or 1}: {caution.path}: {caution.text}")
-    count = len(file.faults)
-    output.line(f"{file.file}: {count} fault{'' if count == 1 else 's'}" if count else f"ok {file.file}")
+def _path(caution: Caution) -> str:
+    return f"{caution.section}.{caution.name}"
+
+
+def _show(output: Output, part: StackFile) -> None:
+    for fault in _faults(part):
+        # In the program's own words, which name the place of faults in rule files only.
+        output.line(f"fault {part.path}:{part.line(fault.path) or 1}: {replace(fault, place='')}")
+    for caution in part.cautions:
+        output.line(f"warning {part.path}:{part.line(_path(caution)) or 1}: {_path(caution)}: {caution.text}")
+    count = len(part.faults)
+    output.line(f"{part.path}: {count} fault{'' if count == 1 else 's'}" if count else f"ok {part.path}")

@@ -5,11 +5,8 @@ Both sides become flat maps from the configuration's key to text, so that one co
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import Any
 
-from harbor_mirror import rule_files
 from harbor_mirror.clients.harbor import Json
 from harbor_mirror.model.checks import tag_filters
 from harbor_mirror.model.config import Configuration, Endpoint, Project, Rule
@@ -18,12 +15,12 @@ from harbor_mirror.model.filters import join
 from harbor_mirror.model.outputs import MANUAL, cron
 from harbor_mirror.model.parse import endpoint_name
 from harbor_mirror.model.registry_types import access_id, access_secret, url_of
-from mirrorctl import stack
+from harbor_mirror.stack_config import checked
+from mirrorctl import stack, stackfile
 from mirrorctl.connection import Connection
 from mirrorctl.failure import Failure
 
 Facts = Mapping[str, str]
-PREFIX = "harbor-mirror:"
 GB = 1024**3
 UNLIMITED = -1
 
@@ -33,22 +30,11 @@ def configuration(connection: Connection) -> Configuration:
     if connection.outputs is None:
         raise Failure("this compares a stack with its Harbor; say --stack, or unset HARBOR_URL")
     settings = stack.configuration(connection.stack, connection.cwd)
-    raw = {
-        key.removeprefix(PREFIX): entry.get("objectValue", _value(entry.get("value")))
-        for key, entry in settings.items()
-        if key.startswith(PREFIX)
-    }
+    held = {key: entry.get("objectValue", entry.get("value")) for key, entry in settings.items()}
     try:
-        return rule_files.configuration(raw, connection.cwd)
+        return checked(held, stackfile.project(connection.cwd), connection.cwd).sound()
     except ConfigurationError as error:
         raise Failure(str(error)) from None
-
-
-def _value(text: Any) -> Any:
-    try:
-        return json.loads(text) if isinstance(text, str) and text.startswith(("{", "[")) else text
-    except ValueError:
-        return text
 
 
 # Rules

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,11 +13,11 @@ import yaml
 
 from harbor_mirror import located_yaml, rule_files
 from harbor_mirror.located_yaml import LocatedYaml, Unreadable
-from harbor_mirror.model.checks import check
 from harbor_mirror.model.config import Configuration
-from harbor_mirror.model.faults import Caution, ConfigurationError, Fault
-from harbor_mirror.model.parse import HIDDEN, parse
+from harbor_mirror.model.faults import Caution, Fault
+from harbor_mirror.model.parse import HIDDEN
 from harbor_mirror.rule_files import Gathered
+from harbor_mirror.stack_config import Checked, checked
 from mirrorctl.failure import Failure
 
 PROJECT_FILE = "Pulumi.yaml"
@@ -24,6 +26,17 @@ PLACEHOLDERS: Mapping[str, str] = {
     "google-gcr": '{"private_key": "", "client_email": ""}',
     "quay": '{"account_name": "", "docker_cli_password": ""}',
 }
+#: The secrets of a configuration, and what stands in for them where it is encrypted.
+SECRETS: Mapping[str, str] = {
+    "harborPassword": HIDDEN,
+    "endpoints.*.secret": HIDDEN,
+    "host.certificateKey": "-----BEGIN PRIVATE KEY-----",
+    "host.backup.bucket.secretKey": "encrypted-1",
+    "host.database.password": "encrypted-1",
+    "host.redis.password": "encrypted-1",
+}
+#: No secrets, but by habit treated as one.
+ENCRYPTABLE: Mapping[str, str] = {**SECRETS, "host.certificate": "-----BEGIN CERTIFICATE-----"}
 
 
 @dataclass(frozen=True)
@@ -82,27 +95,34 @@ def stack_files(folder: Path, stack: str | None) -> list[Path]:
 
 def read(path: Path) -> StackFile:
     """Reads and checks one file and the rule files it names. Raises Failure if it is no YAML."""
-    file = _settings(path)
-    faults = [*file.faults, *_plain_secrets(file.content)]
-    gathered = rule_files.gather(_without_secrets(file.content), path.parent)
-    faults += gathered.faults
-    try:
-        configuration = parse(gathered.raw)
-    except ConfigurationError as error:
-        return StackFile(path, None, (*faults, *map(gathered.located, error.faults)), (), file.lines, gathered)
-    usable = None if faults else configuration
-    return StackFile(path, usable, tuple(faults), tuple(check(configuration)[1]), file.lines, gathered)
+    name = project(path.parent)
+    file = _settings(path, name)
+    found = _checked(file, name, path.parent)
+    faults = (*file.faults, *_plain_secrets(file.content), *found.faults)
+    configuration = None if faults else found.configuration
+    return StackFile(path, configuration, faults, found.cautions, file.lines, found.gathered)
 
 
 def rule_names(path: Path) -> list[str]:
     """The rules of one file and the rule files it names, unchecked. Raises Failure if it is no YAML."""
-    rules = rule_files.gather(_settings(path).content, path.parent).raw.get(rule_files.RULES)
+    rules = rule_files.gather(_settings(path, project(path.parent)).content, path.parent).raw.get(rule_files.RULES)
     return list(rules) if isinstance(rules, Mapping) else []
 
 
-def _settings(path: Path) -> LocatedYaml:
-    """Our own settings of a file, with paths as the configuration has them. Raises Failure."""
-    prefix = f"{_project(path.parent)}:"
+def _checked(file: LocatedYaml, name: str, base: Path) -> Checked:
+    """What the program would find, but for what is encrypted."""
+    unreadable = tuple(_encrypted(file.content))
+    if unreadable:
+        return Checked(None, unreadable, (), Gathered())
+    held = {f"{name}:{key}" if ":" not in key else key: value for key, value in file.content.items()}
+    return checked({key: _without_secrets(key.rpartition(":")[2], value) for key, value in held.items()}, name, base)
+
+
+def _settings(path: Path, name: str) -> LocatedYaml:
+    """A file's settings, our own under their bare names and with paths as the configuration has them. Raises Failure.
+
+    The engine reads `harbor-mirror:rules`, `harbor-mirror:config:rules` and `rules` alike, and holds numbers as text.
+    """
     try:
         file = located_yaml.read(path)
     except Unreadable as error:
@@ -110,11 +130,21 @@ def _settings(path: Path) -> LocatedYaml:
     settings = (file.content or {}).get("config") or {} if isinstance(file.content, Mapping | type(None)) else None
     if not isinstance(settings, Mapping):
         raise Failure(f"{path}: config must be a map of settings")
+
+    def own(where: str) -> str:
+        return re.sub(rf"^config\.({re.escape(name)}:)?(config:)?", "", where)
+
     return LocatedYaml(
-        {key.removeprefix(prefix): value for key, value in settings.items() if str(key).startswith(prefix)},
-        {where.removeprefix(f"config.{prefix}"): line for where, line in file.lines.items()},
-        tuple(replace(fault, path=fault.path.removeprefix(f"config.{prefix}")) for fault in file.faults),
+        {own(f"config.{key}"): _held(value) for key, value in settings.items()},
+        {own(where): line for where, line in file.lines.items()},
+        tuple(replace(fault, path=own(fault.path)) for fault in file.faults),
     )
+
+
+def _held(value: Any) -> Any:
+    if isinstance(value, Mapping | list | str):
+        return value
+    return "" if value is None else json.dumps(value)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -126,7 +156,8 @@ def stack_of(path: Path) -> str:
     return path.name.removeprefix("Pulumi.").removesuffix(".yaml")
 
 
-def _project(folder: Path) -> str:
+def project(folder: Path) -> str:
+    """The name of the Pulumi project in a folder, which stands in front of its settings."""
     try:
         name = yaml.safe_load((folder / PROJECT_FILE).read_text())["name"]
     except (OSError, yaml.YAMLError, TypeError, KeyError):
@@ -138,33 +169,43 @@ def _is_secure(value: object) -> bool:
     return isinstance(value, Mapping) and set(value) == {"secure"}
 
 
-def _without_secrets(settings: Mapping[str, Any]) -> dict[str, Any]:
-    hidden: dict[str, Any] = {name: _hide(value) for name, value in settings.items()}
-    endpoints = hidden.get("endpoints")
-    for endpoint in endpoints.values() if isinstance(endpoints, dict) else ():
-        if isinstance(endpoint, dict) and endpoint.get("secret") == HIDDEN:
-            endpoint["secret"] = PLACEHOLDERS.get(str(endpoint.get("type")), HIDDEN)
-    return hidden
-
-
-def _hide(value: Any) -> Any:
+def _without_secrets(where: str, value: Any, kind: object = None) -> Any:
+    """`value` at a path, with what stands in for secrets; `kind` is the type of the endpoint around it."""
     if _is_secure(value):
-        return HIDDEN
+        return PLACEHOLDERS.get(str(kind)) or ENCRYPTABLE.get(_pattern(where), HIDDEN)
     if isinstance(value, Mapping):
-        return {key: _hide(inner) for key, inner in value.items()}
-    return [_hide(inner) for inner in value] if isinstance(value, list) else value
+        kind = value.get("type") if where.startswith("endpoints.") else None
+        return {key: _without_secrets(f"{where}.{key}", inner, kind) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_secrets(f"{where}.{index}", inner) for index, inner in enumerate(value)]
+    return value
+
+
+def _pattern(where: str) -> str:
+    """`endpoints.*.secret` of `endpoints.docker.hub.secret`: names of endpoints may have dots."""
+    return re.sub(r"^endpoints\..+\.", "endpoints.*.", where)
+
+
+def _encrypted(settings: Mapping[str, Any]) -> Iterator[Fault]:
+    """What is encrypted and need not be: neither a reviewer nor this can read it."""
+    for where, value in _leaves("", settings):
+        if _is_secure(value) and _pattern(where) not in ENCRYPTABLE and ":" not in where:
+            reason = "is encrypted, so that nobody can review or check it; only passwords and keys are secrets"
+            yield Fault(where, None, reason, f"pulumi config set --path --plaintext '{where}'")
 
 
 def _plain_secrets(settings: Mapping[str, Any]) -> Iterator[Fault]:
     """Only the file shows it: the engine hands out secrets and plain values alike."""
-    found: list[tuple[str, Any]] = [("harborPassword", settings.get("harborPassword"))]
-    host, endpoints = settings.get("host"), settings.get("endpoints")
-    if isinstance(host, Mapping):
-        found.append(("host.certificateKey", host.get("certificateKey")))
-    for name, endpoint in endpoints.items() if isinstance(endpoints, Mapping) else ():
-        if isinstance(endpoint, Mapping):
-            found.append((f"endpoints.{name}.secret", endpoint.get("secret")))
-    for path, value in found:
-        if isinstance(value, str):
-            example = f"pulumi config set --path --secret '{path}'"
-            yield Fault(path, None, "is a secret in plain text in this file; change it at its source, too", example)
+    for where, value in _leaves("", settings):
+        if isinstance(value, str | int | float) and value != "" and _pattern(where) in SECRETS:
+            example = f"pulumi config set --path --secret '{where}'"
+            yield Fault(where, None, "is a secret in plain text in this file; change it at its source, too", example)
+
+
+def _leaves(where: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """(path, value) of everything but maps, and of what is encrypted."""
+    if isinstance(value, Mapping) and not _is_secure(value):
+        for key, inner in value.items():
+            yield from _leaves(f"{where}.{key}" if where else key, inner)
+    else:
+        yield where, value

@@ -184,4 +184,5 @@ def _fault(line: str) -> Fault:
         where, reason = f"{where}.{inner}", rest
     parts = [part for part in where.split(".") if part.islower() and part != "settings"]
     path = ".".join(["host", *(to_camel(_NAMES.get(part, part)) for part in parts)])
-    return Fault(path, None, reason.rstrip("."), "")
+    reason, _, example = reason.partition(". Example: ")
+    return Fault(path, None, reason.rstrip("."), example)

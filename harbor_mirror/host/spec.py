@@ -238,6 +238,6 @@ class HostSpec(Part):
         redis = self.settings.redis
         if redis is not None and redis.tls and release(self.version).minor < (2, 13):
             raise ValueError(
-                "settings.redis.tls: Harbor before 2.13 ignores it and would speak in clear; set tls=False"
+                "settings.redis.tls: Harbor before 2.13 ignores it and would speak in clear. Example: tls: false"
             )
         return self

@@ -7,14 +7,13 @@ from typing import Any
 
 import pytest
 
-from harbor_mirror.model.checks import check, tag_filters
+from harbor_mirror.model.checks import tag_filters
 from harbor_mirror.model.config import Configuration
 from harbor_mirror.model.destinations import destination
-from harbor_mirror.model.faults import ConfigurationError
 from harbor_mirror.model.filters import join, matches
 from harbor_mirror.model.parse import parse
 from localcloud.source import SourceRegistry
-from tests.data.model import configurations, stack
+from tests.data.model import checked, configurations, stack
 
 BAD, GOOD = configurations("bad"), configurations("good")
 SOURCE = "http://registry.example.com"
@@ -26,15 +25,16 @@ def name(case: Mapping[str, Any]) -> str:
 
 @pytest.mark.parametrize("case", BAD, ids=name)
 def test_a_bad_configuration_says_exactly(case: Mapping[str, Any]) -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        parse(stack(case))
-    assert [str(fault) for fault in caught.value.faults] == case["says"].splitlines()
+    found = checked(stack(case))
+    assert [str(fault) for fault in found.faults] == case["says"].splitlines()
+    assert found.configuration is None
 
 
 @pytest.mark.parametrize("case", GOOD, ids=name)
 def test_a_good_configuration_is_taken_and_warns_of_no_more_than_this(case: Mapping[str, Any]) -> None:
-    found = parse(stack(case, source=SOURCE))
-    warned = [f"{caution.section}.{caution.name}: {caution.text}" for caution in check(found)[1]]
+    found = checked(stack(case, source=SOURCE))
+    assert found.faults == ()
+    warned = [f"{caution.section}.{caution.name}: {caution.text}" for caution in found.cautions]
     assert warned == case.get("warns", "").splitlines()
 
 

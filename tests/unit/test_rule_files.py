@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
-from harbor_mirror import located_yaml, rule_files
+from harbor_mirror import located_yaml
 from harbor_mirror.located_yaml import Unreadable
+from harbor_mirror.model.config import Configuration
 from harbor_mirror.model.faults import ConfigurationError
 from mirrorctl import stackfile
-from tests.data.model import rows, stack
+from tests.data.model import checked, rows, stack
 
 RAW: dict[str, Any] = {**stack({}), "rulesDir": "mirrors/dev"}
 WEB = """\
@@ -33,9 +34,13 @@ def teams(tmp_path: Path) -> Path:
     return folder
 
 
+def configuration(raw: dict[str, Any], base: Path) -> Configuration:
+    return checked(raw, base).sound()
+
+
 def faults(raw: dict[str, Any], base: Path) -> list[str]:
     with pytest.raises(ConfigurationError) as caught:
-        rule_files.configuration(raw, base)
+        configuration(raw, base)
     return [str(fault) for fault in caught.value.faults]
 
 
@@ -44,12 +49,12 @@ def test_rules_of_all_files_and_of_the_stack_are_one_set(teams: Path, tmp_path: 
     (teams / "data" / "etl.yml").write_text(WEB.replace("web-base", "etl").replace("httpd", "redis"))
     (teams / "README.md").write_text("no rules")
     (teams / "empty.yaml").write_text("# nothing yet\n")
-    assert list(rule_files.configuration(RAW, tmp_path).rules) == ["nginx", "etl", "web-base"]
+    assert list(configuration(RAW, tmp_path).rules) == ["nginx", "etl", "web-base"]
 
 
 def test_without_the_setting_no_file_is_read(teams: Path, tmp_path: Path) -> None:
     (teams / "web.yaml").write_text("{")
-    assert list(rule_files.configuration({**RAW, "rulesDir": ""}, tmp_path).rules) == ["nginx"]
+    assert list(configuration({**RAW, "rulesDir": ""}, tmp_path).rules) == ["nginx"]
 
 
 def test_faults_name_file_and_line(teams: Path, tmp_path: Path) -> None:

@@ -10,7 +10,11 @@ from typing import Any
 
 import yaml
 
+from harbor_mirror import stack_config
+from harbor_mirror.stack_config import Checked
+
 HERE = Path(__file__).parent
+PROJECT = "harbor-mirror"
 #: What is neither a setting nor an entry in a case of the tables of configurations.
 ABOUT = {"case", "says", "warns", "lands"}
 #: The good stack that these tables change.
@@ -32,6 +36,11 @@ def configurations(kind: str) -> list[dict[str, Any]]:
     """The cases of configurations-`kind`.yaml, bad or good."""
     cases: list[dict[str, Any]] = yaml.safe_load((HERE / f"configurations-{kind}.yaml").read_text())
     return cases
+
+
+def checked(raw: Mapping[str, Any], base: Path = HERE) -> Checked:
+    """What program and tool make of a raw configuration."""
+    return stack_config.checked({f"{PROJECT}:{key}": value for key, value in raw.items()}, PROJECT, base)
 
 
 def stack(case: Mapping[str, Any], *, source: str | None = None) -> dict[str, Any]:

@@ -1,0 +1,6 @@
+"""Property tests depend on no machine's speed."""
+
+from hypothesis import settings
+
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
