@@ -24,15 +24,10 @@ from localcloud.engine import Workspace
 from localcloud.harbor import Harbor, HarborData
 from localcloud.http import serve
 from localcloud.source import SourceRegistry
+from tests.plugins import REAL_PLUGINS, plugin_home
 
-REAL_PLUGINS = os.environ.get("E2E_PROVIDERS") == "plugins"
 ADMIN_PASSWORD = "Harbor-Admin-1"
 SOURCE_USERNAME, SOURCE_PASSWORD = "alice", "Alice-Secret-1"
-
-
-def plugin_home() -> dict[str, str]:
-    """Where the real plugins are, if they are asked for."""
-    return {"PULUMI_HOME": os.environ["PULUMI_HOME"]} if REAL_PLUGINS else {}
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,7 @@ from localcloud import boot
 from localcloud.cloud import LocalCloud
 from localcloud.demo import DemoFailed, Narrator, rehearse
 from localcloud.engine import Workspace
-
-from .conftest import REAL_PLUGINS, plugin_home
+from tests.plugins import REAL_PLUGINS, plugin_home
 
 Outputs = Mapping[str, Any]
 

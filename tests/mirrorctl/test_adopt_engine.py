@@ -13,11 +13,11 @@ import pytest
 from harbor_mirror.model.housekeeping import GC_SCHEDULE, PURGE_SCHEDULE
 from localcloud.engine import Workspace
 from localcloud.http import serve
-from localcloud.providers import Providers
 from localcloud.source import SourceRegistry
 from tests.mirrorctl.conftest import Run
 from tests.mirrorctl.fake_harbor import PASSWORD
 from tests.mirrorctl.stage import Stage
+from tests.plugins import plugins
 
 BOT, BOT_SECRET = "bot", "Secret-Of-The-Bot-1"
 
@@ -117,12 +117,12 @@ def _plain(entry: dict[str, Any]) -> dict[str, Any]:
 def test_adoption(by_hand: Stage, run: Run, tmp_path: Path) -> None:
     folder = tmp_path / "project"
     before = objects(by_hand)
-    with Providers() as providers:
-        Workspace(folder, "scratch", providers.env).create()
+    with plugins() as attached:
+        Workspace(folder, "scratch", attached).create()
         done = run("adopt", "--name", "hand", "--into", str(folder), "--json", **by_hand.environment)
         report = done.json
         assert (report["leftOut"], len(report["rules"])) == ([], 3)
-        stack = Workspace(folder, "hand", providers.env)
+        stack = Workspace(folder, "hand", attached)
         for line in report["commands"][:-1]:
             given = BOT_SECRET if "partner-paid" in line else PASSWORD
             subprocess.run(["sh", "-c", line], cwd=folder, env=stack.environment(), input=given, text=True, check=True)
