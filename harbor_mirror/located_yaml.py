@@ -70,6 +70,8 @@ class _Loader(yaml.SafeLoader):
 _Loader.add_implicit_resolver(MERGE, re.compile("^<<$"), ["<"])
 _Loader.add_implicit_resolver("!plain", re.compile(""), [None])
 _Loader.add_constructor("!plain", lambda _, node: plain(node.value))
+# The engine doesn't know such tags either, and takes the text.
+_Loader.add_constructor(None, lambda _, node: node.value)
 
 
 def _value(loader: _Loader, node: Any, path: str, lines: dict[str, int], faults: list[Fault]) -> Any:
@@ -101,8 +103,8 @@ def _doubles(loader: _Loader, node: yaml.MappingNode, path: str) -> list[Fault]:
             if key in lines:
                 reason = f"stands here twice (lines {lines[key]} and {line})"
                 found.append(Fault(f"{path}.{key}" if path else key, None, reason, "one of the two"))
-            lines[key] = line
-    return found
+            lines.setdefault(key, line)
+    return list({fault.path: fault for fault in reversed(found)}.values())
 
 
 def _key(loader: _Loader, node: Any) -> str:

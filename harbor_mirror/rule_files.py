@@ -48,16 +48,13 @@ def gather(raw: Mapping[str, Any], base: Path) -> Gathered:
     directory, own = raw.get(SETTING), raw.get(RULES) or {}
     if not isinstance(directory, str) or not directory or not isinstance(own, Mapping):
         return Gathered(raw)
-    found = [path for path in sorted((base / directory).rglob("*")) if path.suffix in SUFFIXES and path.is_file()]
-    if not found:
-        lacks = "has no YAML file" if (base / directory).is_dir() else "is no directory beside Pulumi.yaml"
-        return Gathered(raw, (Fault(SETTING, directory, lacks, "mirrors/prod"),))
+    faults: list[Fault] = []
+    found = _found(base, directory, faults)
     rules: dict[str, Any] = dict(own)
     files: dict[str, LocatedYaml] = {}
     owners: dict[str, str] = {}
-    faults: list[Fault] = []
     for path in found:
-        shown = str(path.relative_to(base)) if path.is_relative_to(base) else str(path)
+        shown = _shown(path, base)
         try:
             files[shown] = file = located_yaml.read(path)
         except Unreadable as error:
@@ -78,6 +75,41 @@ def gather(raw: Mapping[str, Any], base: Path) -> Gathered:
     return Gathered({**raw, RULES: rules}, tuple(faults), files, owners)
 
 
+def _shown(path: Path, base: Path) -> str:
+    return str(path.relative_to(base)) if path.is_relative_to(base) else str(path)
+
+
+def _found(base: Path, directory: str, faults: list[Fault]) -> list[Path]:
+    """The files of rules, but for hidden ones."""
+    folder = base / directory
+
+    def fault(value: str, reason: str) -> list[Path]:
+        faults.append(Fault(SETTING, value, reason, "mirrors/prod"))
+        return []
+
+    try:
+        if not folder.is_dir():
+            return fault(directory, "is no directory beside Pulumi.yaml")
+        if base.resolve().is_relative_to(folder.resolve()):
+            return fault(directory, "holds the whole project, and is to hold files of rules only")
+    except (OSError, ValueError):
+        return fault(directory, "is no directory beside Pulumi.yaml")
+    files = []
+    for path in sorted(folder.rglob("*")):
+        if any(part.startswith(".") for part in path.relative_to(folder).parts):
+            continue
+        if path.is_symlink() and (path.is_dir() or not path.exists()):
+            fault(_shown(path, base), "is a link to a directory or to nothing; only links to files are followed")
+        elif path.suffix.lower() in SUFFIXES and path.is_file():
+            files.append(path)
+    return files if files or faults else fault(directory, "has no YAML file")
+
+
+def _as_rule(key: str, value: object) -> str:
+    """How an entry beside `rules` that looks like one is written."""
+    return f"rules: {{{key}: {{…}}}}" if isinstance(value, Mapping) and "repositories" in value else ""
+
+
 def _entries(content: object) -> tuple[Mapping[str, Any], list[Fault]]:
     """The rules of one file, and what else stands in it."""
     example = "rules: {nginx: {endpoint: docker-hub, repositories: library/nginx, project: mirror}}"
@@ -85,8 +117,14 @@ def _entries(content: object) -> tuple[Mapping[str, Any], list[Fault]]:
         return {}, []
     if not isinstance(content, Mapping):
         return {}, [Fault(RULES, None, "is missing: a rule file is a map with this one key", example)]
-    faults = [unknown_key(str(key), [RULES], value=None, path=str(key)) for key in content if key != RULES]
-    rules = content.get(RULES) or {}
+    faults = [
+        replace(unknown_key(key, [RULES], value=None, path=key), example=_as_rule(key, value))
+        for key, value in content.items()
+        if key != RULES
+    ]
+    rules = content.get(RULES)
+    if rules is None:
+        return {}, faults
     if not isinstance(rules, Mapping):
         return {}, [*faults, Fault(RULES, rules, "must be a map keyed by name", example)]
     return rules, faults

@@ -17,9 +17,6 @@ from harbor_mirror.model.faults import Caution, ConfigurationError, Fault
 from harbor_mirror.model.parse import parse
 from harbor_mirror.rule_files import Gathered
 
-#: Kept as they are: a password may begin with a brace.
-TEXTS = frozenset({"harborPassword"})
-
 
 @dataclass(frozen=True)
 class Checked:
@@ -57,12 +54,13 @@ def checked(everything: Mapping[str, Any], project: str, base: Path) -> Checked:
 
 
 def _read(name: str, value: Any) -> Any:
-    if name in TEXTS or not isinstance(value, str) or not value.lstrip().startswith(("{", "[")):
+    if not isinstance(value, str) or not value.lstrip().startswith(("{", "[")):
         return value
     try:
-        return json.loads(value)
+        read = json.loads(value)
     except (ValueError, RecursionError):
         return value
+    return value if name == "harborPassword" and not isinstance(read, Mapping) else read
 
 
 def _strays(everything: Mapping[str, Any], project: str) -> Iterable[Fault]:

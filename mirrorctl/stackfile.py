@@ -115,7 +115,7 @@ def _checked(file: LocatedYaml, name: str, base: Path) -> Checked:
     if unreadable:
         return Checked(None, unreadable, (), Gathered())
     held = {f"{name}:{key}" if ":" not in key else key: value for key, value in file.content.items()}
-    return checked({key: _without_secrets(key.rpartition(":")[2], value) for key, value in held.items()}, name, base)
+    return checked({key: _without_secrets((key.rpartition(":")[2],), value) for key, value in held.items()}, name, base)
 
 
 def _settings(path: Path, name: str) -> LocatedYaml:
@@ -169,43 +169,48 @@ def _is_secure(value: object) -> bool:
     return isinstance(value, Mapping) and set(value) == {"secure"}
 
 
-def _without_secrets(where: str, value: Any, kind: object = None) -> Any:
+Where = tuple[str, ...]
+
+
+def _without_secrets(where: Where, value: Any, kind: object = None) -> Any:
     """`value` at a path, with what stands in for secrets; `kind` is the type of the endpoint around it."""
     if _is_secure(value):
         return PLACEHOLDERS.get(str(kind)) or ENCRYPTABLE.get(_pattern(where), HIDDEN)
     if isinstance(value, Mapping):
-        kind = value.get("type") if where.startswith("endpoints.") else None
-        return {key: _without_secrets(f"{where}.{key}", inner, kind) for key, inner in value.items()}
+        kind = value.get("type") if where[0] == "endpoints" else None
+        return {key: _without_secrets((*where, key), inner, kind) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_without_secrets(f"{where}.{index}", inner) for index, inner in enumerate(value)]
+        return [_without_secrets((*where, str(index)), inner) for index, inner in enumerate(value)]
     return value
 
 
-def _pattern(where: str) -> str:
-    """`endpoints.*.secret` of `endpoints.docker.hub.secret`: names of endpoints may have dots."""
-    return re.sub(r"^endpoints\..+\.", "endpoints.*.", where)
+def _pattern(where: Where) -> str:
+    """`endpoints.*.secret` of the secret of any endpoint."""
+    return ".".join((where[0], "*", *where[2:]) if where[0] == "endpoints" else where)
 
 
 def _encrypted(settings: Mapping[str, Any]) -> Iterator[Fault]:
     """What is encrypted and need not be: neither a reviewer nor this can read it."""
-    for where, value in _leaves("", settings):
-        if _is_secure(value) and _pattern(where) not in ENCRYPTABLE and ":" not in where:
+    for where, value in _leaves((), settings):
+        if _is_secure(value) and _pattern(where) not in ENCRYPTABLE and ":" not in where[0]:
             reason = "is encrypted, so that nobody can review or check it; only passwords and keys are secrets"
-            yield Fault(where, None, reason, f"pulumi config set --path --plaintext '{where}'")
+            path = ".".join(where)
+            yield Fault(path, None, reason, f"pulumi config set --path --plaintext '{path}'")
 
 
 def _plain_secrets(settings: Mapping[str, Any]) -> Iterator[Fault]:
     """Only the file shows it: the engine hands out secrets and plain values alike."""
-    for where, value in _leaves("", settings):
+    for where, value in _leaves((), settings):
         if isinstance(value, str | int | float) and value != "" and _pattern(where) in SECRETS:
-            example = f"pulumi config set --path --secret '{where}'"
-            yield Fault(where, None, "is a secret in plain text in this file; change it at its source, too", example)
+            path = ".".join(where)
+            example = f"pulumi config set --path --secret '{path}'"
+            yield Fault(path, None, "is a secret in plain text in this file; change it at its source, too", example)
 
 
-def _leaves(where: str, value: Any) -> Iterator[tuple[str, Any]]:
+def _leaves(where: Where, value: Any) -> Iterator[tuple[Where, Any]]:
     """(path, value) of everything but maps, and of what is encrypted."""
     if isinstance(value, Mapping) and not _is_secure(value):
         for key, inner in value.items():
-            yield from _leaves(f"{where}.{key}" if where else key, inner)
-    else:
+            yield from _leaves((*where, key), inner)
+    elif where:
         yield where, value

@@ -53,14 +53,45 @@ GC_WORKERS = 5
 #: Harbor refuses a longer retention of the audit log (100 years).
 AUDIT_HOURS = 876_000
 EXAMPLE_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+#: A host in a URL: a name in ASCII, or an IPv6 address in brackets.
+URL_HOST = r"([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])"
 #: One RFC 1123 host name without a port: a label must not start or end with a hyphen.
 HOSTNAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 
 
 def _http_url(value: str) -> str:
-    if not re.fullmatch(r"https?://[^/\s?#@]+(/[^\s?#]*)?", value):
+    if not re.fullmatch(rf"https?://{URL_HOST}(:[0-9]{{1,5}})?(/[^\s?#]*)?", value):
         raise ValueError("is not a URL of scheme http or https without user, query or fragment")
+    try:
+        urlsplit(value).port  # noqa: B018 - raises for what is no IPv6 address or no port
+    except ValueError as error:
+        raise ValueError(f"is not a URL ({error})") from None
     return value.rstrip("/")
+
+
+def _base_url(value: str) -> str:
+    if urlsplit(_http_url(value)).path.strip("/"):
+        raise ValueError("has a path, and Harbor is found at its base address only")
+    return value.rstrip("/")
+
+
+def _credential(value: str) -> str:
+    if value != value.strip():
+        raise ValueError("begins or ends with a blank or a line break, and Harbor sends it as it is")
+    return value
+
+
+def _secret(value: SecretStr | None) -> SecretStr | None:
+    # JSON is read, not sent as it is.
+    if value is not None and not value.get_secret_value().lstrip().startswith("{"):
+        _credential(value.get_secret_value())
+    return value
+
+
+def _free_text(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("has a zero character, which no database takes")
+    return value
 
 
 def _cidr(value: str) -> str:
@@ -86,7 +117,7 @@ def _bucket(value: str) -> str:
 
 
 def _time_of_day(value: str) -> str:
-    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
+    if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", value):
         raise ValueError("is no time of day, 00:00 to 23:59")
     return value
 
@@ -98,7 +129,7 @@ def _email(value: str) -> str:
 
 
 def _version(value: str) -> str:
-    if not re.fullmatch(r"\d+\.\d+\.\d+", value):
+    if not re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", value):
         raise ValueError("is no version of three numbers")
     return value
 
@@ -125,6 +156,8 @@ def _tag_filter(value: object) -> object:
     return {"matches": value} if isinstance(value, str | list) else value
 
 
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
+FreeText = Annotated[str, AfterValidator(_free_text)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Cidr = Annotated[str, AfterValidator(_cidr)]
 Hostname = Annotated[str, AfterValidator(_hostname)]
@@ -315,7 +348,7 @@ class Host(Section):
 class ExistingHarbor(Section):
     """A Harbor that is there already, instead of a host."""
 
-    url: HttpUrl = Field(examples=["https://harbor.example.com"])
+    url: BaseUrl = Field(examples=["https://harbor.example.com"])
     """Base URL."""
     username: str = Field("admin", min_length=1, examples=["admin"])
     """A system administrator; its password is the secret `harborPassword`."""
@@ -332,11 +365,11 @@ class Endpoint(Section):
     """Endpoint URL; kinds with one fixed address need none."""
     name: str | None = Field(None, min_length=1, max_length=ENDPOINT_NAME_LENGTH, examples=["hub-docker-hub"])
     """Name in Harbor; `<key>-<type>` without it, so that a change of type converges in one `up`."""
-    username: str | None = Field(None, min_length=1, examples=["acme-bot"])
+    username: Annotated[str, AfterValidator(_credential)] | None = Field(None, min_length=1, examples=["acme-bot"])
     """Access ID; none for anonymous."""
-    secret: SecretStr | None = Field(None, examples=["{secure: v1:…}"])
+    secret: Annotated[SecretStr | None, AfterValidator(_secret)] = Field(None, examples=["{secure: v1:…}"])
     """Access secret; set it with `pulumi config set --path --secret 'endpoints.NAME.secret'`."""
-    description: str = Field("", examples=["Docker Hub, paid account"])
+    description: FreeText = Field("", examples=["Docker Hub, paid account"])
     """Free text shown in Harbor."""
     insecure: bool = Field(False, examples=[False])
     """Accepts any certificate of the source."""
@@ -412,7 +445,7 @@ class Rule(Section):
     """Repository glob (`*` within a path component, `**` across, `?`, `{a,b}`) or a list of them."""
     tags: Annotated[TagFilter, BeforeValidator(_tag_filter)] = Field(default_factory=TagFilter, examples=["1.2*"])
     """Tag glob, a list of them, `{matches: …}` or `{excludes: …}`; every tag without it."""
-    labels: tuple[str, ...] = Field((), examples=[["release"]])
+    labels: tuple[Annotated[str, Field(min_length=1)], ...] = Field((), examples=[["release"]])
     """Labels that an artifact must carry; only Harbor sources have them."""
     resource: Literal["image", "artifact"] | None = Field(None, examples=["image"])
     """Kind of artifact: container images only, or any artifact."""
@@ -436,7 +469,7 @@ class Rule(Section):
     """Transfers layers in chunks; for unsteady networks."""
     speed_kbps: int = Field(-1, ge=-1, le=2**31 - 1, examples=[10240])
     """Bandwidth limit of each task in KB/s; -1 is unlimited."""
-    description: str = Field("", examples=["Base images of the web team"])
+    description: FreeText = Field("", examples=["Base images of the web team"])
     """Free text shown in Harbor."""
     expected_tags: int | None = Field(None, ge=1, examples=[40])
     """How many tags match in all, for the request budget; exact names need no hint."""

@@ -30,7 +30,7 @@ class Fault:
         shown = "" if self.value is None else f" {_shown(self.value)}"
         stop = "" if self.reason.endswith("?") else "."
         example = f" Example: {self.example}" if self.example else ""
-        return f"{place}{_cut(self.path)}:{shown} {self.reason}{stop}{example}"
+        return _printable(f"{place}{_cut(self.path)}:{shown} {self.reason}{stop}{example}")
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,14 @@ def in_yaml(value: object) -> str:
         return "{" + ", ".join(f"{key}: {in_yaml(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(in_yaml, value)) + "]"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value) or "''"
+
+
+def _printable(text: str) -> str:
+    """One line, whatever the user wrote: line breaks and control sequences as escapes."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def _shown(value: object) -> str:

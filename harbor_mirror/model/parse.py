@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BeforeValidator, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
@@ -78,7 +78,10 @@ REASONS = {
     "string_too_long": "is longer than {max_length} characters",
     "model_type": "must be a map of settings",
     "tuple_type": "must be a list",
+    "json_invalid": "is nested too deep, or has half a Unicode character",
 }
+#: Go's way to write a time.
+DATE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}) [0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)? [-+][0-9]{4} \S+")
 
 
 def parse(raw: Mapping[str, Any]) -> Configuration:
@@ -86,17 +89,17 @@ def parse(raw: Mapping[str, Any]) -> Configuration:
 
     Raises ConfigurationError with every fault: unknown keys, wrong types and forms, missing references.
     """
-    faults = [unknown_key(key, SETTINGS, value=None, path=key) for key in raw if key not in SETTINGS]
+    faults = [_unknown_setting(key) for key in raw if key not in SETTINGS]
+    # What is empty counts as not set: the project gives each setting such a default.
+    raw = {key: value for key, value in raw.items() if value not in (None, "", {})}
     fields: dict[str, Any] = {}
     for setting, model in SINGLE.items():
-        if raw.get(setting):
+        if setting in raw:
             fields[setting] = _section(model, setting, raw[setting], faults)
     for setting, model in KEYED.items():
-        fields[setting] = _keyed(model, setting, raw.get(setting) or {}, faults)
-    if raw.get("harborPassword"):
-        fields["harbor_password"] = SecretStr(str(raw["harborPassword"]))
+        fields[setting] = _keyed(model, setting, raw.get(setting, {}), faults)
     fields |= _plain_settings(raw, faults)
-    faults += _references(raw)
+    faults += [*_references(raw), *_dates("", raw)]
     if not faults:
         configuration = Configuration.model_construct(**fields)
         faults += [*_consistency(configuration), *check(configuration)[0]]
@@ -107,12 +110,25 @@ def parse(raw: Mapping[str, Any]) -> Configuration:
 
 def _plain_settings(raw: Mapping[str, Any], faults: list[Fault]) -> dict[str, Any]:
     """The settings that are no maps; what `pulumi config set` writes is text."""
-    directory, strict = raw.get("rulesDir") or None, raw.get("strict") or False
+    directory, strict, password = raw.get("rulesDir"), raw.get("strict", False), raw.get("harborPassword")
     if directory is not None and not isinstance(directory, str):
         faults.append(Fault("rulesDir", directory, "must be the path of a directory", "mirrors/prod"))
     if strict not in (True, False, "true", "false"):
         faults.append(Fault("strict", strict, "must be true or false", "true"))
-    return {"rules_dir": directory, "strict": strict in (True, "true")}
+    if password is not None and (not isinstance(password, str) or password != password.strip()):
+        reason = "begins or ends with a blank or a line break" if isinstance(password, str) else "must be text"
+        faults.append(Fault("harborPassword", HIDDEN, reason, "pulumi config set --secret harborPassword"))
+    return {
+        "rules_dir": directory,
+        "strict": strict in (True, "true"),
+        "harbor_password": None if password is None else SecretStr(str(password)),
+    }
+
+
+def _unknown_setting(key: str) -> Fault:
+    if re.split(r"[.\[]", key)[0] in SETTINGS:
+        return Fault(key, None, "is one key to Pulumi; a path needs --path", f"pulumi config set --path '{key}'")
+    return unknown_key(key, SETTINGS, value=None, path=key)
 
 
 def unknown_key(key: str, known: Iterable[str], *, value: object, path: str) -> Fault:
@@ -125,7 +141,7 @@ def unknown_key(key: str, known: Iterable[str], *, value: object, path: str) -> 
 
 def _section(model: type[Section], path: str, raw: object, faults: list[Fault]) -> Section | None:
     if not isinstance(raw, Mapping):
-        faults.append(Fault(path, raw, "must be a map of settings", _example(model)))
+        faults.append(Fault(path, _shown(model, raw), "must be a map of settings", _example(model)))
         return None
     try:
         section: Section = model.read(raw)
@@ -145,7 +161,8 @@ def _follows(detail: ErrorDetails, others: Iterable[ErrorDetails]) -> bool:
 
 def _keyed(model: type[Section], setting: str, raw: object, faults: list[Fault]) -> dict[str, Section]:
     if not isinstance(raw, Mapping):
-        faults.append(Fault(setting, raw, "must be a map keyed by name", f"{setting}: {{NAME: {{…}}}}"))
+        example = f"{setting}: {{NAME: {{…}}}}"
+        faults.append(Fault(setting, _shown(model, raw), "must be a map keyed by name", example))
         return {}
     sections: dict[str, Section] = {}
     for name, value in raw.items():
@@ -184,6 +201,17 @@ def _references(raw: Mapping[str, Any]) -> Iterator[Fault]:
                 reason = f"is not under {setting}; there {listed}"
                 close = difflib.get_close_matches(wanted, there, n=1, cutoff=0)
                 yield Fault(f"rules.{name}.{field}", wanted, reason, next(iter(close), ""))
+
+
+def _dates(where: str, value: object) -> Iterator[Fault]:
+    """What was a date without quotes comes as Go writes it: nobody's tag, and nobody's description."""
+    if isinstance(value, Mapping | list):
+        for key, inner in value.items() if isinstance(value, Mapping) else enumerate(value):
+            yield from _dates(f"{where}.{key}" if where else str(key), inner)
+    elif isinstance(value, str) and (date := DATE.fullmatch(value)):
+        yield Fault(
+            where, None, "is a date to YAML, which Pulumi passes on in Go's form; put it in quotes", f"'{date[1]}'"
+        )
 
 
 def _consistency(configuration: Configuration) -> Iterator[Fault]:
@@ -248,20 +276,26 @@ def _translated(model: type[Section], base: str, raw: object, detail: ErrorDetai
     owner, field = _field(model, detail["loc"])
     kind, context = detail["type"], detail.get("ctx", {})
     where, value = _as_written(raw, detail["loc"])
-    example = in_yaml(field.examples[0]) if field is not None and field.examples else ""
-    if kind == "missing":
-        return Fault(".".join([base, *where, str(detail["loc"][-1])]), None, "is missing", example)
     path = ".".join([base, *where])
+    if kind == "missing":
+        path = f"{path}.{detail['loc'][-1]}"
+    example = _example_of(owner, field, path)
+    if kind == "missing":
+        return Fault(path, None, "is missing", example)
+    if kind == "json_invalid":
+        return Fault(base, None, REASONS[kind], "")
+    if value is None:
+        return Fault(path, None, "is empty", example)
     if kind == "extra_forbidden":
         known = [found.alias or name for name, found in owner.model_fields.items()]
         return unknown_key(str(detail["loc"][-1]), known, value=None, path=path)
-    if field is not None and SecretStr in _types(field):
-        value = HIDDEN
+    if field is not None:
+        value = HIDDEN if SecretStr in _types(field) else _shown(field.annotation, value)
     if isinstance(value, str):
         value = re.sub(r"//[^/@]*@", f"//{HIDDEN}@", value)
     short = field is not None and any(isinstance(part, BeforeValidator) for part in field.metadata)
     if short and kind in {"model_type", "tuple_type"}:
-        return Fault(path, value, "must be text, in quotes, or a list", example)
+        return Fault(path, value, "must be text (in quotes, or with --type string) or a list", example)
     if kind == "literal_error":
         known = _known(context)
         meant = difflib.get_close_matches(str(value).lower(), known, n=1)
@@ -279,7 +313,7 @@ def _reason(kind: str, context: Mapping[str, Any], value: object) -> str:
         return str(context["error"])
     if kind == "string_type":
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        return "must be text, in quotes" if number else "must be text"
+        return "must be text: in quotes, or with --type string" if number else "must be text"
     if kind == "int_type":
         return "must be a whole number" + (", without quotes" if isinstance(value, str) else "")
     if kind == "too_long":
@@ -317,6 +351,27 @@ def _field(model: type[Section], loc: tuple[int | str, ...]) -> tuple[type[Secti
 
 def _types(field: FieldInfo) -> tuple[object, ...]:
     return (field.annotation, *getattr(field.annotation, "__args__", ()))
+
+
+def _shown(kind: object, value: object) -> object:
+    """A value that a message may show: where a secret belongs, a list or map of another form may hold it, too."""
+    return None if isinstance(value, Mapping | list) and _holds_secret(kind) else value
+
+
+def _holds_secret(kind: object) -> bool:
+    if isinstance(kind, type) and issubclass(kind, Section):
+        return any(_holds_secret(field.annotation) for field in kind.model_fields.values())
+    return kind is SecretStr or any(map(_holds_secret, get_args(kind)))
+
+
+def _example_of(owner: type[Section], field: FieldInfo | None, path: str) -> str:
+    """How a field's value is written: a secret by a command, a section with what it needs at least."""
+    if field is None:
+        return ""
+    if SecretStr in _types(field):
+        return f"pulumi config set --path --secret {path}"
+    needed = _example(owner) if owner in _types(field) else "{}"
+    return needed if needed != "{}" else in_yaml(field.examples[0]) if field.examples else ""
 
 
 def _example(model: type[Section]) -> str:

@@ -159,7 +159,6 @@ def test_what_a_merge_brings_may_be_overridden(tmp_path: Path) -> None:
     "text",
     [
         "!!int x",
-        "!Ref x",
         "a: {b",
         "a:\n\t- b",
         "a: 1\n---\nb: 2",

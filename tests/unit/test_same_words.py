@@ -16,6 +16,8 @@ from tests.data.model import checked, configurations, stack
 
 #: Seen in the secret's value only, which a check without secrets can't know.
 BY_VALUE = {
+    "form: a password with its line break",
+    "form: a secret with its line break",
     "a database's password as a number",
     "a database's password that gets lost on the way",
     "ecr with docker login's user",
@@ -28,18 +30,18 @@ BY_VALUE = {
 }
 
 
-def encrypted(where: str, value: Any) -> Any:
+def encrypted(where: tuple[str, ...], value: Any) -> Any:
     """A value as the stack's file has it."""
     if stackfile._pattern(where) in stackfile.SECRETS and isinstance(value, str | int) and value:
         return {"secure": "v1:abc"}
     if isinstance(value, Mapping):
-        return {key: encrypted(f"{where}.{key}", inner) for key, inner in value.items()}
+        return {key: encrypted((*where, key), inner) for key, inner in value.items()}
     return value
 
 
 def said_by_the_tool(raw: Mapping[str, Any], folder: Path) -> tuple[list[str], list[str]]:
     file = folder / "Pulumi.test.yaml"
-    config = {f"harbor-mirror:{key}": encrypted(key, value) for key, value in raw.items()}
+    config = {f"harbor-mirror:{key}": encrypted((key,), value) for key, value in raw.items()}
     file.write_text(yaml.safe_dump({"config": config}, width=10_000))
     found = stackfile.read(file)
     return [str(fault) for fault in found.faults], [str(caution) for caution in found.cautions]

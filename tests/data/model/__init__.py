@@ -34,7 +34,12 @@ def rows(table: str) -> list[dict[str, Any]]:
 
 def configurations(kind: str) -> list[dict[str, Any]]:
     """The cases of configurations-`kind`.yaml, bad or good."""
-    cases: list[dict[str, Any]] = yaml.safe_load((HERE / f"configurations-{kind}.yaml").read_text())
+    return table(f"configurations-{kind}")
+
+
+def table(name: str) -> list[dict[str, Any]]:
+    """The cases of `name`.yaml."""
+    cases: list[dict[str, Any]] = yaml.safe_load((HERE / f"{name}.yaml").read_text())
     return cases
 
 
