@@ -12,9 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harbor_mirror.clients.harbor import Harbor as HarborClient
-from localcloud.cloud import free_port
 from localcloud.harbor import Harbor, HarborData
-from localcloud.http import serve
+from localcloud.http import free_port, serve
 from localcloud.source import SourceRegistry
 
 PROJECT = Path(__file__).resolve().parents[1]

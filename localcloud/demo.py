@@ -17,8 +17,9 @@ from typing import Any
 import yaml
 
 from localcloud import plugins
-from localcloud.cloud import PARTNER_PASSWORD, PARTNER_USERNAME, LocalCloud, free_port
+from localcloud.cloud import PARTNER_PASSWORD, PARTNER_USERNAME, LocalCloud
 from localcloud.engine import PROJECT, Result, Workspace
+from localcloud.http import free_port
 
 STACK = "local"
 DIRECTORY = PROJECT / ".demo"

@@ -20,7 +20,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 #: What the engine and the program need to see of the checkout.
 PROGRAM = ("Pulumi.yaml", "__main__.py", "settings.py", "components", "harbor_mirror", "mirrorctl", ".venv")
 #: Outside the engine's own limits; a command that takes longer hangs.
-COMMAND_SECONDS = 900
+COMMAND_SECONDS = 300
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import secrets
 import socket
 import threading
 from pathlib import Path
@@ -9,6 +11,17 @@ from types import TracebackType
 
 import uvicorn
 from starlette.types import ASGIApp
+
+#: Below what Linux gives to clients and to servers without a wish (32768 to 60999), and above what services use.
+OWN_PORTS = range(20_000, 32_000)
+
+
+def free_port() -> int:
+    """A port that nobody listens on now, and that nobody is given by chance before it is used."""
+    while True:
+        port = secrets.choice(OWN_PORTS)  # from the system: tests seed the other kind of chance
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 class Server:

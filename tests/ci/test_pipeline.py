@@ -12,9 +12,10 @@ import pytest
 import yaml
 
 from harbor_mirror.clients.harbor import Harbor
-from localcloud.cloud import PARTNER_PASSWORD, LocalCloud, free_port
+from localcloud.cloud import PARTNER_PASSWORD, LocalCloud
 from localcloud.demo import stack_config
 from localcloud.engine import PROJECT, Workspace
+from localcloud.http import free_port
 from tests.ci.conftest import Ran, Repository, script
 
 EVERY_SIX_HOURS, HOURLY = "0 0 */6 * * *", "0 0 * * * *"

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from localcloud.cloud import PARTNER_PASSWORD, LocalCloud, free_port
+from localcloud.cloud import PARTNER_PASSWORD, LocalCloud
 from localcloud.demo import mirrorctl, stack_config
 from localcloud.engine import Workspace
+from localcloud.http import free_port
 
 
 @pytest.fixture(scope="package")

@@ -18,9 +18,10 @@ from typing import Any
 import pytest
 import yaml
 
-from localcloud.cloud import PARTNER_PASSWORD, PARTNER_USERNAME, LocalCloud, free_port
+from localcloud.cloud import PARTNER_PASSWORD, PARTNER_USERNAME, LocalCloud
 from localcloud.demo import stack_config
 from localcloud.engine import PROGRAM, PROJECT, Workspace
+from localcloud.http import free_port
 from mirrorctl import stackfile
 
 DOCS = PROJECT / "docs"

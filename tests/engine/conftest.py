@@ -19,10 +19,10 @@ import pytest
 
 from harbor_mirror.clients.distribution import Registry
 from harbor_mirror.clients.harbor import Harbor as HarborClient
-from localcloud.cloud import LocalCloud, free_port
+from localcloud.cloud import LocalCloud
 from localcloud.engine import Workspace
 from localcloud.harbor import Harbor, HarborData
-from localcloud.http import serve
+from localcloud.http import free_port, serve
 from localcloud.source import SourceRegistry
 from tests.plugins import REAL_PLUGINS, plugin_home
 

@@ -14,8 +14,9 @@ from typing import Any
 import httpx
 import pytest
 
-from localcloud.cloud import LINODE_TOKEN, LocalCloud, free_port
+from localcloud.cloud import LINODE_TOKEN, LocalCloud
 from localcloud.engine import Result, Workspace, names
+from localcloud.http import free_port
 from localcloud.linode import Instance
 
 INSTANCES, INSTANCE = "/linode/instances$", r"/linode/instances/\d+$"

@@ -12,9 +12,10 @@ import pytest
 
 from harbor_mirror.clients.harbor import Harbor as HarborClient
 from harbor_mirror.clients.harbor import wait_until_healthy
-from localcloud.cloud import PARTNER_PASSWORD, LocalCloud, free_port
+from localcloud.cloud import PARTNER_PASSWORD, LocalCloud
 from localcloud.demo import Narrator, mirrorctl, rehearse, stack_config
 from localcloud.engine import Workspace, names
+from localcloud.http import free_port
 
 #: Generous: what is waited for takes seconds, on any machine.
 PATIENCE_SECONDS = 120.0

@@ -14,7 +14,6 @@ import hashlib
 import json
 import os
 import re
-import socket
 import subprocess
 import tempfile
 import time
@@ -27,7 +26,7 @@ import httpx
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from localcloud.harbor import Harbor, HarborData
-from localcloud.http import Server, serve
+from localcloud.http import Server, free_port, serve
 from localcloud.oci.store import OCI_MANIFEST, ImageStore
 from localcloud.source import SourceRegistry
 
@@ -282,7 +281,7 @@ def stage() -> Iterator[Stage]:
         for recorded_port, source in sources.items():
             _seed(source.store)
             servers[recorded_port] = stack.enter_context(serve(slow if recorded_port == 25012 else source.app))
-        ports = {recorded_port: server.port for recorded_port, server in servers.items()} | {8080: _free_port()}
+        ports = {recorded_port: server.port for recorded_port, server in servers.items()} | {8080: free_port()}
         url = f"http://127.0.0.1:{ports[8080]}"
         harbor = Harbor(
             HarborData(), hostname="127.0.0.1", external_url=url, admin_password=PASSWORD, version="2.15.2-local"
@@ -294,13 +293,6 @@ def stage() -> Iterator[Stage]:
             yield Stage(client, ports, sources, slow, servers[25013])
         finally:
             slow.held = ()
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def _seed(store: ImageStore) -> None:

@@ -12,9 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from localcloud.cloud import free_port
 from localcloud.harbor import Harbor, HarborData
-from localcloud.http import serve
+from localcloud.http import free_port, serve
 from localcloud.oci.store import references
 from localcloud.source import SourceRegistry
 

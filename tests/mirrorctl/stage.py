@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from harbor_mirror.clients.harbor import Harbor
-from localcloud.cloud import free_port
 from localcloud.harbor import Harbor as RehearsalHarbor
 from localcloud.harbor import HarborData
-from localcloud.http import serve
+from localcloud.http import free_port, serve
 from localcloud.source import SourceRegistry
 from tests.mirrorctl.fake_harbor import ADMIN, PASSWORD
 
