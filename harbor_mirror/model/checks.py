@@ -14,6 +14,7 @@ from harbor_mirror.model.config import Configuration, Endpoint, Rule
 from harbor_mirror.model.destinations import Collision
 from harbor_mirror.model.faults import Caution, Fault
 from harbor_mirror.model.filters import TagFilter
+from harbor_mirror.model.harbor_versions import hub_login_fails
 from harbor_mirror.model.outputs import landing
 from harbor_mirror.model.refusal import Refused
 from harbor_mirror.model.registry_types import check_endpoint, check_rule
@@ -37,6 +38,7 @@ def check(configuration: Configuration) -> tuple[list[Fault], list[Caution]]:
         faults += wrong
         if wrong:
             unsound.add(name)
+    cautions += _hub_logins(configuration)
     faults += _maintenance_faults(configuration, cautions)
     retaining = list(_retention_faults(configuration))
     sound: dict[str, Rule] = {}
@@ -74,6 +76,19 @@ def _endpoint_faults(name: str, endpoint: Endpoint, cautions: list[Caution]) -> 
         has = "no credentials, so that Docker Hub counts by address" if endpoint.secret is None else "an account"
         shown = "plan: anonymous" if endpoint.secret is None else "plan: personal"
         yield Fault(f"{path}.plan", endpoint.plan, f"can't be: the endpoint has {has}", shown)
+
+
+def _hub_logins(configuration: Configuration) -> Iterator[Caution]:
+    host = configuration.host
+    if host is None or not hub_login_fails(host.version):
+        return
+    for name, endpoint in configuration.endpoints.items():
+        if endpoint.type == LIMITED_TYPE and endpoint.secret is not None:
+            text = (
+                f"Docker Hub may refuse these credentials from Harbor {host.version}, which asks an address that "
+                "Docker Hub gave up; 2.15.1 asks the new one"
+            )
+            yield Caution("endpoints", name, text)
 
 
 def _maintenance_faults(configuration: Configuration, cautions: list[Caution]) -> Iterator[Fault]:

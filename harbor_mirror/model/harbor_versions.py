@@ -17,6 +17,14 @@ LACKS: tuple[tuple[int, str], ...] = (
     (7, "copyByChunk is unknown, and mirrorctl can't see queues and schedules"),
     (9, "schedules are not checked, and garbage collection has one worker"),
 )
+#: The first version whose log-in Docker Hub takes: before, it asks an address that Docker Hub has given up
+#: (goharbor/harbor#23038, #23065).
+HUB_LOGIN = (2, 15, 1)
+
+
+def hub_login_fails(version: str) -> bool:
+    """Whether Docker Hub may refuse an account's credentials from a Harbor of this version ("2.15.0")."""
+    return tuple(int(number) for number in version.split(".")) < HUB_LOGIN
 
 
 def lacking(version: str) -> tuple[str, ...]:

@@ -29,6 +29,8 @@ PUBLIC_HOSTS = frozenset(
         *("mcr.microsoft.com", "public.ecr.aws", "nvcr.io", "registry.gitlab.com", "registry.access.redhat.com"),
     }
 )
+#: Registries that show no catalogue to anybody, or an empty one.
+_NO_CATALOGUE = re.compile(r"ghcr\.io|[a-z0-9-]+-docker\.pkg\.dev")
 _DOCKER_HUB_HOSTS = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io", "hub.docker.com"})
 
 
@@ -128,14 +130,21 @@ _GITLAB_TOKENS = {
 }
 
 
-def _gitlab(_username: str | None, secret: str | None) -> _Found:
-    kind = next((kind for prefix, kind in _GITLAB_TOKENS.items() if (secret or "").startswith(prefix)), None)
-    if kind:
-        reason = (
-            f"is {kind}, which GitLab's API refuses; give a personal or group access token with read_api and "
-            "read_registry, or use type docker-registry with exact names"
-        )
-        yield Refused(None, reason, "glpat-…", field="secret")
+#: The users that belong to tokens whose own form does not tell.
+_GITLAB_USERS = {"gitlab+deploy-token": "a deploy token's user", "gitlab-ci-token": "a CI job token's user"}
+
+
+def _gitlab(username: str | None, secret: str | None) -> _Found:
+    way_out = (
+        "which GitLab's API refuses; give a personal or group access token with read_api and read_registry, "
+        "or use type docker-registry with exact names"
+    )
+    token = next((kind for prefix, kind in _GITLAB_TOKENS.items() if (secret or "").startswith(prefix)), None)
+    user = next((kind for prefix, kind in _GITLAB_USERS.items() if (username or "").startswith(prefix)), None)
+    if user:
+        yield Refused(username, f"is {user}, {way_out}", "acme-bot", field="username")
+    elif token:
+        yield Refused(None, f"is {token}, {way_out}", "glpat-…", field="secret")
 
 
 def _quay(username: str | None, secret: str | None) -> _Found:
@@ -551,8 +560,13 @@ def _repositories(kind: RegistryType, host: str | None, pattern: str, *, anonymo
     if needs_catalogue and not kind.lists:
         reason = f"has a wildcard or whole paths in braces, and {kind.title} can't list; name each repository"
         yield refused(reason, _without_catalogue(pattern) or kind.path_example)
+    elif needs_catalogue and host and _NO_CATALOGUE.fullmatch(host):
+        reason = f"has a wildcard or whole paths in braces, and {host} shows no catalogue; name each repository"
+        yield refused(reason, _without_catalogue(pattern) or kind.path_example)
     elif kind.type == "docker-hub":
         yield from _namespaces(pattern, refused, anonymous=anonymous)
+    elif kind.type == "jfrog-artifactory" and specific(first) is None:
+        yield f"{pattern} names no repository key: the run fails with the first catalogue that can't be read"
     elif needs_catalogue and host in PUBLIC_HOSTS and kind.type != "gitlab":
         # GitLab is asked for the token's own projects, not for a catalogue.
         if takes_everything(pattern):

@@ -188,7 +188,9 @@ def test_recorded_endpoints_agree_where_paper_can_tell() -> None:
             "url: is GitLab's own address",
             "https://registry.gitlab.com",
         ),
-        ("gitlab", None, "gitlab+deploy-token-1", "gldt-fake", "secret: is a deploy token", "glpat-"),
+        ("gitlab", None, "me", "gldt-fake", "secret: is a deploy token", "glpat-"),
+        ("gitlab", None, "gitlab+deploy-token-1", "fake", "username: is a deploy token's user", "acme-bot"),
+        ("gitlab", None, "gitlab-ci-token", "fake", "username: is a CI job token's user", "acme-bot"),
         ("gitlab", None, "me", "glcbt-fake", "secret: is a CI job token", "glpat-"),
         ("gitlab", None, None, None, "secret: is missing", "config set"),
         ("quay", None, None, "fake", "username: is missing: quay needs", "acme+mirror"),
@@ -315,7 +317,23 @@ def test_an_anonymous_hub_has_no_namespaces_and_an_account_only_its_own() -> Non
     assert "own namespaces only" in words(found)
 
 
-@pytest.mark.parametrize("host", ["registry.k8s.io", "mcr.microsoft.com", "ghcr.io"])
+@pytest.mark.parametrize("host", ["ghcr.io", "europe-west1-docker.pkg.dev"])
+def test_a_registry_without_a_catalogue_wants_exact_names(host: str) -> None:
+    for pattern in ("**", "team/*", "{team/app/a,team/b}"):
+        (refused,) = rule("docker-registry", pattern, url=f"https://{host}").refused
+        assert f"{host} shows no catalogue" in refused.reason
+    assert rule("docker-registry", "team/app/{a,b}", url=f"https://{host}") == Findings()
+
+
+@pytest.mark.parametrize("pattern", ["**", "*/app", "*/*"])
+def test_artifactory_is_not_searched_from_its_root(pattern: str) -> None:
+    found = rule("jfrog-artifactory", pattern)
+    assert found.refused == ()
+    assert "names no repository key" in words(found)
+    assert rule("jfrog-artifactory", "docker-local/**") == Findings()
+
+
+@pytest.mark.parametrize("host", ["registry.k8s.io", "mcr.microsoft.com"])
 def test_a_public_registry_is_not_mirrored_whole(host: str) -> None:
     found = rule("docker-registry", "**", url=f"https://{host}")
     assert f"whole of {host}" in words(found)

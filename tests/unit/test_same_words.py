@@ -23,7 +23,6 @@ BY_VALUE = {
     "ecr with docker login's user",
     "gcr with a token for the key",
     "gcr with half a key",
-    "gitlab with a deploy token",
     "gitlab with a job token",
     "quay with a password alone",
     "quay with JSON of another form",
