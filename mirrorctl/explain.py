@@ -124,7 +124,8 @@ def show(output: Output, report: ExplainReport) -> None:
             output.line(f"  lands    {place}")
         output.line(f"  runs     {rule.schedule}{'' if rule.cron == MANUAL else f' ({rule.cron})'}")
         for run in rule.next_runs:
-            output.line(f"  next     {run.utc:%Y-%m-%d %H:%M} UTC, {run.local:%Y-%m-%d %H:%M %Z}")
+            here = f", {run.local:%Y-%m-%d %H:%M %Z}" if run.local.utcoffset() else ""
+            output.line(f"  next     {run.utc:%Y-%m-%d %H:%M} UTC{here}")
         least = "" if rule.certain else "at least "
         output.line(f"  costs    {least}{rule.pulls_per_run} pulls a run, {least}{rule.pulls_per_six_hours} in 6 hours")
         for text in rule.warnings:
