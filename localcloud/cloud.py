@@ -44,7 +44,7 @@ class LocalCloud:
             "LINODE_URL": self.linode_url,
             "LINODE_TOKEN": LINODE_TOKEN,
             "LINODE_EVENT_POLL_MS": EVENT_POLL_MS,
-            "SSL_CERT_FILE": str(files.authorities),
+            **files.env,
         }
         if providers:
             self.env |= self._open.enter_context(Providers(self.env)).env

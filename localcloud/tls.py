@@ -15,13 +15,16 @@ import trustme
 
 @dataclass(frozen=True)
 class Trust:
-    """Two files: a `certificate` with its key, and the `authorities` that vouch for it and for the rest of the world.
-
-    SSL_CERT_FILE=`authorities` makes Go's programs, OpenSSL's and httpx believe the certificate.
-    """
+    """Two files: a `certificate` with its key, and the `authorities` that vouch for it and for the rest of the world."""
 
     certificate: Path
     authorities: Path
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What makes programs believe the certificate: Go's, OpenSSL's and httpx; and AWS's clients, whose own variable
+        outranks the usual one."""
+        return dict.fromkeys(("SSL_CERT_FILE", "AWS_CA_BUNDLE"), str(self.authorities))
 
 
 @contextmanager
