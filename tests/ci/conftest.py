@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from localcloud.engine import PROJECT
+from tests.programs import program
 
 SCRIPTS = PROJECT / "scripts" / "ci"
 
@@ -26,6 +27,7 @@ class Ran:
 
 def script(name: str, *arguments: str, env: Mapping[str, str] | None = None, stdin: str = "") -> Ran:
     """Runs a script of the pipelines; a Python one with the project's own Python."""
+    program("jq")
     interpreter = str(PROJECT / ".venv/bin/python") if name.endswith(".py") else "bash"
     done = subprocess.run(
         [interpreter, str(SCRIPTS / name), *arguments],

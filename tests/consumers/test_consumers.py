@@ -18,6 +18,7 @@ from localcloud.cloud import LocalCloud
 from localcloud.demo import mirrorctl
 from localcloud.engine import PROJECT, Workspace
 from tests.consumers.program import OtherProgram
+from tests.programs import program
 
 EXAMPLES = PROJECT / "examples"
 TAG = "1.27.0"
@@ -29,7 +30,7 @@ def run(*command: str, env: Mapping[str, str], cwd: Path | None = None) -> subpr
 
 def pulls(reference: str, auth: Path) -> subprocess.CompletedProcess[str]:
     """A real client looks at the image with these credentials."""
-    command = ("skopeo", "inspect", "--tls-verify=false", "--authfile", str(auth), f"docker://{reference}")
+    command = (program("skopeo"), "inspect", "--tls-verify=false", "--authfile", str(auth), f"docker://{reference}")
     return run(*command, env=os.environ)
 
 
@@ -67,12 +68,13 @@ def test_another_program_reads_references_and_a_pull_secret(
 def test_a_shell_step_pulls_by_digest(mirror: Workspace, outputs: dict[str, Any], source: str, tmp_path: Path) -> None:
     env = {**mirror.environment(), "TLS_VERIFY": "false"}
     file = tmp_path / "nginx.tar"
+    program("jq")
     script = str(EXAMPLES / "shell" / "pull.sh")
     done = run(script, source, TAG, str(file), env=env, cwd=mirror.directory)
     assert done.returncode == 0, done.stderr
     place, _, digest = done.stdout.strip().partition("@")
     assert place == f"{outputs['registryHost']}/mirror/library/nginx"
-    inspected = run("skopeo", "inspect", "--format", "{{.Digest}}", f"oci-archive:{file}", env=os.environ)
+    inspected = run(program("skopeo"), "inspect", "--format", "{{.Digest}}", f"oci-archive:{file}", env=os.environ)
     assert inspected.stdout.strip() == digest
     assert outputs["pullPassword"] not in done.stdout + done.stderr
 
@@ -82,6 +84,7 @@ def test_a_shell_step_pulls_by_digest(mirror: Workspace, outputs: dict[str, Any]
 
 
 def test_kubernetes_gets_an_image_pull_secret(mirror: Workspace, outputs: dict[str, Any], tmp_path: Path) -> None:
+    program("jq")
     script = str(EXAMPLES / "kubernetes" / "pull-secret.sh")
     done = run(script, "dev", "mirror-pull", env=mirror.environment(), cwd=mirror.directory)
     assert done.returncode == 0, done.stderr
@@ -106,7 +109,7 @@ def test_kustomize_moves_a_deployments_images_to_the_mirror(
     assert code == 0, images
     with (folder / "kustomization.yaml").open("a") as kustomization:
         kustomization.write(images)
-    done = run("kubectl", "kustomize", str(folder), env=os.environ)
+    done = run(program("kubectl", "kubernetes-client"), "kustomize", str(folder), env=os.environ)
     assert done.returncode == 0, done.stderr
     container = yaml.safe_load(done.stdout)["spec"]["template"]["spec"]["containers"][0]
     assert container["image"] == f"{outputs['registryHost']}/mirror/library/nginx:{TAG}"

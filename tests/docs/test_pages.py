@@ -23,6 +23,7 @@ from localcloud.demo import stack_config
 from localcloud.engine import PROGRAM, PROJECT, Workspace
 from localcloud.http import free_port
 from mirrorctl import stackfile
+from tests.programs import program
 
 DOCS = PROJECT / "docs"
 #: In the order in which they are run: each builds on what the ones before made.
@@ -97,6 +98,8 @@ class Newcomer:
 
 @pytest.fixture
 def newcomer(tmp_path: Path) -> Iterator[Newcomer]:
+    for name in ("jq", "skopeo"):
+        program(name)
     with LocalCloud() as cloud:
         directory = tmp_path / "harbor-mirror"
         directory.mkdir()

@@ -16,6 +16,7 @@ from localcloud.cloud import LocalCloud
 from localcloud.demo import DemoFailed, Narrator, rehearse
 from localcloud.engine import Workspace
 from tests.plugins import REAL_PLUGINS, plugin_home
+from tests.programs import program
 
 Outputs = Mapping[str, Any]
 
@@ -54,7 +55,7 @@ def test_another_digest_in_harbor(rehearsal: Callable[..., None]) -> None:
         registry = f"docker://{outputs['registryHost']}/mirror/library"
         credentials = f"admin:{outputs['adminPassword']}"
         subprocess.run(
-            ["skopeo", "copy", "--src-tls-verify=false", "--dest-tls-verify=false",
+            [program("skopeo"), "copy", "--src-tls-verify=false", "--dest-tls-verify=false",
              "--src-creds", credentials, "--dest-creds", credentials,
              f"{registry}/redis:7.2.5", f"{registry}/nginx:1.25.0"],
             check=True, capture_output=True,

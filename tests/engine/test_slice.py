@@ -16,6 +16,7 @@ from localcloud.cloud import PARTNER_PASSWORD, LocalCloud
 from localcloud.demo import Narrator, mirrorctl, rehearse, stack_config
 from localcloud.engine import Workspace, names
 from localcloud.http import free_port
+from tests.programs import program
 
 #: Generous: what is waited for takes seconds, on any machine.
 PATIENCE_SECONDS = 120.0
@@ -40,7 +41,7 @@ def secrets_of(outputs: dict[str, Any]) -> list[str]:
 
 
 def skopeo(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["skopeo", *arguments], capture_output=True, text=True, check=False)
+    return subprocess.run([program("skopeo"), *arguments], capture_output=True, text=True, check=False)
 
 
 def test_a_preview_before_anything_exists_shows_every_resource(tmp_path: Path, cloud: LocalCloud) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,11 @@ import pytest
 
 from harbor_mirror.host import HostSpec
 from tests.host.machine import Machine, Volume, World, usual_spec
+from tests.programs import left_out, program
 
 #: Debian packages with the programs the scripts and these tests use.
 PROGRAMS = {
     "cloud-init": "cloud-init",
-    "shellcheck": "shellcheck",
     "rclone": "rclone",
     "jq": "jq",
     "caddy": "caddy",
@@ -40,15 +39,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def _programs() -> None:
-    missing = sorted({package for program, package in PROGRAMS.items() if shutil.which(program) is None})
-    if missing:
-        pytest.fail(f"the host tier needs: apt-get install {' '.join(missing)}")
+    for name, package in PROGRAMS.items():
+        program(name, package)
 
 
 @pytest.fixture(scope="session")
 def _root(_programs: None) -> None:
     if os.geteuid() != 0:
-        pytest.skip("left out: needs root, for mount namespaces and loop devices")
+        left_out("needs root, for mount namespaces and loop devices")
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ from localcloud.harbor import Harbor, HarborData
 from localcloud.http import Server, free_port, serve
 from localcloud.oci.store import OCI_MANIFEST, ImageStore
 from localcloud.source import SourceRegistry
+from tests.programs import program
 
 RECORDINGS = Path(__file__).parents[1] / "data" / "harbor" / "cases.jsonl.gz"
 API = "/api/v2.0"
@@ -225,7 +226,9 @@ class Stage:
             arguments += [source, where]
         with tempfile.TemporaryDirectory() as home:
             environment = {"HOME": home, "TMPDIR": home, "PATH": os.environ["PATH"]}
-            ran = subprocess.run(["skopeo", *arguments], env=environment, capture_output=True, text=True, check=False)
+            ran = subprocess.run(
+                [program("skopeo"), *arguments], env=environment, capture_output=True, text=True, check=False
+            )
         if ran.returncode != row["status"]:
             yield f"exit {ran.returncode}, recorded {row['status']}: {ran.stderr}"
         elif ran.returncode:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import socket
 import subprocess
 import time
@@ -34,6 +33,7 @@ from localcloud.oci.store import (
     ImageStore,
     digest_of,
 )
+from tests.programs import program
 
 ALL = f"{OCI_INDEX}, {OCI_MANIFEST}, {DOCKER_MANIFEST_LIST}, {DOCKER_MANIFEST}"
 HTPASSWD = "robot:$2b$04$0e2TKf2KY.R87MdSIblDguyzwzS6UOAgEvFKOqbdxIE9DiOqkq.nC\n"  # password: pw
@@ -252,9 +252,7 @@ UNAUTHORIZED = [
 @contextmanager
 def docker_registry(directory: Path, users: str | None = None) -> Iterator[str]:
     """Debian's docker-registry with empty storage in `directory`; yields its URL."""
-    program = shutil.which("docker-registry")
-    if program is None:
-        pytest.skip("needs Debian's docker-registry: apt-get install docker-registry")
+    registry = program("docker-registry")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     config: dict[str, Any] = {
@@ -268,7 +266,7 @@ def docker_registry(directory: Path, users: str | None = None) -> Iterator[str]:
         config["auth"] = {"htpasswd": {"realm": "basic-realm", "path": str(directory / "htpasswd")}}
     (directory / "config.yml").write_text(json.dumps(config))
     with (directory / "log").open("wb") as log:
-        process = subprocess.Popen([program, "serve", directory / "config.yml"], stdout=log, stderr=log)
+        process = subprocess.Popen([registry, "serve", directory / "config.yml"], stdout=log, stderr=log)
     try:
         for _ in range(300):
             assert process.poll() is None, (directory / "log").read_text()

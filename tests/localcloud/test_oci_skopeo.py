@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,14 +12,12 @@ import pytest
 from localcloud.http import Server, serve
 from localcloud.oci.images import BUILDS
 from localcloud.source import SourceRegistry
+from tests.programs import program
 
 
 class Skopeo:
     def __init__(self, directory: Path) -> None:
-        found = shutil.which("skopeo")
-        if found is None:
-            pytest.skip("needs Debian's skopeo: apt-get install skopeo")
-        self._program = found
+        self._program = program("skopeo")
         self._auth = directory / "auth.json"  # an empty one, so that nobody's own credentials take part
         self._auth.write_text("{}")
 
