@@ -15,7 +15,7 @@ import trustme
 
 @dataclass(frozen=True)
 class Trust:
-    """Two files: a `certificate` with its key, and the `authorities` that vouch for it and for the rest of the world."""
+    """Two files: a `certificate` with its key, and the `authorities` that vouch for it and for all the world's."""
 
     certificate: Path
     authorities: Path
