@@ -14,8 +14,7 @@ import yaml
 from harbor_mirror import located_yaml, rule_files
 from harbor_mirror.located_yaml import LocatedYaml, Unreadable
 from harbor_mirror.model.config import Configuration
-from harbor_mirror.model.faults import Caution, Fault
-from harbor_mirror.model.parse import HIDDEN
+from harbor_mirror.model.faults import HIDDEN, Caution, Fault
 from harbor_mirror.rule_files import Gathered
 from harbor_mirror.stack_config import Checked, checked
 from mirrorctl.failure import Failure

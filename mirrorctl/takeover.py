@@ -10,9 +10,9 @@ from typing import Any
 
 from harbor_mirror.clients.harbor import Harbor, Json
 from harbor_mirror.model.config import KEY
-from harbor_mirror.model.faults import ConfigurationError, Fault
+from harbor_mirror.model.faults import HIDDEN, ConfigurationError, Fault
 from harbor_mirror.model.housekeeping import GC_SCHEDULE, PURGE_SCHEDULE
-from harbor_mirror.model.parse import HIDDEN, parse
+from harbor_mirror.model.parse import parse
 from mirrorctl import desired, housekeeping, mirror
 from mirrorctl.failure import Failure, unknown
 from mirrorctl.mirror import EVERYTHING
@@ -248,7 +248,7 @@ def _drop_refused(settings: dict[str, Setting], names: Mapping[str, str]) -> Ite
     """Takes out what the configuration's own checks refuse, and says why; what is left is right as a whole.
 
     `names` are the rules' names in Harbor, by key."""
-    harbor = {"harbor": {"url": "https://harbor.example.com"}, "harborPassword": HIDDEN}
+    harbor = {"harbor": {"url": "https://harbor.invalid"}, "harborPassword": HIDDEN}
     while faults := _faults({**harbor, **settings}):
         parts = _parts(settings, names)
         refused = [(part, fault) for fault in faults if (part := _first(parts, fault))]

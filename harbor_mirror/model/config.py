@@ -48,6 +48,9 @@ HTTP_PORT = 80
 HTTPS_PORT = 443
 #: Harbor takes no more retention rules in a project (goharbor.io, create-tag-retention-rules).
 RETENTION_RULES = 15
+#: A hundred years: Harbor counts in nanoseconds, and 64 bits of them are less than 300 years.
+RETENTION_DAYS = 36_500
+RETENTION_COUNT = 2**31 - 1
 #: Harbor takes 10 workers, its provider 5.
 GC_WORKERS = 5
 #: Harbor refuses a longer retention of the audit log (100 years).
@@ -75,16 +78,24 @@ def _base_url(value: str) -> str:
     return value.rstrip("/")
 
 
-def _credential(value: str) -> str:
+def _name(value: str) -> str:
     if value != value.strip():
-        raise ValueError("begins or ends with a blank or a line break, and Harbor sends it as it is")
+        raise ValueError("begins or ends with a blank or a line break")
+    return _one_line(value)
+
+
+def _one_line(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("has a line break or a control character")
+    if value and not value.strip():
+        raise ValueError("is blank")
     return value
 
 
 def _secret(value: SecretStr | None) -> SecretStr | None:
     # JSON is read, not sent as it is.
     if value is not None and not value.get_secret_value().lstrip().startswith("{"):
-        _credential(value.get_secret_value())
+        _name(value.get_secret_value())
     return value
 
 
@@ -157,6 +168,7 @@ def _tag_filter(value: object) -> object:
 
 
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
+Name = Annotated[str, AfterValidator(_name)]
 FreeText = Annotated[str, AfterValidator(_free_text)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Cidr = Annotated[str, AfterValidator(_cidr)]
@@ -267,9 +279,9 @@ class Redis(Section):
 class Host(Section):
     """The Linode instance, its volume, address, firewall and DNS record, and what boots Harbor on it."""
 
-    region: str = Field(min_length=1, examples=["sg-sin-2"])
+    region: Name = Field(min_length=1, examples=["sg-sin-2"])
     """Linode region close to the deployments; it must offer the Metadata service."""
-    type: str = Field("g6-standard-4", min_length=1, examples=["g6-standard-4"])
+    type: Name = Field("g6-standard-4", min_length=1, examples=["g6-standard-4"])
     """Linode plan; Harbor needs 2 CPUs and 4 GB at the least."""
     hostname: Hostname = Field(examples=["harbor.dev.example.com"])
     """The name clients use for Harbor, without scheme and port."""
@@ -289,7 +301,7 @@ class Host(Section):
     """Harbor version."""
     installer_sha256: Annotated[str, AfterValidator(_sha256)] | None = Field(None, examples=[EXAMPLE_SHA256])
     """Pins the installer's download; without it the release's own checksum file is used."""
-    image: str = Field("linode/debian13", min_length=1, examples=["linode/debian13"])
+    image: Name = Field("linode/debian13", min_length=1, examples=["linode/debian13"])
     """Linode image; it must have the capability cloud-init."""
     volume_gb: int = Field(200, ge=10, le=16384, examples=[200])
     """Size of the data volume in GB; it can grow, never shrink."""
@@ -350,7 +362,7 @@ class ExistingHarbor(Section):
 
     url: BaseUrl = Field(examples=["https://harbor.example.com"])
     """Base URL."""
-    username: str = Field("admin", min_length=1, examples=["admin"])
+    username: Name = Field("admin", min_length=1, examples=["admin"])
     """A system administrator; its password is the secret `harborPassword`."""
     restrict_project_creation: bool = Field(False, examples=[True])
     """Lets only administrators create projects: a setting of the whole Harbor, so asked for and not assumed."""
@@ -363,9 +375,12 @@ class Endpoint(Section):
     """Kind of registry, in Harbor's own words."""
     url: HttpUrl | None = Field(None, examples=["https://registry.example.com"])
     """Endpoint URL; kinds with one fixed address need none."""
-    name: str | None = Field(None, min_length=1, max_length=ENDPOINT_NAME_LENGTH, examples=["hub-docker-hub"])
+    # Others made in Harbor may end in a blank, and are taken over as they are.
+    name: Annotated[str, AfterValidator(_one_line)] | None = Field(
+        None, min_length=1, max_length=ENDPOINT_NAME_LENGTH, examples=["hub-docker-hub"]
+    )
     """Name in Harbor; `<key>-<type>` without it, so that a change of type converges in one `up`."""
-    username: Annotated[str, AfterValidator(_credential)] | None = Field(None, min_length=1, examples=["acme-bot"])
+    username: Name | None = Field(None, min_length=1, examples=["acme-bot"])
     """Access ID; none for anonymous."""
     secret: Annotated[SecretStr | None, AfterValidator(_secret)] = Field(None, examples=["{secure: v1:…}"])
     """Access secret; set it with `pulumi config set --path --secret 'endpoints.NAME.secret'`."""
@@ -398,13 +413,13 @@ class RetentionRule(Section):
     """Tags: a glob, a list, `{matches: …}` or `{excludes: …}`; all without it."""
     untagged: bool = Field(True, examples=[True])
     """Whether artifacts without a tag are kept, too; a moved tag leaves one behind."""
-    most_recently_pushed: int | None = Field(None, ge=1, examples=[10])
+    most_recently_pushed: int | None = Field(None, ge=1, le=RETENTION_COUNT, examples=[10])
     """Keeps the artifacts of a repository that were pushed last: this many."""
-    most_recently_pulled: int | None = Field(None, ge=1, examples=[10])
+    most_recently_pulled: int | None = Field(None, ge=1, le=RETENTION_COUNT, examples=[10])
     """Keeps the artifacts of a repository that were pulled last: this many."""
-    pushed_within_days: int | None = Field(None, ge=1, examples=[30])
+    pushed_within_days: int | None = Field(None, ge=1, le=RETENTION_DAYS, examples=[30])
     """Keeps what was pushed within this many days."""
-    pulled_within_days: int | None = Field(None, ge=1, examples=[30])
+    pulled_within_days: int | None = Field(None, ge=1, le=RETENTION_DAYS, examples=[30])
     """Keeps what was pulled within this many days."""
     always: bool = Field(False, examples=[True])
     """Keeps everything that the patterns select."""

@@ -5,11 +5,14 @@ A fault names the path, the value, the reason and a correct example. All faults 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 #: Values are shown as typed, cut at this many characters so that one fault stays one line.
 SHOWN_CHARACTERS = 80
+#: What stands for a value that is secret, wherever a value is shown.
+HIDDEN = "[secret]"
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,10 @@ class Fault:
     reason: str
     example: str
     place: str = ""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.value, str):
+            object.__setattr__(self, "value", _without_credentials(self.value))
 
     def __str__(self) -> str:
         place = f"{self.place}: " if self.place else ""
@@ -64,6 +71,12 @@ def in_yaml(value: object) -> str:
     if value is None:
         return "null"
     return str(value).lower() if isinstance(value, bool) else str(value) or "''"
+
+
+def _without_credentials(text: str) -> str:
+    """An address without its user and password, and without its query."""
+    text = re.sub(r"(//)[^/@\s]*@|^()[^/@\s]*:[^/@\s]*@(?!sha256:)", rf"\1\2{HIDDEN}@", text)
+    return re.sub(r"^(https?://[^?\s]*)\?.*", rf"\1?{HIDDEN}", text, flags=re.DOTALL)
 
 
 def _printable(text: str) -> str:

@@ -24,6 +24,7 @@ from harbor_mirror.model.globs import (
     matches,
     may_overlap,
     specific,
+    takes_more,
 )
 from harbor_mirror.model.refusal import Refused
 
@@ -45,6 +46,8 @@ __all__ = [
 ]
 
 _EXAMPLES: dict[Kind, str] = {"repository": "library/{nginx,redis}", "tag": "{1.*,latest}"}
+#: Harbor keeps no longer repository name, and neither does any registry of distribution's.
+REPOSITORY_LENGTH = 255
 #: Tags that move by custom: with `override: false` the first copy stays for good, and the run still says Succeed.
 MUTABLE_TAGS = (
     *("latest", "stable", "edge", "main", "master", "nightly", "dev", "develop", "snapshot", "current", "next"),
@@ -70,11 +73,21 @@ def check(pattern: str, kind: Kind = "repository") -> None:
     if re.search(r"(?<!\\)\{", expand(pattern)[0]):
         raise Refused(pattern, "multiplies its brace lists into more names than anybody means", _EXAMPLES[kind])
     _check_nothing_lost(pattern, kind)
-    if example(pattern, kind) is None:
-        lower = pattern.lower()
-        hint = "; their names are lower case" if kind == "repository" and lower != pattern else ""
-        shown = _clean(lower, kind) if hint else _EXAMPLES[kind]
-        raise Refused(pattern, f"can never match: no {kind} can have such a name{hint}", shown)
+    shortest = example(pattern, kind)
+    if shortest is None:
+        raise _impossible(pattern, kind)
+    if kind == "repository" and len(shortest) > REPOSITORY_LENGTH:
+        reason = f"can never match: no repository has a name of more than {REPOSITORY_LENGTH} characters"
+        raise Refused(pattern, reason, _EXAMPLES[kind])
+
+
+def _impossible(pattern: str, kind: Kind) -> Refused:
+    lower, hint, shown = pattern.lower(), "", _EXAMPLES[kind]
+    if re.search(r"[$^()|+]|\\\.|\.\*$", pattern):
+        hint = "; it is a glob, not a regular expression"
+    elif kind == "repository" and lower != pattern:
+        hint, shown = "; their names are lower case", _clean(lower, kind)
+    return Refused(pattern, f"can never match: no {kind} can have such a name{hint}", shown)
 
 
 def can_match_repository(pattern: str) -> bool:
@@ -99,16 +112,13 @@ def moving_tag(tags: Iterable[TagFilter]) -> str | None:
 def check_together(tags: Sequence[TagFilter]) -> None:
     """Raises Refused if of what one filter matches another excludes all: Harbor joins them by AND."""
     excluded = [one.pattern for one in tags if one.decoration == "excludes"]
-    for one in tags:
-        if one.decoration == "matches" and excluded:
-            forms = expand(one.pattern)
-            if all(any(form in expand(other) or _keeps_out(other, form) for other in excluded) for form in forms):
-                reason = f"is excluded whole by {' and '.join(excluded)}, so that nothing is ever copied"
-                raise Refused(one.pattern, reason, "{matches: 1.*, excludes: '*-rc*'}")
-
-
-def _keeps_out(pattern: str, form: str) -> bool:
-    return exact(form) is not None and matches(pattern, form)
+    matching = [one.pattern for one in tags if one.decoration == "matches"]
+    for pattern in matching if excluded else ():
+        if not takes_more(pattern, excluded, "tag"):
+            reason = f"is excluded whole by {' and '.join(excluded)}, so that nothing is ever copied"
+            raise Refused(pattern, reason, "{matches: 1.*, excludes: '*-rc*'}")
+    if not matching and excluded and not takes_more("*", excluded, "tag"):
+        raise Refused(" and ".join(excluded), "excludes every tag, so that nothing is ever copied", "*-rc*")
 
 
 def notes(pattern: str, kind: Kind = "repository") -> tuple[str, ...]:

@@ -258,6 +258,11 @@ def example(pattern: str, kind: Kind = "repository") -> str | None:
     return _shortest((pattern,), kind)
 
 
+def takes_more(pattern: str, without: Sequence[str], kind: Kind) -> bool:
+    """False if every valid name that `pattern` matches is matched by one of `without`, too."""
+    return _shortest((pattern,), kind, tuple(without), at_limit="") is not None
+
+
 def may_overlap(one: str, other: str, kind: Kind = "repository") -> str | None:
     """A name that both patterns match, or None if there is none."""
     for names, pattern in ((exact(one), other), (exact(other), one)):
@@ -370,20 +375,26 @@ def _steps(component: str, within: frozenset[str]) -> Iterator[_Step]:
 
 
 @cache
-def _shortest(patterns: tuple[str, ...], kind: Kind) -> str | None:
-    """Walks all patterns at once, breadth first; `matches` has the last word on what is found."""
-    walkers = [_walker(pattern, kind) for pattern in patterns]
+def _shortest(
+    patterns: tuple[str, ...], kind: Kind, without: tuple[str, ...] = (), *, at_limit: str | None = None
+) -> str | None:
+    """The shortest valid name that all patterns match, and none of `without`; `at_limit` if the search is too long.
+
+    Walks all at once, breadth first; `matches` has the last word on what is found.
+    """
+    every = (*patterns, *without)
+    walkers = [_walker(pattern, kind) for pattern in every]
     letters = _ALPHABET[kind]
-    if not any("[" in pattern for pattern in patterns):
+    if not any("[" in pattern for pattern in every):
         # Characters that no pattern mentions are all alike.
-        letters = "".join(char for char in letters if char in "a/" or any(char in pattern for pattern in patterns))
+        letters = "".join(char for char in letters if char in "a/" or any(char in pattern for pattern in every))
     start = tuple(walker.start() for walker in walkers)
     queue = deque([("", start, 0)])
     seen: set[tuple[str, object, int]] = {("start", start, 0)}
     while queue and len(seen) < _MOST_STATES:
         name, states, missed = queue.popleft()
-        if is_name(name, kind) and all(map(_Walker.ends, walkers, states)):
-            if _all_match(patterns, name):
+        if is_name(name, kind) and all(map(_Walker.ends, walkers[: len(patterns)], states)):
+            if _all_match(patterns, name) and not any(_all_match((pattern,), name) for pattern in without):
                 return name
             # The library is odder than the walk ("a***" takes "ab" and not "a"): a longer name may do.
             missed = min(missed + 1, _MOST_MISSED)
@@ -395,10 +406,10 @@ def _shortest(patterns: tuple[str, ...], kind: Kind) -> str | None:
             # What may come next depends on the patterns' states and on the last separator, not on the whole name.
             ending = _ENDING.search(longer)
             mark = (ending[0][:2] if ending else "", following, missed)
-            if all(following) and mark not in seen:
+            if all(following[: len(patterns)]) and mark not in seen:
                 seen.add(mark)
                 queue.append((longer, following, missed))
-    return None
+    return at_limit if queue else None
 
 
 def _can_grow(name: str, kind: Kind) -> bool:

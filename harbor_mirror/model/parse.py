@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, get_args
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
@@ -28,7 +29,7 @@ from harbor_mirror.model.config import (
     Rule,
     Section,
 )
-from harbor_mirror.model.faults import ConfigurationError, Fault, in_yaml
+from harbor_mirror.model.faults import HIDDEN, ConfigurationError, Fault, in_yaml
 
 SINGLE: Mapping[str, type[Section]] = {"host": Host, "harbor": ExistingHarbor, "maintenance": Maintenance}
 KEYED: Mapping[str, type[Section]] = {"endpoints": Endpoint, "projects": Project, "rules": Rule}
@@ -62,9 +63,6 @@ MEANT = {
     "alwaysRetain": "always",
     "maxJobWorkers": "workers",
 }
-#: What stands for a value that is secret, wherever a value is shown.
-HIDDEN = "[secret]"
-
 
 #: Pydantic's kinds of errors that need no more than a sentence. Every kind that the models can give is here or in
 #: `_reason`: a test tries each.
@@ -226,6 +224,9 @@ def _consistency(configuration: Configuration) -> Iterator[Fault]:
         yield from _host_consistency(host)
     names: dict[str, str] = {}
     for key, endpoint in configuration.endpoints.items():
+        if endpoint.url is not None and urlsplit(endpoint.url).netloc == configuration.registry_host:
+            reason = "is this Harbor itself, whose images would be copied into it again, and more in each run"
+            yield Fault(f"endpoints.{key}.url", endpoint.url, reason, "https://registry.example.com")
         name = endpoint_name(key, endpoint)
         if len(name) > ENDPOINT_NAME_LENGTH:
             reason = f"is its name in Harbor, which takes at most {ENDPOINT_NAME_LENGTH} characters; set name"
@@ -291,8 +292,6 @@ def _translated(model: type[Section], base: str, raw: object, detail: ErrorDetai
         return unknown_key(str(detail["loc"][-1]), known, value=None, path=path)
     if field is not None:
         value = HIDDEN if SecretStr in _types(field) else _shown(field.annotation, value)
-    if isinstance(value, str):
-        value = re.sub(r"//[^/@]*@", f"//{HIDDEN}@", value)
     short = field is not None and any(isinstance(part, BeforeValidator) for part in field.metadata)
     if short and kind in {"model_type", "tuple_type"}:
         return Fault(path, value, "must be text (in quotes, or with --type string) or a list", example)
@@ -316,6 +315,8 @@ def _reason(kind: str, context: Mapping[str, Any], value: object) -> str:
         return "must be text: in quotes, or with --type string" if number else "must be text"
     if kind == "int_type":
         return "must be a whole number" + (", without quotes" if isinstance(value, str) else "")
+    if kind == "too_long" and isinstance(value, str):
+        kind = "string_too_long"
     if kind == "too_long":
         return f"has {context['actual_length']} entries, and at most {context['max_length']} are possible"
     return REASONS[kind].format(**context)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from harbor_mirror.model.config import TagFilter
-from harbor_mirror.model.faults import ConfigurationError
-from harbor_mirror.model.parse import HIDDEN, endpoint_name, parse
+from harbor_mirror.model.faults import HIDDEN, ConfigurationError
+from harbor_mirror.model.parse import endpoint_name, parse
 
 GOOD: dict[str, Any] = {
     "harbor": {"url": "https://harbor.example.com"},

@@ -27,7 +27,7 @@ from harbor_mirror.model.filters import (
     specific,
     takes_everything,
 )
-from harbor_mirror.model.globs import BadGlob, expand, is_name
+from harbor_mirror.model.globs import BadGlob, expand, is_name, takes_more
 from harbor_mirror.model.refusal import Refused
 from harbor_mirror.model.registry_types import check_rule
 from tests.data.model import rows
@@ -273,6 +273,30 @@ def test_an_overlap_has_a_witness_and_no_overlap_has_none(one: str, other: str, 
         assert is_name(shared)
         assert matches(one, shared)
         assert matches(other, shared)
+
+
+@given(GLOBS, GLOBS, NAMES)
+def test_what_others_take_whole_has_nothing_beyond_them(one: str, other: str, name: str) -> None:
+    if not takes_more(one, [other], "repository"):
+        assert matches(other, name) or not matches(one, name)
+    assert not takes_more(one, [one], "repository")
+    assert not takes_more(one, [other, "**"], "repository")
+
+
+@pytest.mark.parametrize(
+    ("one", "others", "more"),
+    [
+        ("v1.*", ["v*"], False),
+        ("v*", ["v1.*"], True),
+        ("*", ["[a-m]*", "[^a-m]*"], False),
+        ("{1.25,1.26}", ["1.2?"], False),
+        ("{1.25,1.260}", ["1.2?"], True),
+        ("?", ["??*"], True),
+        ("1.*", ["*.*"], False),
+    ],
+)
+def test_what_is_left_beside_others(one: str, others: list[str], more: bool) -> None:
+    assert takes_more(one, others, "tag") == more
 
 
 def test_many_stars_take_no_time_without_end() -> None:

@@ -200,7 +200,7 @@ def test_recorded_endpoints_agree_where_paper_can_tell() -> None:
             *("url: has a path", "https://co.jfrog.io"),
         ),
         ("github-ghcr", "https://github.com", None, None, "url: is no address of GitHub", "https://ghcr.io"),
-        ("harbor", None, None, None, "url: is missing", "https://harbor.example.com"),
+        ("harbor", None, None, None, "url: is missing", "https://harbor2.example.com"),
         ("tencent-tcr", "https://a.tencentcloudcr.com", "AKIDx", "fake", "type: can't be created", "docker-registry"),
         ("tencent-tcr", "https://a.tencentcloudcr.com", "me", "fake", "username: is no SecretId", "AKID"),
         (
