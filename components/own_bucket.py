@@ -68,7 +68,8 @@ class OwnBucket(pulumi.ComponentResource):
                 content_type="application/json",
                 access_key=writer.access_key,
                 secret_key=writer.secret_key,
-                opts=pulumi.ResourceOptions(parent=self),
+                # Old and new have one path: the old one's end must not take the new one along.
+                opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
             )
         server = key("server", args.permissions)
         known = pulumi.Output.all(

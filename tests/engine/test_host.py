@@ -18,6 +18,7 @@ from localcloud.cloud import LINODE_TOKEN, LocalCloud
 from localcloud.engine import Result, Workspace, names
 from localcloud.http import free_port
 from localcloud.linode import Instance
+from localcloud.linode.objects import Bucket
 
 INSTANCES, INSTANCE = "/linode/instances$", r"/linode/instances/\d+$"
 PATIENCE_SECONDS = 60.0
@@ -51,11 +52,16 @@ class Host:
     def servers(self) -> list[Instance]:
         return [instance for instance in self.cloud.linode.instances if instance.label == self.label]
 
-    def settings(self) -> dict[str, Any]:
-        """The document that the server reads."""
+    @property
+    def bucket(self) -> Bucket:
+        """Where the server reads its settings."""
         buckets = self.cloud.linode.cloud.buckets
         (bucket,) = [found for (_, label), found in buckets.items() if label.startswith(f"{self.label}-settings-")]
-        document: dict[str, Any] = json.loads(bucket.objects["settings.json"].content)
+        return bucket
+
+    def settings(self) -> dict[str, Any]:
+        """The document that the server reads."""
+        document: dict[str, Any] = json.loads(self.bucket.objects["settings.json"].content)
         return document
 
     def refused(self, result: Result) -> str:
@@ -168,3 +174,11 @@ def test_settings_change_without_a_new_server_and_their_secrets_stay_hidden(stac
     assert len(keys) == 4
     for secret in (REDIS_PASSWORD, REDIS_PASSWORD[::-1], *keys):
         assert secret not in shown
+
+    # Somebody deletes the document: the provider's refresh stops there, and this is the way out.
+    stack.bucket.objects.clear()
+    assert "Failed to Refresh the Object" in stack.workspace.refresh().output
+    stack.workspace.refresh("--exclude", "**settings.json").ok()
+    stack.up("--replace", "**settings.json").ok()
+    assert stack.settings()["workers"] == 9
+    assert stack.servers == [before]

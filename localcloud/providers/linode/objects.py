@@ -263,11 +263,8 @@ class ObjectStorageObject(FrameworkResource):
         self._refresh(api, draft)
 
     def read(self, api: Linode, draft: Draft) -> None:
-        headers = told("Failed to Refresh the Object", lambda: self._ask(api, draft, "HEAD"))
-        if headers is None:
-            draft.id = ""
-        else:
-            draft.set(etag=_etag(headers), contentType=headers["Content-Type"])
+        headers = self._headers(api, draft)
+        draft.set(etag=_etag(headers), contentType=headers["Content-Type"])
 
     def update(self, api: Linode, draft: Draft) -> None:
         if any(draft.changed(name) for name in self._body):
@@ -278,10 +275,15 @@ class ObjectStorageObject(FrameworkResource):
         told("Failed to Delete the Object", lambda: self._ask(api, draft, "DELETE"))
 
     def _refresh(self, api: Linode, draft: Draft) -> None:
-        headers = told("Failed to Refresh the Object", lambda: self._ask(api, draft, "HEAD"))
-        if headers is None:
-            raise Failed("Failed to Refresh the Object: NotFound")
+        headers = self._headers(api, draft)
         draft.complete(etag=_etag(headers), versionId=None, contentType=headers["Content-Type"])
+
+    def _headers(self, api: Linode, draft: Draft) -> httpx.Headers:
+        headers: httpx.Headers | None = told("Failed to Refresh the Object", lambda: self._ask(api, draft, "HEAD"))
+        if headers is None:
+            # The real plugin means to forget the object then, and fails instead.
+            raise Failed("Failed to Refresh the Object: https response error StatusCode: 404, NotFound")
+        return headers
 
     @staticmethod
     def _ask(api: Linode, draft: Draft, method: str) -> httpx.Headers | None:
