@@ -210,6 +210,7 @@ def _accept(label: str, ports: str, networks: Sequence[str]) -> linode.FirewallI
         action="ACCEPT",
         protocol="TCP",
         ports=ports,
-        ipv4s=[network for network in networks if ":" not in network],
-        ipv6s=[network for network in networks if ":" in network],
+        # None of a kind is nothing, not an empty list: that one the provider refuses.
+        ipv4s=[network for network in networks if ":" not in network] or None,
+        ipv6s=[network for network in networks if ":" in network] or None,
     )

@@ -30,6 +30,7 @@ def stack(workspace: Callable[[str], Workspace], cloud: LocalCloud) -> Iterator[
     """A stack with a host, not yet up."""
     made = Host(workspace(f"trial-{uuid.uuid4().hex[:6]}"), cloud)
     host = {"region": "sg-sin-2", "hostname": "localhost", "tls": "none", "httpPort": free_port(), "volumeGb": 20}
+    host["adminCidrs"] = ["203.0.113.0/24"]
     made.workspace.configure({"harbor-mirror:host": host, "harbor-mirror:projects": {"mirror": {"forceDestroy": True}}})
     yield made
     cloud.linode.faults.clear()

@@ -518,6 +518,9 @@ def test_bad_values_are_refused_before_anything_is_sent(engine: Engine) -> None:
     )
     with pytest.raises(StepFailed, match="Attribute label string length must be between 3 and 32, got: 2"):
         engine.check("fw", TOKENS["fw"], firewall() | {"label": "fw"})
+    rule = {"label": "ssh", "action": "ACCEPT", "protocol": "TCP", "ports": "22", "ipv4s": ["10.0.0.0/8"], "ipv6s": []}
+    with pytest.raises(StepFailed, match="Attribute ipv6 list must contain at least 1 elements, got: 0"):
+        engine.check("fw", TOKENS["fw"], firewall() | {"inbounds": [rule]})
 
 
 def test_secrets_are_marked_and_user_data_is_not(engine: Engine) -> None:

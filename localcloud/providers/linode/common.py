@@ -52,6 +52,17 @@ def among(name: str, *allowed: str) -> Callable[[Any], str | None]:
     return check
 
 
+def some(name: str) -> Callable[[Any], str | None]:
+    """The framework's check of a list that may be left out, and not be empty."""
+
+    def check(value: Any) -> str | None:
+        if value:
+            return None
+        return f"Invalid Attribute Value. Attribute {name} list must contain at least 1 elements, got: 0"
+
+    return check
+
+
 def same_words(old: Any, new: Any) -> bool:
     """Whether two sets of tags differ in upper and lower case only."""
     return sorted(str(tag).lower() for tag in old or []) == sorted(str(tag).lower() for tag in new or [])

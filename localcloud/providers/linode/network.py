@@ -12,6 +12,7 @@ from localcloud.providers.linode.common import (
     between,
     numeric_id,
     same_words,
+    some,
     told,
     tolerant,
     utc,
@@ -34,8 +35,8 @@ from localcloud.providers.values import UNKNOWN, Values, sparse
 _RULE = record(
     action=text(required=True, check=among("action", "ACCEPT", "DROP")),
     description=text(computed=True, default=""),
-    ipv4s=listing(text()),
-    ipv6s=listing(text()),
+    ipv4s=listing(text(), check=some("ipv4")),
+    ipv6s=listing(text(), check=some("ipv6")),
     label=text(required=True, check=between("label", 3, 32)),
     ports=text(),
     protocol=text(required=True, check=among("protocol", "TCP", "UDP", "ICMP", "IPENCAP")),
