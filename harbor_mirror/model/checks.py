@@ -43,9 +43,9 @@ def check(configuration: Configuration) -> tuple[list[Fault], list[Caution]]:
     retaining = list(_retention_faults(configuration))
     sound: dict[str, Rule] = {}
     for name, rule in configuration.rules.items():
-        wrong = list(_rule_faults(name, rule, configuration.endpoints[rule.endpoint], cautions))
+        wrong = list(_rule_faults(name, rule, configuration.endpoints.get(rule.endpoint), cautions))
         faults += wrong
-        if not wrong and rule.endpoint not in unsound:
+        if not wrong and rule.endpoint in configuration.endpoints.keys() - unsound:
             sound[name] = rule
     faults += [*retaining, *_collisions(configuration, sound, cautions)]
     if not retaining:
@@ -125,7 +125,8 @@ def tag_filters(rule: Rule) -> list[TagFilter]:
     return found
 
 
-def _rule_faults(name: str, rule: Rule, endpoint: Endpoint, cautions: list[Caution]) -> Iterator[Fault]:
+def _rule_faults(name: str, rule: Rule, endpoint: Endpoint | None, cautions: list[Caution]) -> Iterator[Fault]:
+    """Of a rule whose endpoint can't be read, all but what depends on the kind of source."""
     path = f"rules.{name}"
 
     def warn(texts: Iterable[str]) -> None:
@@ -149,17 +150,18 @@ def _rule_faults(name: str, rule: Rule, endpoint: Endpoint, cautions: list[Cauti
         if isinstance(mapped, Refused):
             yield _fault(path, mapped, field)
             break
-    found = check_rule(
-        endpoint.type,
-        url=endpoint.url,
-        anonymous=endpoint.secret is None,
-        repositories=pattern,
-        tags=tags,
-        labels=rule.labels,
-        resource=rule.resource,
-    )
-    yield from (_fault(path, refused) for refused in found.refused)
-    warn(found.cautions)
+    if endpoint is not None:
+        found = check_rule(
+            endpoint.type,
+            url=endpoint.url,
+            anonymous=endpoint.secret is None,
+            repositories=pattern,
+            tags=tags,
+            labels=rule.labels,
+            resource=rule.resource,
+        )
+        yield from (_fault(path, refused) for refused in found.refused)
+        warn(found.cautions)
     warn(filters.notes(pattern))
     warn(destinations.cautions(pattern, rule.namespace, rule.flatten))
     if rule.deletion:

@@ -67,7 +67,6 @@ MEANT = {
 #: Pydantic's kinds of errors that need no more than a sentence. Every kind that the models can give is here or in
 #: `_reason`: a test tries each.
 REASONS = {
-    "bool_type": "must be true or false",
     "int_from_float": "must be a whole number",
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
@@ -92,15 +91,15 @@ def parse(raw: Mapping[str, Any]) -> Configuration:
     raw = {key: value for key, value in raw.items() if value not in (None, "", {})}
     fields: dict[str, Any] = {}
     for setting, model in SINGLE.items():
-        if setting in raw:
-            fields[setting] = _section(model, setting, raw[setting], faults)
+        section = _section(model, setting, raw[setting], faults) if setting in raw else None
+        if section is not None:
+            fields[setting] = section
     for setting, model in KEYED.items():
         fields[setting] = _keyed(model, setting, raw.get(setting, {}), faults)
     fields |= _plain_settings(raw, faults)
     faults += [*_references(raw), *_dates("", raw)]
-    if not faults:
-        configuration = Configuration.model_construct(**fields)
-        faults += [*_consistency(configuration), *check(configuration)[0]]
+    configuration = Configuration.model_construct(**fields)
+    faults += [*_consistency(configuration, raw), *check(_sound(configuration, faults))[0]]
     if faults:
         raise ConfigurationError({str(fault): fault for fault in faults}.values())
     return configuration
@@ -212,16 +211,27 @@ def _dates(where: str, value: object) -> Iterator[Fault]:
         )
 
 
-def _consistency(configuration: Configuration) -> Iterator[Fault]:
-    host, harbor = configuration.host, configuration.harbor
-    if (host is None) == (harbor is None):
-        reason = "set one of host (a new server) and harbor (one that exists)" + ("" if host is None else ", not both")
+def _sound(configuration: Configuration, faults: Iterable[Fault]) -> Configuration:
+    """What can be checked further: one faulty entry does not hide what is wrong with the others."""
+    faulty = tuple(f"{fault.path}." for fault in faults)
+    rules = {
+        name: rule
+        for name, rule in configuration.rules.items()
+        if not any(path.startswith(f"rules.{name}.") for path in faulty)
+    }
+    return configuration.model_copy(update={"rules": rules})
+
+
+def _consistency(configuration: Configuration, given: Mapping[str, Any]) -> Iterator[Fault]:
+    if ("host" in given) == ("harbor" in given):
+        both = ", not both" if "host" in given else ""
+        reason = f"set one of host (a new server) and harbor (one that exists){both}"
         yield Fault("host", None, reason, "host: {region: sg-sin-2, hostname: harbor.dev.example.com}")
-    if harbor is not None and configuration.harbor_password is None:
+    if "harbor" in given and "harborPassword" not in given:
         example = "pulumi config set --secret harborPassword"
         yield Fault("harborPassword", None, "is missing; an existing Harbor needs its administrator's", example)
-    if host is not None:
-        yield from _host_consistency(host)
+    if configuration.host is not None:
+        yield from _host_consistency(configuration.host)
     names: dict[str, str] = {}
     for key, endpoint in configuration.endpoints.items():
         if endpoint.url is not None and urlsplit(endpoint.url).netloc == configuration.registry_host:
@@ -285,11 +295,11 @@ def _translated(model: type[Section], base: str, raw: object, detail: ErrorDetai
         return Fault(path, None, "is missing", example)
     if kind == "json_invalid":
         return Fault(base, None, REASONS[kind], "")
-    if value is None:
-        return Fault(path, None, "is empty", example)
     if kind == "extra_forbidden":
         known = [found.alias or name for name, found in owner.model_fields.items()]
         return unknown_key(str(detail["loc"][-1]), known, value=None, path=path)
+    if value is None:
+        return Fault(path, None, "is empty", example)
     if field is not None:
         value = HIDDEN if SecretStr in _types(field) else _shown(field.annotation, value)
     short = field is not None and any(isinstance(part, BeforeValidator) for part in field.metadata)
@@ -313,8 +323,11 @@ def _reason(kind: str, context: Mapping[str, Any], value: object) -> str:
     if kind == "string_type":
         number = isinstance(value, int | float) and not isinstance(value, bool)
         return "must be text: in quotes, or with --type string" if number else "must be text"
+    # Once a value is text, `pulumi config set --path` keeps it so: the type must be said.
     if kind == "int_type":
-        return "must be a whole number" + (", without quotes" if isinstance(value, str) else "")
+        return "must be a whole number" + (": without quotes, or with --type int" if isinstance(value, str) else "")
+    if kind == "bool_type":
+        return "must be true or false" + (": without quotes, or with --type bool" if isinstance(value, str) else "")
     if kind == "too_long" and isinstance(value, str):
         kind = "string_too_long"
     if kind == "too_long":
@@ -355,8 +368,8 @@ def _types(field: FieldInfo) -> tuple[object, ...]:
 
 
 def _shown(kind: object, value: object) -> object:
-    """A value that a message may show: where a secret belongs, a list or map of another form may hold it, too."""
-    return None if isinstance(value, Mapping | list) and _holds_secret(kind) else value
+    """A value that a message may show: where a section with a secret belongs, any other form may hold it, too."""
+    return None if _holds_secret(kind) else value
 
 
 def _holds_secret(kind: object) -> bool:

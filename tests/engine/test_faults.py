@@ -11,6 +11,7 @@ from .conftest import SOURCE_PASSWORD, SOURCE_USERNAME, Mirror
 
 TEN_FAULTS = {
     "harbor-mirror:harbor": {"url": "harbor.example.com", "user": "admin"},
+    "harbor-mirror:harborPassword": "Harbor-Password-1",
     "harbor-mirror:ruels": {},
     "harbor-mirror:endpoints": {"hub": {"type": "dockerhub"}, "other hub": {"type": "docker-hub"}},
     "harbor-mirror:projects": {"Mirror": {}, "mirror": {"public": "yes", "quotaGb": 0}},

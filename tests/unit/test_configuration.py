@@ -86,7 +86,7 @@ def test_an_endpoints_name_in_harbor_holds_its_type() -> None:
         (
             changed("projects", "mirror", quotaGb="100"),
             "projects.mirror.quotaGb",
-            "'100' must be a whole number, without quotes",
+            "'100' must be a whole number: without quotes, or with --type int",
         ),
         (changed("projects", "mirror", quotaGb=0), "projects.mirror.quotaGb", "must be at least 1"),
         ({**GOOD, "projects": ["mirror"]}, "projects", "must be a map keyed by name"),
@@ -113,6 +113,7 @@ def test_all_faults_come_at_once_a_line_each() -> None:
     raw = {
         "harbor": {"url": "nowhere", "user": "admin"},
         "ruels": {},
+        "harborPassword": "Harbor-Password-1",
         "endpoints": {"hub": {"type": "dockerhub"}, "other hub": {"type": "docker-hub"}},
         "projects": {"Mirror": {}, "mirror": {"public": "yes", "quotaGb": -1}},
         "rules": {"nginx": {"endpoint": "nowhere", "repositories": [], "project": "mirror", "flatten": 9}},

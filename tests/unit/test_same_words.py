@@ -41,7 +41,7 @@ def encrypted(where: tuple[str, ...], value: Any) -> Any:
 def said_by_the_tool(raw: Mapping[str, Any], folder: Path) -> tuple[list[str], list[str]]:
     file = folder / "Pulumi.test.yaml"
     config = {f"harbor-mirror:{key}": encrypted((key,), value) for key, value in raw.items()}
-    file.write_text(yaml.safe_dump({"config": config}, width=10_000))
+    file.write_text(yaml.safe_dump({"config": config}, width=10_000, sort_keys=False))
     found = stackfile.read(file)
     return [str(fault) for fault in found.faults], [str(caution) for caution in found.cautions]
 
