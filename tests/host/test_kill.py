@@ -29,6 +29,7 @@ def _killed(server: Machine, at: int, when: str) -> int:
         if not shim.is_symlink():
             shim.symlink_to("/stub/bin/shim")
     server.stub("count", "0")
+    server.stub("said", "")
     server.stub("kill-at", str(at))
     server.stub("kill-when", when)
     return server.bootstrap(PATH="/stub/shims:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
