@@ -29,6 +29,7 @@ from localcloud.harbor.auth import (
     CSRF_HEADER,
     SESSION_COOKIE,
     Accounts,
+    cookies_of,
     csrf_fault,
     csrf_token,
     good_csrf_cookie,
@@ -111,7 +112,7 @@ class Harbor:
         path = request.scope.get("raw_path", request.url.path.encode()).decode().partition("?")[0]
         if not path.startswith(f"{BASE}/"):
             return PlainTextResponse("Not Found", 404) if path != "/" else PlainTextResponse("Harbor")
-        carries_session = SESSION_COOKIE in request.cookies
+        carries_session = SESSION_COOKIE in cookies_of(request)
         fault = _csrf(request) if carries_session else None
         if fault is not None:
             return self._with_cookies(request, fault.response(), carries_session)
@@ -135,7 +136,7 @@ class Harbor:
         if fault is not None:
             return self._with_cookies(request, fault.response(), True)
         if action == "log_out":
-            accounts.close_session(request.cookies.get(SESSION_COOKIE))
+            accounts.close_session(cookies_of(request).get(SESSION_COOKIE))
             return self._with_cookies(request, Response(None, 200), True)
         if action != "login" or request.method != "POST":
             return self._with_cookies(request, not_found("not found").response(), True)
@@ -143,7 +144,7 @@ class Harbor:
         if form.get("principal") != ADMIN or not accounts.check_admin(form.get("password", "")):
             message = {"errors": [{"code": "UNAUTHORIZED", "message": "unauthorized: Invalid credentials"}]}
             return self._with_cookies(request, JSONResponse(message, 401), True)
-        accounts.close_session(request.cookies.get(SESSION_COOKIE))
+        accounts.close_session(cookies_of(request).get(SESSION_COOKIE))
         response = Response(None, 200)
         response.set_cookie(SESSION_COOKIE, accounts.open_session(logged_in=True), httponly=True)
         return response
@@ -151,10 +152,10 @@ class Harbor:
     def _with_cookies(self, request: Request, response: Response, csrf: bool) -> Response:
         """A session for whoever has none, and with a session the CSRF cookie and token."""
         accounts = self._core.accounts
-        if not accounts.knows_session(request.cookies.get(SESSION_COOKIE)):
+        if not accounts.knows_session(cookies_of(request).get(SESSION_COOKIE)):
             response.set_cookie(SESSION_COOKIE, accounts.open_session(), httponly=True)
         if csrf:
-            cookie = request.cookies.get(CSRF_COOKIE)
+            cookie = cookies_of(request).get(CSRF_COOKIE)
             if cookie is None or not good_csrf_cookie(cookie):
                 cookie = new_csrf_cookie()
                 response.set_cookie(CSRF_COOKIE, cookie, httponly=True, samesite="strict")
@@ -166,5 +167,5 @@ def _csrf(request: Request) -> ApiError | None:
     """Refuses a write without the token that belongs to the cookie."""
     if request.method in _SAFE:
         return None
-    fault = csrf_fault(request.cookies.get(CSRF_COOKIE), request.headers.get(CSRF_HEADER))
+    fault = csrf_fault(cookies_of(request).get(CSRF_COOKIE), request.headers.get(CSRF_HEADER))
     return None if fault is None else forbidden(fault)

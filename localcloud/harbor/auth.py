@@ -12,7 +12,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime
 
-from starlette.requests import Request
+from starlette.requests import Request, cookie_parser
 
 from localcloud.harbor.data import Admin, HarborData, Project, Robot
 from localcloud.oci.auth import basic_credentials
@@ -126,7 +126,7 @@ class Accounts:
         credentials = basic_credentials(request)
         if credentials is not None:
             return self.by_password(*credentials, now)
-        if self._sessions.get(request.cookies.get(SESSION_COOKIE, "")):
+        if self._sessions.get(cookies_of(request).get(SESSION_COOKIE, "")):
             return Principal(ADMIN, is_admin=True)
         return NOBODY
 
@@ -142,14 +142,20 @@ class Accounts:
         self._sessions.pop(session or "", None)
 
 
+def cookies_of(request: Request) -> dict[str, str]:
+    """Those of every Cookie header: the real provider sends two, and Go's servers read them all."""
+    return cookie_parser("; ".join(request.headers.getlist("cookie")))
+
+
 def new_csrf_cookie() -> str:
-    return base64.b64encode(secrets.token_bytes(CSRF_BYTES)).decode()
+    """No sign in it that ends or quotes a value: the real provider cuts it at the first `=`, and Harbor's has none."""
+    return secrets.token_hex(CSRF_BYTES)
 
 
 def csrf_token(cookie: str) -> str:
     """A token for the header that belongs to the cookie; another one each time, as Gorilla masks it."""
     mask = secrets.token_bytes(CSRF_BYTES)
-    return base64.b64encode(mask + _xor(mask, base64.b64decode(cookie))).decode()
+    return base64.b64encode(mask + _xor(mask, bytes.fromhex(cookie))).decode()
 
 
 def csrf_fault(cookie: str | None, token: str | None) -> str | None:
@@ -158,7 +164,7 @@ def csrf_fault(cookie: str | None, token: str | None) -> str | None:
         return "CSRF token not found in request"
     try:
         raw = base64.b64decode(token, validate=True)
-        wanted = base64.b64decode(cookie or "", validate=True)
+        wanted = bytes.fromhex(cookie or "")
     except (binascii.Error, ValueError):
         return "CSRF token invalid"
     if len(wanted) != CSRF_BYTES or len(raw) != 2 * CSRF_BYTES:
@@ -169,8 +175,8 @@ def csrf_fault(cookie: str | None, token: str | None) -> str | None:
 
 def good_csrf_cookie(cookie: str) -> bool:
     try:
-        return len(base64.b64decode(cookie, validate=True)) == CSRF_BYTES
-    except (binascii.Error, ValueError):
+        return len(bytes.fromhex(cookie)) == CSRF_BYTES
+    except ValueError:
         return False
 
 

@@ -168,3 +168,17 @@ def test_a_session_needs_the_token_that_belongs_to_it(place: Place) -> None:
         assert (refused.status_code, refused.json()["errors"][0]["message"]) == (403, "CSRF token not found in request")
         browser.headers["X-Harbor-CSRF-Token"] = browser.get("/users/current").headers["X-Harbor-CSRF-Token"]
         assert browser.post("/projects", json={"project_name": "x"}).status_code == 201
+
+
+def test_a_session_and_its_token_may_come_in_two_cookie_headers(place: Place) -> None:
+    """The provider's way: it takes token and cookie from the refusal, cuts the cookie at `=`, and adds a header."""
+    with httpx.Client(base_url=place.http.base_url, auth=("admin", PASSWORD)) as browser:
+        browser.get("/users/current")
+        session = ("Cookie", f"sid={browser.cookies['sid']}")
+    with httpx.Client(base_url=place.http.base_url, auth=("admin", PASSWORD)) as plain:
+        refused = plain.post("/projects", json={"project_name": "y"}, headers=[session])
+        given = refused.headers["set-cookie"].partition("_gorilla_csrf=")[2].partition(";")[0]
+        token = ("X-Harbor-Csrf-Token", refused.headers["X-Harbor-Csrf-Token"])
+        plain.cookies.clear()
+        again = [session, ("Cookie", f"_gorilla_csrf={given.partition('=')[0]}"), token]
+        assert plain.post("/projects", json={"project_name": "y"}, headers=again).status_code == 201

@@ -61,12 +61,11 @@ class Harbor:
         return response
 
     def _send(self, method: str, path: str, body: Any, headers: dict[str, str]) -> httpx.Response:
-        merged = {**self._headers, **{k: v for k, v in headers.items() if k != "Cookie"}}
-        if "Cookie" in headers:
-            merged["Cookie"] = "; ".join(filter(None, (self._headers.get("Cookie"), headers["Cookie"])))
+        # Added, not merged: with a session there are two Cookie headers.
+        added = [*self._headers.items(), *headers.items()]
         content = None if body is None else json.dumps(body)
         try:
-            return self._client.request(method, self._base + path, content=content, headers=merged, auth=self._auth)
+            return self._client.request(method, self._base + path, content=content, headers=added, auth=self._auth)
         except httpx.HTTPError as error:
             raise Refused(502, f'{method.title()} "{self._base + path}": {error}') from None
 
@@ -85,7 +84,8 @@ def _csrf(response: httpx.Response) -> dict[str, str]:
     if token is None:
         raise Refused(403, "[ERROR] no X-Harbor-Csrf-Token present to retry")
     for cookie in response.headers.get_list("set-cookie"):
-        name, _, value = cookie.split(";", 1)[0].partition("=")
+        # The real one cuts the value at its first `=`.
+        name, value, *_ = [*cookie.split(";", 1)[0].split("="), ""]
         if name == "_gorilla_csrf" and value:
             return {"Cookie": f"_gorilla_csrf={value}", "X-Harbor-Csrf-Token": token}
     raise Refused(403, "[ERROR] no valid _gorilla_csrf token present to retry")
