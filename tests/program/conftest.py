@@ -13,6 +13,7 @@ from typing import Any
 
 import pulumi
 import pytest
+from pulumi.runtime.stack import run_pulumi_func
 
 PROGRAM = Path(__file__).resolve().parents[2] / "__main__.py"
 
@@ -92,23 +93,18 @@ class Program:
         """
         given = {f"linode:index/{name}:{name}": answer for name, answer in (lookups or {}).items()}
         self.recorder = Recorder(lookups={**LOOKUPS, **given})
-        asyncio.set_event_loop(asyncio.new_event_loop())
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
         pulumi.runtime.set_mocks(self.recorder, project="harbor-mirror", stack="test", preview=preview)
         texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
         pulumi.runtime.set_all_config({f"harbor-mirror:{key}": text for key, text in texts.items()})
 
-        async def main() -> None:
-            try:
-                runpy.run_path(str(PROGRAM))
-            finally:
-                # Also after a refusal: the root of all resources is registered once, in the first loop.
-                await pulumi.runtime.stack.wait_for_rpcs()
-
         interrupted = signal.getsignal(signal.SIGINT)
         try:
-            asyncio.get_event_loop().run_until_complete(main())
+            loop.run_until_complete(run_pulumi_func(lambda: runpy.run_path(str(PROGRAM))))
         finally:
             signal.signal(signal.SIGINT, interrupted)
+            loop.close()
         return self.recorder
 
 
