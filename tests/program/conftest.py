@@ -77,6 +77,10 @@ class Recorder(pulumi.runtime.Mocks):
         return resource
 
 
+def _main() -> None:
+    runpy.run_path(str(PROGRAM))
+
+
 @dataclass
 class Program:
     """Runs `__main__.py`; `recorder` is the last run's, also if the program ended in an error."""
@@ -101,7 +105,7 @@ class Program:
 
         interrupted = signal.getsignal(signal.SIGINT)
         try:
-            loop.run_until_complete(run_pulumi_func(lambda: runpy.run_path(str(PROGRAM))))
+            loop.run_until_complete(run_pulumi_func(_main))
         finally:
             signal.signal(signal.SIGINT, interrupted)
             loop.close()
