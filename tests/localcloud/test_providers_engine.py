@@ -10,7 +10,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -252,7 +252,7 @@ def find_pulumi() -> Path:
     )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def stage() -> Iterator[Stage]:
     small = SmallHarbor()
     api = LinodeApi(LINODE_TOKEN, lambda _: Idle(), boot_seconds=0.05, job_seconds=0.02)
@@ -261,9 +261,9 @@ def stage() -> Iterator[Stage]:
     api.close()
 
 
-@pytest.fixture(scope="module")
-def stack(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[auto.Stack]:
-    home = tmp_path_factory.mktemp("pulumi")
+@pytest.fixture
+def stack(stage: Stage, tmp_path: Path) -> Iterator[auto.Stack]:
+    home = tmp_path
     with Providers() as providers, pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", f"{find_pulumi().parent}{os.pathsep}{os.environ['PATH']}")
         environment = {
@@ -322,16 +322,16 @@ NAMES = [
 ]
 
 
-# The tests of this module are one story, told in order.
+# One story: each step goes on from where the one before it ended.
 
 
-def test_a_preview_with_unknowns_sends_nothing_that_writes(stage: Stage, stack: auto.Stack) -> None:
+def a_preview_with_unknowns_sends_nothing_that_writes(stage: Stage, stack: auto.Stack) -> None:
     stack.preview()
     assert stage.harbor.calls == []
     assert {seen.method for seen in stage.linode.requests} == {"GET"}
 
 
-def test_the_first_up_creates_everything(stage: Stage, stack: auto.Stack) -> None:
+def the_first_up_creates_everything(stage: Stage, stack: auto.Stack) -> None:
     created = up(stack)
     assert list(created) == ["create"]
     assert [name for name in created["create"] if name in NAMES] == NAMES
@@ -345,7 +345,7 @@ def test_the_first_up_creates_everything(stage: Stage, stack: auto.Stack) -> Non
     assert stage.harbor.settings["robot_token_duration"] == 30
 
 
-def test_no_secret_stands_in_the_state(stack: auto.Stack) -> None:
+def no_secret_stands_in_the_state(_: Stage, stack: auto.Stack) -> None:
     resources = state(stack)
     written = json.dumps(resources)
     secrets = SECRETS | {"robot": "Robot-Secret-Mark", "random": stack.outputs()["password"].value}
@@ -360,13 +360,13 @@ def test_no_secret_stands_in_the_state(stack: auto.Stack) -> None:
             assert "ciphertext" in json.dumps(resources[name]["outputs"][secret]), (name, secret)
 
 
-def test_a_second_up_changes_nothing_and_asks_harbor_nothing(stage: Stage, stack: auto.Stack) -> None:
+def a_second_up_changes_nothing_and_asks_harbor_nothing(stage: Stage, stack: auto.Stack) -> None:
     stage.harbor.calls.clear()
     assert up(stack) == {}
     assert stage.harbor.calls == []
 
 
-def test_a_refresh_of_what_nobody_touched_is_clean(stack: auto.Stack) -> None:
+def a_refresh_of_what_nobody_touched_is_clean(_: Stage, stack: auto.Stack) -> None:
     # The first refresh sees what came later: the firewall's device, the address's host, the volume in the config.
     stack.refresh()
     assert up(stack) == {}
@@ -376,33 +376,31 @@ def test_a_refresh_of_what_nobody_touched_is_clean(stack: auto.Stack) -> None:
 MANY = {"override": False, "enabled": False, "description": "x", "dest_namespace_replace": -1, "speed": 9}
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"replication": {"schedule": "0 0 4 * * *"}},
-        {
-            "replication": {"filters": [{"tag": "2.*"}, {"name": "library/nginx"}]},
-            "registry": {"description": "second"},
-            "project": {"public": True},
-        },
-        {
-            "replication": MANY,
-            "registry": {"access_secret": "Endpoint-Secret-Mark-2"},
-            "instance": {"tags": ["cyan"]},
-            "firewall": {"tags": ["teal"]},
-        },
-        {"replication": {"filters": ABSENT, "schedule": "manual"}},
-    ],
+CHANGES: tuple[dict[str, dict[str, Any]], ...] = (
+    {"replication": {"schedule": "0 0 4 * * *"}},
+    {
+        "replication": {"filters": [{"tag": "2.*"}, {"name": "library/nginx"}]},
+        "registry": {"description": "second"},
+        "project": {"public": True},
+    },
+    {
+        "replication": MANY,
+        "registry": {"access_secret": "Endpoint-Secret-Mark-2"},
+        "instance": {"tags": ["cyan"]},
+        "firewall": {"tags": ["teal"]},
+    },
+    {"replication": {"filters": ABSENT, "schedule": "manual"}},
 )
-def test_changed_properties_are_updated_in_place(
-    changes: dict[str, dict[str, Any]], stage: Stage, stack: auto.Stack
-) -> None:
-    for resource, change in changes.items():
-        stage.wanted[resource] = stage.wanted.get(resource, {}) | change
-    assert up(stack) == {"update": sorted(changes)}
 
 
-def test_the_order_of_filters_and_tags_means_nothing(stage: Stage, stack: auto.Stack) -> None:
+def changed_properties_are_updated_in_place(stage: Stage, stack: auto.Stack) -> None:
+    for changes in CHANGES:
+        for resource, change in changes.items():
+            stage.wanted[resource] = stage.wanted.get(resource, {}) | change
+        assert up(stack) == {"update": sorted(changes)}
+
+
+def the_order_of_filters_and_tags_means_nothing(stage: Stage, stack: auto.Stack) -> None:
     blocks = [{"tag": "3.*"}, {"name": "library/alpine"}, {"resource": "image"}]
     stage.wanted["replication"]["filters"] = blocks
     stage.wanted["instance"]["tags"] = ["one", "two", "three"]
@@ -412,7 +410,7 @@ def test_the_order_of_filters_and_tags_means_nothing(stage: Stage, stack: auto.S
     assert up(stack) == {}
 
 
-def test_a_refused_update_fails_with_harbors_reason_and_the_next_one_repairs(stage: Stage, stack: auto.Stack) -> None:
+def a_refused_update_fails_with_harbors_reason_and_the_next_one_repairs(stage: Stage, stack: auto.Stack) -> None:
     path = next(path for path in stage.harbor.objects if "policies" in path)
     kept = stage.harbor.objects.pop(path)
     stage.wanted["replication"]["description"] = "lost"
@@ -423,7 +421,7 @@ def test_a_refused_update_fails_with_harbors_reason_and_the_next_one_repairs(sta
     assert up(stack) == {"update": ["replication"]}
 
 
-def test_drift_is_seen_where_the_plugin_sees_it(stage: Stage, stack: auto.Stack) -> None:
+def drift_is_seen_where_the_plugin_sees_it(stage: Stage, stack: auto.Stack) -> None:
     path = next(path for path in stage.harbor.objects if "policies" in path)
     policy = stage.harbor.objects[path]
     policy |= {"description": "drifted", "filters": [], "speed": 1, "single_active_replication": True}
@@ -435,7 +433,7 @@ def test_drift_is_seen_where_the_plugin_sees_it(stage: Stage, stack: auto.Stack)
     assert stage.harbor.objects[path]["dest_namespace"] == "mirror"
 
 
-def test_another_registry_type_deletes_first(stage: Stage, stack: auto.Stack) -> None:
+def another_registry_type_deletes_first(stage: Stage, stack: auto.Stack) -> None:
     stage.harbor.calls.clear()
     stage.wanted["registry"]["provider_name"] = "docker-registry"
     done = up(stack)
@@ -445,7 +443,7 @@ def test_another_registry_type_deletes_first(stage: Stage, stack: auto.Stack) ->
     assert [call.split()[0] for call in calls] == ["DELETE", "POST"]
 
 
-def test_new_user_data_replaces_the_instance_and_keeps_the_rest(stage: Stage, stack: auto.Stack) -> None:
+def new_user_data_replaces_the_instance_and_keeps_the_rest(stage: Stage, stack: auto.Stack) -> None:
     before = state(stack)
     stage.wanted["instance"]["user_data"] = "T1RIRVI="
     stage.harbor.calls.clear()
@@ -464,7 +462,7 @@ def test_new_user_data_replaces_the_instance_and_keeps_the_rest(stage: Stage, st
     assert after["volume"]["id"] == before["volume"]["id"]
 
 
-def test_what_was_made_by_hand_is_adopted(stage: Stage, stack: auto.Stack) -> None:
+def what_was_made_by_hand_is_adopted(stage: Stage, stack: auto.Stack) -> None:
     by_hand = {"id": 99, "name": "partner", "url": "https://r.example", "type": "docker-registry"}
     stage.harbor.objects["registries/99"] = {**by_hand, "description": "made by hand", "credential": {}}
     stage.wanted["adopted"] = {"id": "/registries/98", "url": "https://r.example"}
@@ -475,15 +473,38 @@ def test_what_was_made_by_hand_is_adopted(stage: Stage, stack: auto.Stack) -> No
     assert up(stack) == {}
 
 
-def test_bad_values_are_refused_at_preview(stage: Stage, stack: auto.Stack) -> None:
+def bad_values_are_refused_at_preview(stage: Stage, stack: auto.Stack) -> None:
     stage.wanted["instance"]["label"] = "ab"
     with pytest.raises(auto.CommandError, match=r"expected length of label to be in the range \(3 - 50\), got ab"):
         stack.preview()
     del stage.wanted["instance"]["label"]
 
 
-def test_destroy_leaves_nothing(stage: Stage, stack: auto.Stack) -> None:
+def destroy_leaves_nothing(stage: Stage, stack: auto.Stack) -> None:
     stack.destroy()
     assert stage.harbor.objects == {}
     assert stage.linode.instances == []
     assert state(stack) == {}
+
+
+STORY: tuple[Callable[[Stage, auto.Stack], None], ...] = (
+    a_preview_with_unknowns_sends_nothing_that_writes,
+    the_first_up_creates_everything,
+    no_secret_stands_in_the_state,
+    a_second_up_changes_nothing_and_asks_harbor_nothing,
+    a_refresh_of_what_nobody_touched_is_clean,
+    changed_properties_are_updated_in_place,
+    the_order_of_filters_and_tags_means_nothing,
+    a_refused_update_fails_with_harbors_reason_and_the_next_one_repairs,
+    drift_is_seen_where_the_plugin_sees_it,
+    another_registry_type_deletes_first,
+    new_user_data_replaces_the_instance_and_keeps_the_rest,
+    what_was_made_by_hand_is_adopted,
+    bad_values_are_refused_at_preview,
+    destroy_leaves_nothing,
+)
+
+
+def test_the_engine_finds_the_plugins_manners_in_the_stand_ins(stage: Stage, stack: auto.Stack) -> None:
+    for step in STORY:
+        step(stage, stack)
