@@ -100,7 +100,8 @@ def test_what_the_host_keeps_secret(tmp_path: Path) -> None:
     encrypted = (
         "certificate: {secure: a}, certificateKey: {secure: b}, redis: {host: r.example.com, password: {secure: c}}"
     )
-    assert said(f"config:\n  harbor-mirror:host: {{{host}, {encrypted}}}\n", tmp_path) == []
+    rest = "  harbor-mirror:projects: {mirror: {}}\n"
+    assert said(f"config:\n  harbor-mirror:host: {{{host}, {encrypted}}}\n{rest}", tmp_path) == []
     (line,) = said(
         f"config:\n  harbor-mirror:host: {{{host}, {encrypted.replace('{secure: c}', 'S3CRET-value')}}}\n", tmp_path
     )
