@@ -103,7 +103,8 @@ def test_what_the_host_keeps_secret(tmp_path: Path) -> None:
     rest = "  harbor-mirror:projects: {mirror: {}}\n"
     assert said(f"config:\n  harbor-mirror:host: {{{host}, {encrypted}}}\n{rest}", tmp_path) == []
     (line,) = said(
-        f"config:\n  harbor-mirror:host: {{{host}, {encrypted.replace('{secure: c}', 'S3CRET-value')}}}\n", tmp_path
+        f"config:\n  harbor-mirror:host: {{{host}, {encrypted.replace('{secure: c}', 'S3CRET-value')}}}\n{rest}",
+        tmp_path,
     )
     assert line.startswith("2: host.redis.password: is a secret in plain text in this file")
 
