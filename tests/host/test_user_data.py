@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import gzip
 import json
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +170,16 @@ def test_unfit_values_are_named_and_not_shown(values: dict[str, Any], message: s
         assert str(values.get(name, "-none-")) not in str(caught.value)
 
 
+@pytest.fixture
+def loop() -> Iterator[None]:
+    """An event loop, which every Output wants."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    loop.close()
+
+
+@pytest.mark.usefixtures("loop")
 def test_outputs_are_refused_wherever_they_come_in() -> None:
     output = pulumi.Output.from_input("Initial-admin-password")
     with pytest.raises(SpecError, match="admin_password: Input should be a valid string"):

@@ -24,7 +24,7 @@ report restore
 # shellcheck source=/dev/null
 . "$CONFIG/bootstrap.env"
 VERSION=$(< "$CONFIG/version")
-now=$(date -u +%Y%m%dT%H%M%SZ)
+now=$(date -u +%Y%m%dT%H%M%S.%NZ)
 
 refuse() { fail "$1" "$REFUSED"; }
 
