@@ -45,7 +45,7 @@ def one_file(stack: str | None, folder: Path) -> Path:
 def explain(file: StackFile, names: Sequence[str], now: datetime) -> ExplainReport:
     """The rules of a file, as of `now`. Raises Failure for a faulty file or an unknown rule."""
     if file.configuration is None:
-        raise Failure(f"{file.path} has {len(file.faults)} faults; `python -m mirrorctl check` shows them")
+        raise Failure(f"{file.path} has faults ({len(file.faults)}); `python -m mirrorctl check` shows them")
     configuration = file.configuration
     for name in names:
         if name not in configuration.rules:

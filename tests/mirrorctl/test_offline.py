@@ -151,7 +151,7 @@ def test_explain_on_the_command_line(file: Path, run: Run, process: Run) -> None
     file.write_text(GOOD.replace("endpoint: hub", "endpoint: hup"))
     done = run("explain", **NOWHERE)
     assert done.code == 1
-    assert "has 1 faults" in done.err
+    assert "has faults (1)" in done.err
 
 
 def test_explain_says_what_exceeds_docker_hubs_limits(file: Path, run: Run) -> None:
