@@ -366,7 +366,7 @@ class ExistingHarbor(Section):
     """A system administrator; its password is the secret `harborPassword`."""
     restrict_project_creation: bool = Field(False, examples=[True])
     """Lets only administrators create projects: a setting of the whole Harbor, so asked for and not assumed. The
-    provider then sets Harbor's other system settings (read-only, robots' prefix and lifetime, quota) to their defaults."""
+    provider then sets Harbor's other system settings (read-only, robots' prefix and lifetime, quota) to defaults."""
 
 
 class Endpoint(Section):
