@@ -4,13 +4,16 @@ SHELL := bash
 export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/.venv/bin:$(PATH)
 PYTHON ?= python3
 
-.PHONY: demo test lint setup clean
+.PHONY: demo test bench lint setup clean
 
 demo: setup
 	@python -m localcloud.demo
 
 test: setup lint
 	@pytest -n 2 --dist worksteal -rs tests
+
+bench: setup
+	@python -m bench.mirrorctl
 
 lint: setup
 	@ruff format --check .
