@@ -48,7 +48,7 @@ def checked(everything: Mapping[str, Any], project: str, base: Path) -> Checked:
         configuration = parse(gathered.raw)
     except ConfigurationError as error:
         faults += map(gathered.located, error.faults)
-    faults += _host_faults(gathered.raw, faults)
+    faults += [*_host_faults(gathered.raw, faults), *_nowhere(gathered.raw)]
     cautions = check(configuration)[1] if configuration else ()
     return Checked(None if faults else configuration, tuple(faults), tuple(cautions), gathered)
 
@@ -69,6 +69,13 @@ def _strays(everything: Mapping[str, Any], project: str) -> Iterable[Fault]:
         namespace, _, name = key.rpartition(":")
         if namespace != project and difflib.get_close_matches(namespace, [project], cutoff=0.8):
             yield Fault(key, None, f"is not read, since this project is {project}", f"{project}:{name}")
+
+
+def _nowhere(raw: Mapping[str, Any]) -> Iterable[Fault]:
+    """Harbor makes no robot account without permissions (measured: 400), and the outputs promise one."""
+    if not raw.get("projects") and not raw.get("rules"):
+        reason = "has no entry; a mirror needs a project to land in, and deployments one to pull from"
+        yield Fault("projects", None, reason, "projects: {mirror: {}}")
 
 
 def _host_faults(raw: Mapping[str, Any], faults: Iterable[Fault]) -> Iterable[Fault]:

@@ -232,10 +232,6 @@ def _consistency(configuration: Configuration, given: Mapping[str, Any]) -> Iter
         yield Fault("harborPassword", None, "is missing; an existing Harbor needs its administrator's", example)
     if configuration.host is not None:
         yield from _host_consistency(configuration.host)
-    if not given.get("projects") and not given.get("rules"):
-        # Harbor makes no robot account without permissions (measured: 400), and the outputs promise one.
-        reason = "has no entry; a mirror needs a project to land in, and deployments one to pull from"
-        yield Fault("projects", None, reason, "projects: {mirror: {}}")
     names: dict[str, str] = {}
     for key, endpoint in configuration.endpoints.items():
         if endpoint.url is not None and urlsplit(endpoint.url).netloc == configuration.registry_host:
