@@ -127,7 +127,7 @@ def test_a_faulty_file_is_for_check(committed: Checkout, dev: Config) -> None:
     committed.write(dev)
     done = committed.explain()
     assert (done.code, done.out) == (1, "")
-    assert "has 1 faults; `python -m mirrorctl check` shows them" in done.err
+    assert "has faults (1); `python -m mirrorctl check` shows them" in done.err
     committed.commit()
     committed.write(good)
     assert committed.words()[0] == "the stack's file had faults before, so all of it counts as new"
