@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pulumi
 
+from components.refusals import creation_explained
+
 
 def adoption_offered(name: str, resource: pulumi.Resource, what: str) -> pulumi.ResourceHookBinding:
     """A hook that explains a refused creation on `resource`; `what` is such as "rule nginx".
@@ -11,10 +13,5 @@ def adoption_offered(name: str, resource: pulumi.Resource, what: str) -> pulumi.
     Asks Harbor nothing: a preview stays as it is, and so does an `up` that meets no conflict.
     """
 
-    def explain(args: pulumi.ErrorHookArgs) -> bool:
-        if args.failed_operation == "create" and any("409" in error for error in args.errors):
-            text = f"{what} is in this Harbor already: `python -m mirrorctl adopt` brings it into the stack as it is"
-            pulumi.log.error(text, resource)
-        return False
-
-    return pulumi.ResourceHookBinding(on_error=[pulumi.ErrorHook(f"{name}-already-there", explain)])
+    text = f"{what} is in this Harbor already: `python -m mirrorctl adopt` brings it into the stack as it is"
+    return creation_explained(f"{name}-already-there", resource, lambda said: text if "409" in said else None)

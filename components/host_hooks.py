@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pulumi
 
+from components.refusals import creation_explained
+
 #: The part of Linode's answer that tells a name taken, by whatever resource.
 NAME_TAKEN = ("must be unique", "already exists", "already in use")
 NOT_RUNNING = "to reach status running"
@@ -37,14 +39,11 @@ class ReplacementForbidden(Exception):
 def explained(name: str, what: str, label: str, resource: pulumi.Resource) -> pulumi.ResourceHookBinding:
     """A hook that says beside the provider's error what it means for a `what` of this `label`, and where to go on."""
 
-    def explain(args: pulumi.ErrorHookArgs) -> bool:
-        if args.failed_operation == "create":
-            said = " ".join(args.errors)
-            text = TAKEN if any(part in said for part in NAME_TAKEN) else HALF_MADE if NOT_RUNNING in said else FAILED
-            pulumi.log.error(text.format(what=what, label=label), resource)
-        return False
+    def words(said: str) -> str:
+        text = TAKEN if any(part in said for part in NAME_TAKEN) else HALF_MADE if NOT_RUNNING in said else FAILED
+        return text.format(what=what, label=label)
 
-    return pulumi.ResourceHookBinding(on_error=[pulumi.ErrorHook(f"{name}-refused", explain)])
+    return creation_explained(f"{name}-refused", resource, words)
 
 
 def announced(
