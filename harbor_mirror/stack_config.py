@@ -11,10 +11,9 @@ from typing import Any
 
 from harbor_mirror import rule_files
 from harbor_mirror.host import of_host
-from harbor_mirror.model.checks import check
 from harbor_mirror.model.config import Configuration, Host
 from harbor_mirror.model.faults import Caution, ConfigurationError, Fault
-from harbor_mirror.model.parse import parse
+from harbor_mirror.model.parse import judged
 from harbor_mirror.rule_files import Gathered
 
 
@@ -43,13 +42,13 @@ def checked(everything: Mapping[str, Any], project: str, base: Path) -> Checked:
     own = {key.removeprefix(prefix): value for key, value in everything.items() if key.startswith(prefix)}
     gathered = rule_files.gather({name: _read(name, value) for name, value in own.items()}, base)
     faults = [*_strays(everything, project), *gathered.faults]
-    configuration = None
+    configuration: Configuration | None = None
+    cautions: list[Caution] = []
     try:
-        configuration = parse(gathered.raw)
+        configuration, cautions = judged(gathered.raw)
     except ConfigurationError as error:
         faults += map(gathered.located, error.faults)
     faults += [*_host_faults(gathered.raw, faults), *_nowhere(gathered.raw)]
-    cautions = check(configuration)[1] if configuration else ()
     return Checked(None if faults else configuration, tuple(faults), tuple(cautions), gathered)
 
 

@@ -29,7 +29,7 @@ from harbor_mirror.model.config import (
     Rule,
     Section,
 )
-from harbor_mirror.model.faults import HIDDEN, ConfigurationError, Fault, in_yaml
+from harbor_mirror.model.faults import HIDDEN, Caution, ConfigurationError, Fault, in_yaml
 
 SINGLE: Mapping[str, type[Section]] = {"host": Host, "harbor": ExistingHarbor, "maintenance": Maintenance}
 KEYED: Mapping[str, type[Section]] = {"endpoints": Endpoint, "projects": Project, "rules": Rule}
@@ -82,7 +82,12 @@ DATE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}) [0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0
 
 
 def parse(raw: Mapping[str, Any]) -> Configuration:
-    """Reads a stack's configuration, keyed by setting.
+    """A stack's configuration, keyed by setting, without what is to be warned of. Raises as `judged` does."""
+    return judged(raw)[0]
+
+
+def judged(raw: Mapping[str, Any]) -> tuple[Configuration, list[Caution]]:
+    """Reads a stack's configuration, keyed by setting, and what is only worth a warning in it.
 
     Raises ConfigurationError with every fault: unknown keys, wrong types and forms, missing references.
     """
@@ -99,10 +104,11 @@ def parse(raw: Mapping[str, Any]) -> Configuration:
     fields |= _plain_settings(raw, faults)
     faults += [*_references(raw), *_dates("", raw)]
     configuration = Configuration.model_construct(**fields)
-    faults += [*_consistency(configuration, raw), *check(_sound(configuration, faults))[0]]
+    wrong, cautions = check(_sound(configuration, faults))
+    faults += [*_consistency(configuration, raw), *wrong]
     if faults:
         raise ConfigurationError({str(fault): fault for fault in faults}.values())
-    return configuration
+    return configuration, cautions
 
 
 def _plain_settings(raw: Mapping[str, Any], faults: list[Fault]) -> dict[str, Any]:
