@@ -6,7 +6,6 @@ Each test is one operator's day with one stack: what a step leaves behind is whe
 from __future__ import annotations
 
 import json
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,6 +18,7 @@ from localcloud.engine import Result, Workspace, names
 from localcloud.http import free_port
 from localcloud.linode import Instance
 from localcloud.linode.objects import Bucket
+from tests.waiting import until
 
 INSTANCES, INSTANCE = "/linode/instances$", r"/linode/instances/\d+$"
 PATIENCE_SECONDS = 60.0
@@ -89,10 +89,7 @@ def test_whatever_linode_does_while_the_server_is_made_ends_in_a_way_out(stack: 
     assert said.startswith(f"Linode has a server called {stack.label} already, and this stack does not know it")
     headers = {"Authorization": f"Bearer {LINODE_TOKEN}"}
     httpx.delete(f"{cloud.linode_url}/v4/linode/instances/{orphan.id}", headers=headers).raise_for_status()
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while stack.servers:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: not stack.servers, seconds=PATIENCE_SECONDS, every=0.05)
 
     # The server is made, and is not seen to run. (One that never runs ends so too, after the plugin's 15 minutes.)
     faults.on("GET", INSTANCE, status=500)

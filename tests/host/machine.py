@@ -15,9 +15,9 @@ import signal
 import subprocess
 import tarfile
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
@@ -26,6 +26,7 @@ from typing import Any
 import yaml
 
 from harbor_mirror.host import HostSpec, release, user_data
+from tests import waiting
 
 STUBS = Path(__file__).parent / "stubs"
 #: Generous: a step that takes longer hangs.
@@ -352,12 +353,7 @@ def usual_spec(world: World, **values: Any) -> HostSpec:
     return HostSpec(**{**usual, **values})
 
 
-def until(condition: Callable[[], bool]) -> None:
-    """Polls, for two minutes at most: what is waited for takes milliseconds."""
-    deadline = time.monotonic() + STEP_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "nothing happened"
-        time.sleep(0.02)
+until = partial(waiting.until, seconds=STEP_SECONDS, every=0.02)
 
 
 def _reply(request: BaseHTTPRequestHandler, status: int, body: bytes) -> None:

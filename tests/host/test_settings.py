@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from harbor_mirror.host import Backup, HostSettings, settings_document
+from localcloud.http import free_port
 from tests.host.examples import EVERYTHING, SETTINGS
 from tests.host.machine import Machine, until
 
@@ -184,12 +185,7 @@ class Site:
 
     def __init__(self, server: Machine) -> None:
         self.server = server
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.admin = free.getsockname()[1]
+        self.port, self.admin = free_port(), free_port()
         caddyfile = server.path("/etc/harbor-mirror/Caddyfile")
         caddyfile.write_text(
             caddyfile.read_text()

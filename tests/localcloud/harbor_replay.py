@@ -16,7 +16,6 @@ import os
 import re
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -30,6 +29,7 @@ from localcloud.http import Server, free_port, serve
 from localcloud.oci.store import OCI_MANIFEST, ImageStore
 from localcloud.source import SourceRegistry
 from tests.programs import program
+from tests.waiting import until
 
 RECORDINGS = Path(__file__).parents[1] / "data" / "harbor" / "cases.jsonl.gz"
 API = "/api/v2.0"
@@ -52,7 +52,6 @@ _MOUNTED = re.compile(r"mounted from the repository \S+")
 #: Ids for which the recordings have no placeholder.
 _IDS = ("registry_id", "retention_id", "ref")
 _COLLECTIONS = ("/registries", "/replication/policies", "/projects", "/robots")
-_PATIENCE_SECONDS = 20.0
 CONFIG_BYTES = 292
 LAYER_BYTES = 38
 
@@ -128,12 +127,7 @@ class Stage:
 
     def until(self, execution: str, reached: Callable[[dict[str, Any]], bool]) -> None:
         """Until this execution, as Harbor shows it, is `reached`."""
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while time.monotonic() < deadline:
-            if reached(self.call("GET", f"/replication/executions/{execution}").json()):
-                return
-            time.sleep(0.02)
-        raise AssertionError(f"{execution} stays as it is")
+        until(lambda: reached(self.call("GET", f"/replication/executions/{execution}").json()), every=0.02)
 
     def pull(self, name: str, repository: str, tag: str, project: str) -> None:
         """Replicates images of the open source into a project of Harbor."""
@@ -149,9 +143,7 @@ class Stage:
 
     def clear(self, collection: str, *kept: str) -> None:
         """Deletes everything of a collection that can be deleted, but what is named."""
-        for entry in self.call("GET", f"{collection}?page_size=100").json():
-            if entry["name"] not in kept:
-                self._delete(collection, entry)
+        self._remove(collection, lambda name: name not in kept)
 
     def _give(self, row: Row, step: Any) -> None:
         if isinstance(step, str):
@@ -181,7 +173,8 @@ class Stage:
             and isinstance(body, dict)
             and recorded_status in (201, 500)
         ):
-            self._make_room(path, body.get("name") or body.get("project_name"))
+            name = body.get("name") or body.get("project_name")
+            self._remove(path, lambda there: there in (name, f"robot${name}"))
         auth = request.get("auth") or "admin"
         text = body if isinstance(body, str) else None if body is None else json.dumps(body)
         self._harbor.cookies.clear()  # with a session Harbor asks for a CSRF token; what was recorded had none
@@ -193,14 +186,11 @@ class Stage:
             content=text,
         )
 
-    def _make_room(self, collection: str, name: object) -> None:
+    def _remove(self, collection: str, unwanted: Callable[[str], bool]) -> None:
         for entry in self.call("GET", f"{collection}?page_size=100").json():
-            if entry["name"] in (name, f"robot${name}"):
-                self._delete(collection, entry)
-
-    def _delete(self, collection: str, entry: dict[str, Any]) -> None:
-        number = entry["project_id" if collection == "/projects" else "id"]
-        self._send({"method": "DELETE", "path": f"{collection}/{number}"}, None)
+            if unwanted(entry["name"]):
+                number = entry["project_id" if collection == "/projects" else "id"]
+                self._send({"method": "DELETE", "path": f"{collection}/{number}"}, None)
 
     def _remember(self, name: str | None, request: Row, response: httpx.Response, recorded_status: int | None) -> None:
         if name is None or response.status_code != 201 or recorded_status != 201:

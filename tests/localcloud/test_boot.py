@@ -6,7 +6,7 @@ import base64
 import gzip
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ import yaml
 from localcloud.boot import Boot, BootError, cloud_init, prepare
 from localcloud.http import serve
 from localcloud.linode import Instance, LinodeApi
+from tests.waiting import until
 
 PATIENCE = 20.0
 TOKEN = "test-token"
@@ -230,13 +231,6 @@ class Stage:
         until(lambda: len(self.harbors.started) >= count)
         assert len(self.harbors.started) == count
         return self.harbors.started[-1]
-
-
-def until(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "nothing happened"
-        time.sleep(0.005)
 
 
 @pytest.fixture

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
@@ -16,6 +16,7 @@ from localcloud.harbor import Harbor, HarborData
 from localcloud.http import free_port, serve
 from localcloud.oci.store import references
 from localcloud.source import SourceRegistry
+from tests import waiting
 
 PASSWORD = "Harbor-Admin-1"
 PATIENCE_SECONDS = 30.0
@@ -64,11 +65,7 @@ class Place:
         return self.runs(policy)[0]
 
 
-def until(reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not reached():
-        assert time.monotonic() < deadline, "it never came to that"
-        time.sleep(0.02)
+until = partial(waiting.until, seconds=PATIENCE_SECONDS, every=0.02)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from localcloud.http import serve
 from localcloud.linode import Instance, LinodeApi
+from tests.waiting import until
 
 TOKEN = "test-token"
 PATIENCE = 20.0
@@ -107,14 +108,7 @@ class Account:
 
     def delete_host(self, host: Json) -> None:
         self.do("DELETE", f"/linode/instances/{host['id']}")
-        wait_for(lambda: self.ask("GET", f"/linode/instances/{host['id']}").status_code == 404)
-
-
-def wait_for(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "nothing happened"
-        time.sleep(0.005)
+        until(lambda: self.ask("GET", f"/linode/instances/{host['id']}").status_code == 404)
 
 
 class Door:
@@ -227,7 +221,7 @@ def test_an_instance_is_provisioned_booted_and_runs(account: Account) -> None:
 
     account.until(f"/linode/instances/{made['id']}", running)
     assert seen == {"provisioning", "booting", "running"}
-    wait_for(lambda: account.guests.booted)
+    until(lambda: account.guests.booted)
 
 
 def test_the_guest_sees_what_was_asked_for(account: Account) -> None:
@@ -236,7 +230,7 @@ def test_the_guest_sees_what_was_asked_for(account: Account) -> None:
     made = account.host(metadata=metadata, firewall_id=firewall["id"], tags=["prod"])
     assert made["has_user_data"]
     assert "user_data" not in json.dumps(made).replace("has_user_data", "")
-    wait_for(lambda: account.guests.booted)
+    until(lambda: account.guests.booted)
     guest = account.guests.booted[0]
     assert (guest.id, guest.label, guest.region, guest.image) == (made["id"], "host", "us-east", "linode/debian13")
     assert guest.user_data == b"#cloud-config\n"
@@ -324,17 +318,17 @@ def test_an_update_changes_what_it_names(account: Account) -> None:
 def test_power(account: Account) -> None:
     host = account.host()
     path = f"/linode/instances/{host['id']}"
-    wait_for(lambda: account.api.instances[0].guest)
+    until(lambda: account.api.instances[0].guest)
     account.do("POST", f"{path}/shutdown", {})
     account.until(path, lambda one: one["status"] == "offline")
     assert account.guests.stopped == ["host"]
     account.do("POST", f"{path}/boot")
     account.until(path, lambda one: one["status"] == "running")
-    wait_for(lambda: account.api.instances[0].guest)
+    until(lambda: account.api.instances[0].guest)
     assert account.refused("POST", f"{path}/boot") == [{"reason": "Linode already booted."}]
     account.do("POST", f"{path}/reboot", {})
     account.until(path, lambda one: one["status"] == "running")
-    wait_for(lambda: len(account.guests.booted) == 3)
+    until(lambda: len(account.guests.booted) == 3)
     assert account.guests.stopped == ["host", "host"]
 
 
@@ -387,7 +381,7 @@ def test_newest_events_come_first(account: Account) -> None:
 def test_a_failing_boot_hook_shows_on_the_console_only(account: Account) -> None:
     account.guests.error = RuntimeError("no bootable disk")
     assert account.host()["status"] == "running"
-    wait_for(lambda: account.api.instances[0].console)
+    until(lambda: account.api.instances[0].console)
     assert account.api.instances[0].console == ["boot failed: no bootable disk"]
 
 
@@ -395,7 +389,7 @@ def test_deletion_stops_the_guest_before_anything_is_given_up(account: Account) 
     address = account.reserved()
     host = account.host(ipv4=[address])
     volume = account.volume(linode_id=host["id"])
-    wait_for(lambda: account.api.instances[0].guest)
+    until(lambda: account.api.instances[0].guest)
     stopping, may_end = threading.Event(), threading.Event()
 
     class Slow:
@@ -413,7 +407,7 @@ def test_deletion_stops_the_guest_before_anything_is_given_up(account: Account) 
 
 def test_close_stops_guests_and_timers(account: Account) -> None:
     account.host()
-    wait_for(lambda: account.api.instances[0].guest)
+    until(lambda: account.api.instances[0].guest)
     account.do("POST", "/linode/instances", HOST | {"label": "late"})
     account.api.close()
     assert account.guests.stopped == ["host"]
@@ -433,7 +427,7 @@ def test_a_volume_is_plugged_into_the_profile(account: Account) -> None:
     volume = account.volume(linode_id=host["id"])
     assert volume["filesystem_path"] == "/dev/disk/by-id/scsi-0Linode_Volume_data"
     assert config_of(account, host)["devices"]["sdc"] == {"disk_id": None, "volume_id": volume["id"]}
-    wait_for(lambda: account.api.instances[0].volumes)
+    until(lambda: account.api.instances[0].volumes)
     assert account.do("GET", f"/linode/instances/{host['id']}/volumes")["data"][0]["io_ready"]
 
 
@@ -441,7 +435,7 @@ def test_stale_devices_lose_the_volume_at_the_next_boot(account: Account) -> Non
     host = account.host()
     account.volume(linode_id=host["id"])
     instance = account.api.instances[0]
-    wait_for(lambda: instance.volumes)
+    until(lambda: instance.volumes)
     config = config_of(account, host)
     stale = {slot: config["devices"][slot] for slot in ("sda", "sdb")}
     path = f"/linode/instances/{host['id']}"
@@ -464,20 +458,20 @@ def test_a_profile_takes_only_what_exists(account: Account) -> None:
 def test_what_is_on_a_volume_outlives_the_instance(account: Account) -> None:
     host = account.host()
     volume = account.volume(linode_id=host["id"])
-    wait_for(lambda: account.api.instances[0].volumes)
+    until(lambda: account.api.instances[0].volumes)
     account.api.instances[0].volumes[0].disk["written"] = "by the first"
     account.delete_host(host)
     assert account.do("GET", f"/volumes/{volume['id']}")["linode_id"] is None
     second = account.host()
     account.do("POST", f"/volumes/{volume['id']}/attach", {"linode_id": second["id"]})
-    wait_for(lambda: account.api.instances[0].volumes)
+    until(lambda: account.api.instances[0].volumes)
     assert account.api.instances[0].volumes[0].disk == {"written": "by the first"}
 
 
 def test_detaching_a_volume_in_use_stops_the_guest_first(account: Account) -> None:
     host = account.host()
     volume = account.volume(linode_id=host["id"])
-    wait_for(lambda: account.api.instances[0].guest and account.api.instances[0].volumes)
+    until(lambda: account.api.instances[0].guest and account.api.instances[0].volumes)
     assert account.do("POST", f"/volumes/{volume['id']}/detach", {}) == {}
     account.detached(volume)
     assert account.guests.stopped == ["host"]
@@ -809,6 +803,6 @@ def test_many_clients_at_once(account: Account) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    wait_for(lambda: all(one.status == "running" for one in account.api.instances))
+    until(lambda: all(one.status == "running" for one in account.api.instances))
     assert sorted(one.label for one in account.api.instances) == [f"host-{number}" for number in range(10)]
     assert len({address for one in account.api.instances for address in one.addresses}) == 10

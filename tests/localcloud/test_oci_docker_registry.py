@@ -20,7 +20,7 @@ from typing import Any
 import httpx
 import pytest
 
-from localcloud.http import serve
+from localcloud.http import free_port, serve
 from localcloud.oci.auth import BasicAuth
 from localcloud.oci.client import RegistryError, Remote, copy_image
 from localcloud.oci.images import push_image, push_index, push_multi_arch
@@ -253,8 +253,7 @@ UNAUTHORIZED = [
 def docker_registry(directory: Path, users: str | None = None) -> Iterator[str]:
     """Debian's docker-registry with empty storage in `directory`; yields its URL."""
     registry = program("docker-registry")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     config: dict[str, Any] = {
         "version": 0.1,
         "log": {"level": "error", "accesslog": {"disabled": True}},
