@@ -21,7 +21,7 @@ from components import (
     RegistryEndpointArgs,
     harbor_provider,
 )
-from harbor_mirror.model.outputs import endpoint_output, images, pull_robot, rule_output
+from harbor_mirror.plan.outputs import endpoint_output, images, pull_robot, rule_output
 
 # So the engine ends a program whose plan it has refused; Python's own way is a traceback.
 signal.signal(signal.SIGINT, signal.SIG_DFL)

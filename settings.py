@@ -10,10 +10,10 @@ import pulumi
 from pulumi.runtime import config as stack_config
 from pydantic import SecretStr
 
+from harbor_mirror.config.faults import Caution, ConfigurationError
+from harbor_mirror.config.models import Configuration
 from harbor_mirror.host.of_host import host_secrets
-from harbor_mirror.model.config import Configuration
-from harbor_mirror.model.faults import Caution, ConfigurationError
-from harbor_mirror.stack_config import checked
+from harbor_mirror.plan.validation import checked
 
 
 @dataclass(frozen=True, kw_only=True)

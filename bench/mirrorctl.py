@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from harbor_mirror.clients.harbor import Harbor as HarborClient
+from harbor_mirror.harbor.client import Harbor as HarborClient
 from localcloud.harbor import Harbor, HarborData
 from localcloud.http import free_port, serve
 from localcloud.source import SourceRegistry

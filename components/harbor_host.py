@@ -10,14 +10,15 @@ import pulumi
 import pulumi_linode as linode
 import pulumi_random as random
 
-from components.health import healthy_before
-from components.host_checks import VERSION_TAG, look_up
-from components.host_hooks import announced, explained
-from components.own_bucket import OwnBucket, OwnBucketArgs
+from harbor_mirror.config.models import HTTP_PORT, HTTPS_PORT, Host
 from harbor_mirror.host import SETTINGS_OBJECT, Bucket, HostSettings, settings_document, user_data
 from harbor_mirror.host.of_host import own_buckets, settings_of, spec_of
-from harbor_mirror.model.config import HTTP_PORT, HTTPS_PORT, Host
 from settings import Secrets
+
+from .hooks.health import healthy_before
+from .hooks.host import announced, explained
+from .host_checks import VERSION_TAG, look_up
+from .own_bucket import OwnBucket, OwnBucketArgs
 
 SSH_PORT = 22
 #: Firewalls and volumes have labels of at most 32 characters; the volume's ends in "-data".

@@ -10,11 +10,11 @@ import pulumi
 import pulumi_random as random
 import pulumiverse_harbor as harbor
 
-from harbor_mirror.clients.harbor import Harbor
-from harbor_mirror.model import housekeeping
-from harbor_mirror.model.config import AuditPurge, Configuration, GarbageCollection
-from harbor_mirror.model.outputs import MANUAL
-from harbor_mirror.model.schedule import parse_maintenance
+from harbor_mirror.config.models import AuditPurge, Configuration, GarbageCollection
+from harbor_mirror.harbor import maintenance as housekeeping
+from harbor_mirror.harbor.client import Harbor
+from harbor_mirror.plan.outputs import MANUAL
+from harbor_mirror.plan.schedule import parse_maintenance
 
 #: Crons that the provider reads back as words of its own: sent as crons they would differ at every preview.
 PROVIDERS_WORDS = {"0 0 * * * *": "Hourly", "0 0 0 * * *": "Daily", "0 0 0 * * 0": "Weekly"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pulumi
 import pulumiverse_harbor as harbor
 
-from components.health import healthy_before
+from .hooks.health import healthy_before
 
 
 def harbor_provider(

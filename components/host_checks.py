@@ -9,9 +9,9 @@ from typing import TypeVar
 import pulumi
 import pulumi_linode as linode
 
+from harbor_mirror.config.faults import ConfigurationError, Fault
+from harbor_mirror.config.models import Host
 from harbor_mirror.host import UpgradeRefused, check_upgrade
-from harbor_mirror.model.config import Host
-from harbor_mirror.model.faults import ConfigurationError, Fault
 
 #: Harbor's own minimum (goharbor.io, installation prerequisites).
 MINIMUM_CPUS, MINIMUM_MEMORY_MB = 2, 4096

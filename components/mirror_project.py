@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import pulumi
 import pulumiverse_harbor as harbor
 
-from components.already_there import adoption_offered
-from components.harbor_maintenance import provider_schedule
-from harbor_mirror.model.config import Project, Retention, RetentionRule
-from harbor_mirror.model.retention import selector
+from harbor_mirror.config.models import Project, Retention, RetentionRule
+from harbor_mirror.plan.retention import selector
+
+from .harbor_maintenance import provider_schedule
+from .hooks.conflict import adoption_offered
 
 UNLIMITED = -1
 

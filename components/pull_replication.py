@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import pulumi
 import pulumiverse_harbor as harbor
 
-from components.already_there import adoption_offered
-from harbor_mirror.model.config import Rule
-from harbor_mirror.model.filters import join
-from harbor_mirror.model.outputs import MANUAL, cron
+from harbor_mirror.config.models import Rule
+from harbor_mirror.plan.filters import join
+from harbor_mirror.plan.outputs import MANUAL, cron
+
+from .hooks.conflict import adoption_offered
 
 
 @dataclass(frozen=True, kw_only=True)

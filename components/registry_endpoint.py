@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import pulumi
 import pulumiverse_harbor as harbor
 
-from components.already_there import adoption_offered
-from harbor_mirror.model.config import Endpoint
-from harbor_mirror.model.parse import endpoint_name
-from harbor_mirror.model.registry_types import access_id, access_secret, provider_name, url_of
+from harbor_mirror.config.models import Endpoint
+from harbor_mirror.config.parse import endpoint_name
+from harbor_mirror.plan.registry_types import access_id, access_secret, provider_name, url_of
+
+from .hooks.conflict import adoption_offered
 
 
 @dataclass(frozen=True, kw_only=True)

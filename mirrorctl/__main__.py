@@ -30,13 +30,13 @@ app = typer.Typer(
 
 
 def _rule_names(context: typer.Context, incomplete: str) -> list[str]:
-    from mirrorctl import completion
+    from mirrorctl.commands import completion
 
     return completion.rules(context.params.get("stack"), context.params.get("cwd"), incomplete)
 
 
 def _stack_names(context: typer.Context, incomplete: str) -> list[str]:
-    from mirrorctl import completion
+    from mirrorctl.commands import completion
 
     return completion.stacks(context.params.get("cwd"), incomplete)
 
@@ -97,7 +97,7 @@ def sync(
     allow_empty: AllowEmpty = False,
 ) -> int:
     """Start rules now, watch them and prove what arrived."""
-    from mirrorctl import sync as room
+    from mirrorctl.commands import sync as room
 
     return room.command(
         tool, rules or [], every=every, wait_for_end=wait, timeout=timeout, prove=verify, allow_empty=allow_empty
@@ -114,7 +114,7 @@ def verify(
     allow_empty: AllowEmpty = False,
 ) -> int:
     """Compare the digests of every tag at its source and in Harbor."""
-    from mirrorctl import verify as room
+    from mirrorctl.commands import verify as room
 
     return room.command(
         tool, rules or [], digests=digests, every_image=every_image, resume=resume, allow_empty=allow_empty
@@ -131,7 +131,7 @@ def status(
     prometheus: Annotated[Path | None, typer.Option("--prometheus", help="Write metrics to FILE, too.")] = None,
 ) -> int:
     """Show last and next run of each rule, the worst first."""
-    from mirrorctl import status as room
+    from mirrorctl.commands import status as room
 
     return room.command(tool, rules or [], watch=watch, interval=interval, fail_on=fail_on, prometheus=prometheus)
 
@@ -144,7 +144,7 @@ def logs(
     failed: Annotated[bool, typer.Option("--failed", help="Only tasks that did not succeed.")] = False,
 ) -> int:
     """Print the logs of a rule's last execution."""
-    from mirrorctl import logs as room
+    from mirrorctl.commands import logs as room
 
     return room.command(tool, rule, execution=execution, failed_only=failed)
 
@@ -152,7 +152,7 @@ def logs(
 @command()
 def report(tool: "Tool", html: Annotated[Path, typer.Option("--html", help="Write the page to FILE.")]) -> int:
     """Write one self-contained page about the whole mirror."""
-    from mirrorctl import page as room
+    from mirrorctl.commands import report as room
 
     return room.command(tool, html)
 
@@ -163,7 +163,7 @@ def drift(
     fix: Annotated[bool, typer.Option("--fix", help="Save again what the stack owns.")] = False,
 ) -> int:
     """Compare what the stack declares with what Harbor has."""
-    from mirrorctl import drift as room
+    from mirrorctl.commands import drift as room
 
     return room.command(tool, fix=fix)
 
@@ -171,7 +171,7 @@ def drift(
 @command()
 def doctor(tool: "Tool") -> int:
     """Look at everything a mirror stands on, and say what to do."""
-    from mirrorctl import doctor as room
+    from mirrorctl.commands import doctor as room
 
     return room.command(tool)
 
@@ -179,7 +179,7 @@ def doctor(tool: "Tool") -> int:
 @command(without="verbose")
 def check(tool: "Tool") -> int:
     """Check stacks' files offline: no engine, no network, no secrets."""
-    from mirrorctl import check as room
+    from mirrorctl.commands import check as room
 
     return room.command(tool)
 
@@ -191,8 +191,8 @@ def explain(
     diff: Annotated[str | None, typer.Option("--diff", help="Only what changes since a commit, such as main.")] = None,
 ) -> int:
     """Say in words what each rule of a stack's file does. Offline."""
-    from mirrorctl import changes
-    from mirrorctl import explain as room
+    from mirrorctl.commands import changes
+    from mirrorctl.commands import explain as room
 
     return room.command(tool, rules or []) if diff is None else changes.command(tool, rules or [], diff)
 
@@ -203,7 +203,7 @@ def images(
     form: Annotated[str, typer.Option("--format", help="json, env, kustomize or helm.")] = "json",
 ) -> int:
     """Print where deployments find each source image in the mirror."""
-    from mirrorctl import images as room
+    from mirrorctl.commands import images as room
 
     return room.command(tool, form)
 
@@ -216,7 +216,7 @@ def adopt(
     rules: Annotated[list[str] | None, typer.Option("--rule", help="Only this rule; may be repeated.")] = None,
 ) -> int:
     """Turn a Harbor that was made by hand into a stack's configuration and an import."""
-    from mirrorctl import adopt as room
+    from mirrorctl.commands import adopt as room
 
     return room.command(tool, into=into, stack=name, names=rules or [])
 
@@ -224,7 +224,7 @@ def adopt(
 @command()
 def session(tool: "Tool") -> int:
     """Print an export line that makes the Harbor provider fast: eval "$(mirrorctl session)"."""
-    from mirrorctl import session as room
+    from mirrorctl.commands import session as room
 
     return room.command(tool)
 
@@ -235,7 +235,7 @@ def rotate_admin_password(
     generate: Annotated[bool, typer.Option("--generate", help="Make a password; the stack keeps it.")] = False,
 ) -> int:
     """Change the administrator's password in Harbor and in the stack's configuration."""
-    from mirrorctl import rotate as room
+    from mirrorctl.commands import rotate_admin_password as room
 
     return room.command(tool, generate=generate)
 
@@ -249,7 +249,7 @@ def schema(
     ] = "config",
 ) -> int:
     """Print the JSON Schema of a stack's file, of a file of rules, or of a command's report."""
-    from mirrorctl import schema as room
+    from mirrorctl.commands import schema as room
 
     return room.command(tool, subject)
 
@@ -257,7 +257,7 @@ def schema(
 @command(without="stack cwd json verbose")
 def completion(tool: "Tool", shell: Annotated[str, typer.Argument(metavar="SHELL", help="bash, zsh or fish.")]) -> int:
     """Print a script that completes commands and options: eval "$(python -m mirrorctl completion bash)"."""
-    from mirrorctl import completion as room
+    from mirrorctl.commands import completion as room
 
     return room.command(tool, shell)
 

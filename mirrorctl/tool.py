@@ -12,12 +12,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-from harbor_mirror.clients.distribution import RegistryError
-from harbor_mirror.clients.harbor import Harbor, HarborError
-from mirrorctl.connection import Connection, connect
+from harbor_mirror.harbor.client import Harbor, HarborError
+from harbor_mirror.registry.distribution import RegistryError
 from mirrorctl.failure import ERROR, Failure
-from mirrorctl.mirror import Rule
-from mirrorctl.render import Output
+from mirrorctl.live.connection import Connection, connect
+from mirrorctl.live.mirror import Rule
+from mirrorctl.output.render import Output
 
 Entered = TypeVar("Entered")
 
@@ -89,7 +89,7 @@ def _requests_shown(output: Output) -> Iterator[None]:
         def emit(self, record: logging.LogRecord) -> None:
             output.note(record.getMessage())
 
-    logger, handler = logging.getLogger("harbor_mirror.clients"), Notes()
+    logger, handler = logging.getLogger("harbor_mirror"), Notes()
     logger.setLevel(logging.DEBUG)
     logger.addHandler(handler)
     try:

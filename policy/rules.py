@@ -22,9 +22,9 @@ from pulumi_policy import (
 )
 from pulumi_policy.proxy import UnknownValueError
 
-from harbor_mirror.model.filters import TagFilter, moving_tag
-from harbor_mirror.model.refusal import Refused
-from harbor_mirror.model.schedule import MANUAL, Schedule
+from harbor_mirror.config.refusal import Refused
+from harbor_mirror.plan.filters import TagFilter, moving_tag
+from harbor_mirror.plan.schedule import MANUAL, Schedule
 
 REPLICATION = "harbor:index/replication:Replication"
 REGISTRY = "harbor:index/registry:Registry"

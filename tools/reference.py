@@ -18,8 +18,8 @@ from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from harbor_mirror.model import config
-from harbor_mirror.model.faults import in_yaml
+from harbor_mirror.config import models as config
+from harbor_mirror.config.faults import in_yaml
 
 PROJECT = Path(__file__).resolve().parents[1]
 PAGE = PROJECT / "docs" / "configuration.md"
@@ -45,7 +45,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "maintenance.auditPurge": config.AuditPurge,
 }
 WORDS = {"string": "text", "integer": "whole number", "boolean": "true or false", "object": "map", "null": ""}
-HEAD = f"""<!-- Written by tools/reference.py from harbor_mirror/model/config.py. -->
+HEAD = f"""<!-- Written by tools/reference.py from harbor_mirror/config/models.py. -->
 # Configuration
 
 Everything that `Pulumi.<stack>.yaml` can say. Keys stand under `config`, with `{PREFIX}` in front of the first

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 from pydantic import SecretStr
 from pydantic.alias_generators import to_camel
 
+from harbor_mirror.config.faults import Fault
+from harbor_mirror.config.models import Host
 from harbor_mirror.host.spec import (
     Backup,
     Bucket,
@@ -18,8 +20,6 @@ from harbor_mirror.host.spec import (
     HostSpec,
     SpecError,
 )
-from harbor_mirror.model.config import Host
-from harbor_mirror.model.faults import Fault
 
 #: Stands for secrets that do not exist before `up`, in a form that passes the spec's checks.
 _PLACEHOLDER = "placeholder-1"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from harbor_mirror.clients.harbor import Harbor
+from harbor_mirror.harbor.client import Harbor
 from localcloud.cloud import PARTNER_PASSWORD, LocalCloud
 from localcloud.demo import stack_config
 from localcloud.engine import PROJECT, Workspace
@@ -214,7 +214,7 @@ def test_without_a_backend_the_message_says_where_to_read(name: str) -> None:
         ("policy/dev.json", ["dev"]),
         ("policy/rules.py", ["dev", "prod"]),
         ("components/harbor_host.py", ["dev", "prod"]),
-        ("harbor_mirror/model/config.py", ["dev", "prod"]),
+        ("harbor_mirror/config/models.py", ["dev", "prod"]),
         ("requirements.txt", ["dev", "prod"]),
         ("Pulumi.yaml", ["dev", "prod"]),
         ("Pulumi.local.yaml", []),

@@ -22,7 +22,7 @@ from localcloud.cloud import PARTNER_PASSWORD, PARTNER_USERNAME, LocalCloud
 from localcloud.demo import stack_config
 from localcloud.engine import PROGRAM, PROJECT, Workspace
 from localcloud.http import free_port
-from mirrorctl import stackfile
+from mirrorctl import stack_file
 from tests.programs import program
 
 DOCS = PROJECT / "docs"
@@ -30,7 +30,7 @@ DOCS = PROJECT / "docs"
 RUN = ("docs/guide.md", "docs/outputs.md", "docs/pipelines.md", "docs/migration.md")
 NOT_RUN_HERE = {
     "README.md": "make and a Linode account; the guide has the same commands",
-    "docs/mirrorctl.md": "shows output; tests/mirrorctl hold every command and option",
+    "docs/mirrorctl.md": "shows output; tests/cli hold every command and option",
     "docs/operations.md": "typed on the server; tests/host run the scripts that they name",
     "docs/host-failures.md": "typed on the server; tests/host hold the table",
     "docs/registries/": "needs an account of each registry; tests/docs/test_registries.py holds the pages",
@@ -191,7 +191,7 @@ def test_the_yaml_examples_are_valid(block: Block, tmp_path: Path) -> None:
         config |= content["config"]
         (tmp_path / "mirrors/dev/none.yaml").write_text("rules: {}\n")
     write(tmp_path / "Pulumi.docs.yaml", config)
-    assert [str(fault) for fault in stackfile.read(tmp_path / "Pulumi.docs.yaml").faults] == []
+    assert [str(fault) for fault in stack_file.read(tmp_path / "Pulumi.docs.yaml").faults] == []
 
 
 # --- the rest ---------------------------------------------------------------------------------------------------------

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harbor_mirror.model.config import AuditPurge, GarbageCollection
-from harbor_mirror.model.refusal import Refused
-from harbor_mirror.model.registry_types import REGISTRY_TYPES, RegistryType
-from harbor_mirror.model.schedule import WORDS, Schedule, parse_maintenance
-from mirrorctl import stackfile
+from harbor_mirror.config.models import AuditPurge, GarbageCollection
+from harbor_mirror.config.refusal import Refused
+from harbor_mirror.plan.registry_types import REGISTRY_TYPES, RegistryType
+from harbor_mirror.plan.schedule import WORDS, Schedule, parse_maintenance
+from mirrorctl import stack_file
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = DOCS / "registries"
@@ -36,7 +36,7 @@ def test_the_example_is_a_stack_that_works(kind: RegistryType, tmp_path: Path) -
     content["config"]["harbor-mirror:host"] = {"region": "sg-sin-2", "hostname": "harbor.example.com"}
     file = tmp_path / "Pulumi.docs.yaml"
     file.write_text(yaml.safe_dump(content))
-    read = stackfile.read(file)
+    read = stack_file.read(file)
     assert [str(fault) for fault in read.faults] == []
     assert len(read.cautions) == WARNED.get(kind.type, 0), read.cautions
     (endpoint,) = content["config"]["harbor-mirror:endpoints"].values()

@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from harbor_mirror.clients.distribution import Registry
-from harbor_mirror.clients.harbor import Harbor as HarborClient
+from harbor_mirror.harbor.client import Harbor as HarborClient
+from harbor_mirror.registry.distribution import Registry
 from localcloud.cloud import LocalCloud
 from localcloud.engine import Workspace
 from localcloud.harbor import Harbor, HarborData

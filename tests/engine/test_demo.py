@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harbor_mirror.clients.harbor import Harbor as HarborClient
+from harbor_mirror.harbor.client import Harbor as HarborClient
 from localcloud import boot
 from localcloud.cloud import LocalCloud
 from localcloud.demo import DemoFailed, Narrator, rehearse

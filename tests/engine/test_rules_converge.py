@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harbor_mirror.clients.harbor import HarborError
+from harbor_mirror.harbor.client import HarborError
 from localcloud.engine import Result
 
 from .conftest import Mirror

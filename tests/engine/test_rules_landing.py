@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from harbor_mirror.clients.harbor import Harbor
-from harbor_mirror.model.config import Configuration
-from harbor_mirror.model.parse import parse
-from harbor_mirror.model.registry_types import url_of
+from harbor_mirror.config.models import Configuration
+from harbor_mirror.harbor.client import Harbor
+from harbor_mirror.plan.registry_types import url_of
+from harbor_mirror.plan.validation import validate
 from localcloud.http import serve
 from localcloud.source import SourceRegistry
-from mirrorctl.desired import policy
+from mirrorctl.live.desired import policy
 from tests.data.model import configurations, stack
 
 from .conftest import Target
@@ -67,7 +67,7 @@ def made(target: Target, samples: str) -> Iterator[dict[str, Made]]:
     run = uuid.uuid4().hex[:8]
     with target.client() as client:
         cases = {
-            case["case"]: _make(client, Made(parse(stack(case, source=samples)), f"hm-{run}-{number}"))
+            case["case"]: _make(client, Made(validate(stack(case, source=samples))[0], f"hm-{run}-{number}"))
             for number, case in enumerate(CASES)
         }
         try:

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from harbor_mirror.clients.harbor import Harbor as HarborClient
-from harbor_mirror.clients.harbor import wait_until_healthy
+from harbor_mirror.harbor.client import Harbor as HarborClient
+from harbor_mirror.harbor.client import wait_until_healthy
 from localcloud.cloud import PARTNER_PASSWORD, LocalCloud
 from localcloud.demo import Narrator, mirrorctl, rehearse, stack_config
 from localcloud.engine import Workspace, names

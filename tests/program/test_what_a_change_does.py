@@ -18,7 +18,7 @@ import pulumi
 import pytest
 from pulumi.runtime.mocks import MockMonitor
 
-from harbor_mirror.model.config import Host, Section
+from harbor_mirror.config.models import Host, Section
 from localcloud.providers.linode import LINODE
 from localcloud.providers.values import has_unknown
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from harbor_mirror.model.budget import Load, budget, load
-from harbor_mirror.model.filters import TagFilter
-from harbor_mirror.model.schedule import Schedule
+from harbor_mirror.plan.budget import Load, budget, load
+from harbor_mirror.plan.filters import TagFilter
+from harbor_mirror.plan.schedule import Schedule
 
 
 def schedule(text: str) -> Schedule:

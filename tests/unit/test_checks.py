@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 
-from harbor_mirror.model import config
-from harbor_mirror.model.checks import SHOWN_COLLISIONS, budgets, check
-from harbor_mirror.model.config import Configuration
-from harbor_mirror.model.faults import ConfigurationError
-from harbor_mirror.model.parse import parse
+from harbor_mirror.config import models as config
+from harbor_mirror.config.faults import ConfigurationError
+from harbor_mirror.config.models import Configuration
+from harbor_mirror.plan.checks import SHOWN_COLLISIONS, budgets, check
+from harbor_mirror.plan.validation import validate
 from tests.data.model import stack
 
 ACCOUNT = {"username": "acme-bot", "secret": "dckr_pat_1"}
 
 
 def parsed(**case: Any) -> Configuration:
-    return parse(stack({key.replace("__", "."): value for key, value in case.items()}))
+    return validate(stack({key.replace("__", "."): value for key, value in case.items()}))[0]
 
 
 def rule(**values: object) -> Mapping[str, object]:

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from harbor_mirror.model.config import TagFilter
-from harbor_mirror.model.faults import HIDDEN, ConfigurationError
-from harbor_mirror.model.parse import endpoint_name, parse
+from harbor_mirror.config.faults import HIDDEN, ConfigurationError
+from harbor_mirror.config.models import TagFilter
+from harbor_mirror.config.parse import endpoint_name
+from harbor_mirror.plan.validation import validate
 
 GOOD: dict[str, Any] = {
     "harbor": {"url": "https://harbor.example.com"},
@@ -33,14 +34,14 @@ def changed(section: str, key: str, /, **values: object) -> dict[str, Any]:
 def faults(raw: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(path, message line) of every fault."""
     with pytest.raises(ConfigurationError) as caught:
-        parse(raw)
+        validate(raw)
     lines = str(caught.value).splitlines()[1:]
     assert len(lines) == len(caught.value.faults), "one line a fault"
     return [(fault.path, line.strip()) for fault, line in zip(caught.value.faults, lines, strict=True)]
 
 
 def test_a_rule_needs_only_endpoint_repositories_and_project() -> None:
-    rule = parse(GOOD).rules["nginx"]
+    rule = validate(GOOD)[0].rules["nginx"]
     assert (rule.repositories, rule.tags, rule.schedule) == (("library/nginx",), TagFilter(), "manual")
     assert (rule.flatten, rule.override, rule.enabled) == (0, True, True)
 
@@ -56,12 +57,12 @@ def test_a_rule_needs_only_endpoint_repositories_and_project() -> None:
     ],
 )
 def test_tags_are_written_in_any_of_these_ways(written: object, meant: TagFilter) -> None:
-    assert parse(changed("rules", "nginx", tags=written)).rules["nginx"].tags == meant
+    assert validate(changed("rules", "nginx", tags=written))[0].rules["nginx"].tags == meant
 
 
 def test_an_endpoints_name_in_harbor_holds_its_type() -> None:
-    assert endpoint_name("hub", parse(GOOD).endpoints["hub"]) == "hub-docker-hub"
-    named = parse(changed("endpoints", "hub", name="Docker Hub")).endpoints["hub"]
+    assert endpoint_name("hub", validate(GOOD)[0].endpoints["hub"]) == "hub-docker-hub"
+    named = validate(changed("endpoints", "hub", name="Docker Hub"))[0].endpoints["hub"]
     assert endpoint_name("hub", named) == "Docker Hub"
 
 
@@ -148,4 +149,4 @@ def test_no_secret_is_in_a_message_or_a_repr() -> None:
     assert wrong[0][0] == "endpoints.hub.secret"
     assert HIDDEN in wrong[0][1]
     assert "S3CRET" not in wrong[0][1]
-    assert "S3CRET" not in repr(parse(changed("endpoints", "hub", username="u", secret="S3CRET")))
+    assert "S3CRET" not in repr(validate(changed("endpoints", "hub", username="u", secret="S3CRET"))[0])

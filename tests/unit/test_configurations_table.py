@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from harbor_mirror.model.checks import tag_filters
-from harbor_mirror.model.config import Configuration
-from harbor_mirror.model.destinations import destination
-from harbor_mirror.model.filters import join, matches
-from harbor_mirror.model.parse import parse
+from harbor_mirror.config.models import Configuration
+from harbor_mirror.plan.checks import tag_filters
+from harbor_mirror.plan.destinations import destination
+from harbor_mirror.plan.filters import join, matches
+from harbor_mirror.plan.validation import validate
 from localcloud.source import SourceRegistry
 from tests.data.model import checked, configurations, stack
 
@@ -48,7 +48,7 @@ def images() -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("case", [case for case in GOOD if "lands" in case], ids=name)
 def test_the_model_predicts_where_it_lands(case: Mapping[str, Any], images: Mapping[str, list[str]]) -> None:
-    assert predicted(parse(stack(case, source=SOURCE)), images) == case["lands"]
+    assert predicted(validate(stack(case, source=SOURCE))[0], images) == case["lands"]
 
 
 def predicted(configuration: Configuration, images: Mapping[str, list[str]]) -> dict[str, int]:

@@ -6,16 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harbor_mirror.model.destinations import (
-    Landing,
-    cautions,
-    check,
-    collisions,
-    destination,
-    images,
-)
-from harbor_mirror.model.globs import matches
-from harbor_mirror.model.refusal import Refused
+from harbor_mirror.config.refusal import Refused
+from harbor_mirror.plan.destinations import Landing, cautions, check, collisions, destination, images
+from harbor_mirror.plan.globs import matches
 from tests.data.model import rows
 
 

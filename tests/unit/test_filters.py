@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harbor_mirror.model.destinations import Landing, collisions
-from harbor_mirror.model.filters import (
+from harbor_mirror.config.refusal import Refused
+from harbor_mirror.plan.destinations import Landing, collisions
+from harbor_mirror.plan.filters import (
     MUTABLE_TAGS,
     TagFilter,
     can_match_repository,
@@ -27,9 +28,8 @@ from harbor_mirror.model.filters import (
     specific,
     takes_everything,
 )
-from harbor_mirror.model.globs import BadGlob, expand, is_name, takes_more
-from harbor_mirror.model.refusal import Refused
-from harbor_mirror.model.registry_types import check_rule
+from harbor_mirror.plan.globs import BadGlob, expand, is_name, takes_more
+from harbor_mirror.plan.registry_types import check_rule
 from tests.data.model import rows
 
 #: What the source of the recorded executions held.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harbor_mirror.model.harbor_versions import lacking
+from harbor_mirror.plan.harbor_versions import lacking
 
 
 @pytest.mark.parametrize("version", ["v2.9.0-1a2b3c", "v2.15.2-abc", "2.10.0", "v3.0.0", "", "dev"])

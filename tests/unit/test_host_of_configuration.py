@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
+from harbor_mirror.config.models import Host
 from harbor_mirror.host import Bucket, HostSettings, harbor_yml, settings_document
 from harbor_mirror.host.of_host import faults, host_secrets, own_buckets, settings_of, spec_of
 from harbor_mirror.host.user_data import cloud_config
-from harbor_mirror.model.config import Host
 
 BUCKET = Bucket(
     name="harbor-blobs", endpoint="https://us-ord-1.linodeobjects.com", region="us-ord-1",

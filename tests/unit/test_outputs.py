@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from harbor_mirror.model.outputs import pull_robot
+from harbor_mirror.plan.outputs import pull_robot
 
 #: What Harbor 2.15.2 takes (measured).
 ROBOT_NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from harbor_mirror.model.config import EndpointType
-from harbor_mirror.model.filters import TagFilter
-from harbor_mirror.model.refusal import Findings, Refused
-from harbor_mirror.model.registry_types import (
+from harbor_mirror.config.models import EndpointType
+from harbor_mirror.config.refusal import Findings, Refused
+from harbor_mirror.plan.filters import TagFilter
+from harbor_mirror.plan.registry_types import (
     REGISTRY_TYPES,
     access_id,
     access_secret,

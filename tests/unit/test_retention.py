@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from harbor_mirror.model.checks import check
-from harbor_mirror.model.parse import parse
+from harbor_mirror.plan.checks import check
+from harbor_mirror.plan.validation import validate
 from tests.data.model import stack
 
 
@@ -18,7 +18,7 @@ def warned(keep: list[Mapping[str, Any]], schedule: str = "daily", **rule: objec
         "endpoints": {"hub": {"type": "docker-registry", "url": "https://registry.example.com"}},
         "rules.nginx": {"schedule": "daily", **rule},
     }
-    return [caution.text for caution in check(parse(stack(case)))[1]]
+    return [caution.text for caution in check(validate(stack(case))[0])[1]]
 
 
 @pytest.mark.parametrize(

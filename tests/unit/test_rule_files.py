@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-from harbor_mirror import located_yaml
-from harbor_mirror.located_yaml import Unreadable
-from harbor_mirror.model.config import Configuration
-from harbor_mirror.model.faults import ConfigurationError
-from mirrorctl import stackfile
+from harbor_mirror.config import located_yaml
+from harbor_mirror.config.faults import ConfigurationError
+from harbor_mirror.config.located_yaml import Unreadable
+from harbor_mirror.config.models import Configuration
+from mirrorctl import stack_file
 from tests.data.model import checked, rows, stack
 
 RAW: dict[str, Any] = {**stack({}), "rulesDir": "mirrors/dev"}
@@ -196,10 +196,10 @@ def test_check_shows_each_file_with_its_own_faults_and_warnings(teams: Path, tmp
     config = {f"harbor-mirror:{key}": value for key, value in RAW.items() if key != "harborPassword"}
     file.write_text(yaml.safe_dump({"config": {**config, "harbor-mirror:harborPassword": {"secure": "v1:abc"}}}))
     (teams / "web.yaml").write_text(WEB + "    deletion: true\n")
-    own, web = stackfile.read(file).parts()
+    own, web = stack_file.read(file).parts()
     assert (own.faults, own.cautions, web.faults) == ((), (), ())
     assert [caution.name for caution in web.cautions] == ["web-base"]
     (teams / "web.yaml").write_text(WEB.replace("httpd", "nginx}"))
-    own, web = stackfile.read(file).parts()
+    own, web = stack_file.read(file).parts()
     assert (own.faults, str(web.path)) == ((), "mirrors/dev/web.yaml")
     assert [(fault.path, web.line(fault.path)) for fault in web.faults] == [("rules.web-base.repositories", 5)]

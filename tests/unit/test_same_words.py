@@ -10,8 +10,8 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
-from harbor_mirror.model.config import Configuration, Section
-from mirrorctl import stackfile
+from harbor_mirror.config.models import Configuration, Section
+from mirrorctl import stack_file
 from tests.data.model import checked, configurations, stack
 
 #: Seen in the secret's value only, which a check without secrets can't know.
@@ -31,7 +31,7 @@ BY_VALUE = {
 
 def encrypted(where: tuple[str, ...], value: Any) -> Any:
     """A value as the stack's file has it."""
-    if stackfile._pattern(where) in stackfile.SECRETS and isinstance(value, str | int) and value:
+    if stack_file._pattern(where) in stack_file.SECRETS and isinstance(value, str | int) and value:
         return {"secure": "v1:abc"}
     if isinstance(value, Mapping):
         return {key: encrypted((*where, key), inner) for key, inner in value.items()}
@@ -42,7 +42,7 @@ def said_by_the_tool(raw: Mapping[str, Any], folder: Path) -> tuple[list[str], l
     file = folder / "Pulumi.test.yaml"
     config = {f"harbor-mirror:{key}": encrypted((key,), value) for key, value in raw.items()}
     file.write_text(yaml.safe_dump({"config": config}, width=10_000, sort_keys=False))
-    found = stackfile.read(file)
+    found = stack_file.read(file)
     return [str(fault) for fault in found.faults], [str(caution) for caution in found.cautions]
 
 
@@ -72,4 +72,4 @@ def secrets(model: type[Section], where: str = "") -> Iterator[str]:
 
 
 def test_the_tool_knows_every_secret() -> None:
-    assert set(secrets(Configuration)) == set(stackfile.SECRETS)
+    assert set(secrets(Configuration)) == set(stack_file.SECRETS)

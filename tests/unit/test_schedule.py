@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harbor_mirror.model.refusal import Refused
-from harbor_mirror.model.schedule import Schedule, parse_maintenance, slot
+from harbor_mirror.config.refusal import Refused
+from harbor_mirror.plan.schedule import Schedule, parse_maintenance, slot
 from tests.data.model import rows
 
 #: What Harbor takes and we refuse, by purpose. Each pattern is found in the reason.

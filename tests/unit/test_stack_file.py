@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mirrorctl import stackfile
+from mirrorctl import stack_file
 from mirrorctl.failure import Failure
 from tests.data.model import table
 
@@ -30,7 +30,7 @@ RULE = "endpoint: hub, repositories: library/nginx, project: mirror"
 def said(text: str, folder: Path) -> list[str]:
     file = folder / "Pulumi.dev.yaml"
     file.write_bytes(text.encode())
-    found = stackfile.read(file)
+    found = stack_file.read(file)
     return [f"{found.line(fault.path)}: {fault}" for fault in found.faults]
 
 
@@ -116,7 +116,7 @@ def test_what_is_no_stacks_file_is_one_sentence(text: str, tmp_path: Path) -> No
     file = tmp_path / "Pulumi.dev.yaml"
     file.write_text(text)
     with pytest.raises(Failure) as caught:
-        stackfile.read(file)
+        stack_file.read(file)
     assert str(caught.value).startswith(f"{file}: ")
     assert "\n" not in str(caught.value)
 
@@ -131,6 +131,6 @@ def test_rule_files(case: Mapping[str, Any], tmp_path: Path) -> None:
         else:
             file.write_text(content)
     (tmp_path / "Pulumi.dev.yaml").write_text(f"{STACK}  harbor-mirror:rulesDir: {case['directory']}\n")
-    found = [str(fault) for fault in stackfile.read(tmp_path / "Pulumi.dev.yaml").faults]
+    found = [str(fault) for fault in stack_file.read(tmp_path / "Pulumi.dev.yaml").faults]
     says = case["says"]
     assert [line[: len(says)] for line in found] == ([says] if says else [])

@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from harbor_mirror import stack_config
-from harbor_mirror.stack_config import Checked
+from harbor_mirror.plan import validation as stack_config
+from harbor_mirror.plan.validation import Checked
 
 HERE = Path(__file__).parent
 PROJECT = "harbor-mirror"

@@ -1,0 +1,1 @@
+"""Resource hooks: they gate creations and explain errors."""

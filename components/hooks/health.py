@@ -1,0 +1,47 @@
+"""The gate: what needs Harbor starts only when Harbor is healthy."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pulumi
+
+from harbor_mirror.harbor.client import Harbor, check_credentials, wait_until_healthy
+from harbor_mirror.plan.harbor_versions import lacking
+
+#: A first boot installs Docker and pulls about ten images: minutes on a small Linode. A host that is not healthy
+#: after this long has failed; the operator reads why on its console.
+HEALTHY_WITHIN_SECONDS = 20 * 60.0
+POLL_SECONDS = 2.0
+
+
+def healthy_before(
+    name: str, url: str, *, username: str | None = None, password: pulumi.Output[str] | None = None
+) -> pulumi.ResourceHookBinding:
+    """Hooks that hold a resource's creation and update until Harbor at `url` is healthy and takes the credentials.
+
+    Nothing runs at preview, which must work when Harbor does not exist yet or is down; nothing of it but the hook's
+    name is in the state. The run fails with one sentence of NotHealthy or WrongCredentials; the next one asks again.
+    """
+
+    async def healthy(_: pulumi.ResourceHookArgs) -> None:
+        # In threads: a hook that blocks holds up the registration of everything else.
+        await asyncio.to_thread(
+            wait_until_healthy,
+            url,
+            timeout_seconds=HEALTHY_WITHIN_SECONDS,
+            interval_seconds=POLL_SECONDS,
+            report=pulumi.log.info,
+        )
+        if username is not None and password is not None:
+            await asyncio.to_thread(_enter, url, username, await password.future() or "")
+
+    hook = pulumi.ResourceHook(name, healthy)
+    return pulumi.ResourceHookBinding(before_create=[hook], before_update=[hook])
+
+
+def _enter(url: str, username: str, password: str) -> None:
+    check_credentials(url, username, password)
+    with Harbor(url, username, password) as client:
+        for text in lacking(str(client.system_info().get("harbor_version") or "")):
+            pulumi.log.warn(text)

@@ -1,1 +1,0 @@
-"""Thin HTTP clients: Harbor's REST API and the OCI distribution API."""

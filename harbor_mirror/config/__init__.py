@@ -1,0 +1,1 @@
+"""The stack configuration: models, reading of YAML files, and the faults that users see."""

@@ -1,1 +1,0 @@
-"""The configuration and what follows from it: pure, no network, no Pulumi."""

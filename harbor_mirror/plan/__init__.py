@@ -1,0 +1,1 @@
+"""What a configuration means: schedules, filters, destinations, request budgets. Pure: no network, no files."""

@@ -1,0 +1,225 @@
+"""Where images land: Harbor's mapping from source repository to destination, and sources that meet in one place.
+
+`flatten` is Harbor's dest_namespace_replace_count: how many leading components of the source path the namespace
+replaces. 0 keeps the path whole below the namespace, -1 keeps the last component only (measured on Harbor 2.15.2).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from harbor_mirror.config.refusal import Refused
+from harbor_mirror.plan.globs import depths, exact, example, expand, is_name, matches, may_overlap
+
+#: Harbor answers 500 for a longer dest_namespace (measured).
+NAMESPACE_LENGTH = 256
+
+_WILD = re.compile(r"[*?\[]")
+
+
+def destination(repository: str, namespace: str, flatten: int) -> str:
+    """The repository in Harbor that a source repository is copied to; without a namespace its own path.
+
+    Raises Refused where Harbor fails the whole execution.
+    """
+    if not namespace:
+        return repository
+    *leading, name = repository.split("/")
+    if flatten > len(leading):
+        raise _too_deep(repository, len(leading), flatten)
+    kept = [] if flatten < 0 else leading[flatten:]
+    return "/".join([namespace, *kept, name])
+
+
+def check(repositories: str, namespace: str, flatten: int) -> None:
+    """Raises Refused for a mapping that Harbor refuses, ignores, or on which every execution would fail."""
+    if namespace and not is_name(namespace):
+        reason = "is no path in Harbor: lower case letters and digits, separated by single . _ or -, in /"
+        raise Refused(namespace, reason, "mirror/hub")
+    if len(namespace) > NAMESPACE_LENGTH:
+        raise Refused(namespace, f"is longer than {NAMESPACE_LENGTH} characters", "mirror/hub")
+    if flatten != 0 and not namespace:
+        raise Refused(flatten, "needs a destination: without one Harbor keeps the source path and ignores it", "0")
+    for form in expand(repositories):
+        _, most = depths(form)
+        if most is not None and flatten > most - 1:
+            raise _too_deep(form, most - 1, flatten)
+
+
+def cautions(repositories: str, namespace: str, flatten: int) -> tuple[str, ...]:
+    """What may go wrong at run time with repositories that a glob takes, one sentence each."""
+    fewest, _ = depths(repositories)
+    if not namespace or flatten <= fewest - 1:
+        return ()
+    return (f"a repository with fewer than {_components(flatten)} would fail the whole run (flatten: {flatten})",)
+
+
+def _too_deep(repository: str, leading: int, flatten: int) -> Refused:
+    reason = f"has {_components(leading)}, flatten is {flatten}, and Harbor fails the whole run"
+    return Refused(repository, reason, f"flatten: {leading}")
+
+
+def _components(count: int) -> str:
+    return f"{count or 'no'} leading component{'' if count == 1 else 's'}"
+
+
+@dataclass(frozen=True)
+class Landing:
+    """What a rule takes from where to where. `source` is the host in image references: two endpoints that share it
+    hold the same images."""
+
+    rule: str
+    source: str
+    repositories: str
+    namespace: str
+    flatten: int = 0
+
+
+def images(landings: Iterable[Landing], registry_host: str) -> dict[str, str]:
+    """`docker.io/library/nginx` -> `harbor.example.com/mirror/library/nginx` for every repository named exactly."""
+    mirrored = {}
+    for landing in landings:
+        for repository in exact(landing.repositories) or ():
+            place = destination(repository, landing.namespace, landing.flatten)
+            mirrored[f"{landing.source}/{repository}"] = f"{registry_host}/{place}"
+    return mirrored
+
+
+@dataclass(frozen=True)
+class Collision:
+    """Two sources that land on one repository, where the later copy silently replaces the earlier one's tags."""
+
+    rules: tuple[str, ...]
+    sources: tuple[str, ...]
+    destination: str
+    certain: bool = True
+
+    @property
+    def reason(self) -> str:
+        """Continues "rules.NAME.repositories: VALUE ..."."""
+        lands, one = ("lands", "one overwrites") if self.certain else ("may land", "one would overwrite")
+        return f"{lands} on {self.destination} from {' and from '.join(self.sources)}, and {one} the other"
+
+    #: What keeps them apart.
+    example = "flatten: 0, or another project or path"
+
+
+@dataclass(frozen=True)
+class Collisions:
+    """`certain` are to be refused; `possible` depend on what the sources hold, and deserve a warning."""
+
+    certain: tuple[Collision, ...]
+    possible: tuple[Collision, ...]
+
+
+def collisions(landings: Iterable[Landing]) -> Collisions:
+    """Every pair of sources that land on one repository: within a rule, across rules and across endpoints.
+
+    The same source repository taken twice is none: its tags are the same images. Give patterns that passed
+    `filters.check` only.
+    """
+    named: defaultdict[str, dict[str, str]] = defaultdict(dict)
+    lanes: list[_Lane] = []
+    for landing in landings:
+        names = exact(landing.repositories)
+        if names is None:
+            lanes.extend(_lanes(landing))
+        for repository in names or ():
+            try:
+                place = destination(repository, landing.namespace, landing.flatten)
+            except Refused:
+                continue
+            named[place].setdefault(f"{landing.source}/{repository}", landing.rule)
+    certain = [_collision(sources, place) for place, sources in named.items() if len(sources) > 1]
+    return Collisions(tuple(certain), tuple(_possible(lanes, named)))
+
+
+def _collision(sources: Mapping[str, str], place: str) -> Collision:
+    return Collision(tuple(dict.fromkeys(sources.values())), tuple(sources), place)
+
+
+@dataclass(frozen=True)
+class _Lane:
+    """One brace-free form of a glob and the glob it lands on; `cut` is what flatten takes off, None if that varies."""
+
+    landing: Landing
+    form: str
+    onto: str
+    cut: tuple[str, ...] | None
+
+    @property
+    def source(self) -> str:
+        return f"{self.landing.source}/{self.form}"
+
+    @property
+    def prefix(self) -> str:
+        wild = _WILD.search(self.onto)
+        return self.onto[: wild.start()] if wild else self.onto
+
+    def same_source(self, other: _Lane) -> bool:
+        """True if what lands in one place through both lanes is one and the same source repository."""
+        key = (self.landing.source, self.landing.namespace, self.cut)
+        return self.cut is not None and key == (other.landing.source, other.landing.namespace, other.cut)
+
+    def brings(self, source: str, place: str) -> bool:
+        """True if `source` is the only repository that this lane can put in that place."""
+        repository = source.removeprefix(self.landing.source + "/")
+        if self.cut is None or repository == source or not matches(self.form, repository):
+            return False
+        return destination(repository, self.landing.namespace, self.landing.flatten) == place
+
+
+def _lanes(landing: Landing) -> Iterator[_Lane]:
+    for form in expand(landing.repositories):
+        components = form.split("/")
+        kept = _kept(components, landing.flatten) if landing.namespace else [(components, ())]
+        for rest, cut in kept:
+            yield _Lane(landing, form, "/".join([*filter(None, [landing.namespace]), *rest]), cut)
+
+
+def _kept(components: Sequence[str], flatten: int) -> Iterator[tuple[Sequence[str], tuple[str, ...] | None]]:
+    """What flatten leaves of a glob's components, and what it takes off."""
+    if flatten < 0:
+        *leading, name = components
+        varies = name == "**" or any(map(_WILD.search, leading))
+        yield ["*" if name == "**" else name], None if varies else tuple(leading)
+        return
+    if flatten == 0:
+        yield components, ()
+        return
+    first, *rest = components
+    if first == "**":
+        yield components, None
+        for taken in range(1, flatten + 1) if rest else ():
+            for kept, _ in _kept(rest, taken):
+                yield kept, None
+    elif rest:
+        for kept, cut in _kept(rest, flatten - 1):
+            yield kept, None if cut is None or _WILD.search(first) else (first, *cut)
+
+
+def _possible(lanes: Sequence[_Lane], named: Mapping[str, Mapping[str, str]]) -> Iterator[Collision]:
+    found: dict[tuple[str, ...], Collision] = {}
+
+    def add(rules: Sequence[str], sources: Sequence[str], place: str | None) -> None:
+        key = tuple(dict.fromkeys(rules))
+        if place is not None and key not in found:
+            found[key] = Collision(key, tuple(dict.fromkeys(sources)), place, certain=False)
+
+    for lane in lanes:
+        if lane.cut is None:
+            add([lane.landing.rule], [f"two repositories of {lane.source}"], example(lane.onto))
+        for place, sources in named.items():
+            if place.startswith(lane.prefix) and matches(lane.onto, place):
+                for source, rule in sources.items():
+                    if not lane.brings(source, place):
+                        add([lane.landing.rule, rule], [lane.source, source], place)
+    for one, other in combinations(lanes, 2):
+        near = one.prefix.startswith(other.prefix) or other.prefix.startswith(one.prefix)
+        if near and not one.same_source(other):
+            add([one.landing.rule, other.landing.rule], [one.source, other.source], may_overlap(one.onto, other.onto))
+    yield from found.values()

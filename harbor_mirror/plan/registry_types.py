@@ -1,0 +1,614 @@
+"""Every kind of source registry: what Harbor and the provider call it, its URL and credentials, and its traps.
+
+Harbor learns most of this at run time only, and says it poorly: a wrong URL or credential is "the registry is
+unhealthy" or "internal server error" (measured on 2.15.2), a source that ignores a filter just copies everything.
+The catalogue follows Harbor's adapters of 2.15 and, for provider names, terraform-provider-harbor as pulumi-harbor
+3.10.21 pins it (fec5ee83cb60).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from harbor_mirror.config.refusal import Findings, Refused
+from harbor_mirror.plan.filters import TagFilter, join, takes_everything
+from harbor_mirror.plan.globs import depths, exact, specific
+
+#: What a check yields: a refusal, or a caution as plain text.
+_Found = Iterator[Refused | str]
+_CredentialCheck = Callable[[str | None, str | None], _Found]
+
+#: Registries that hold the world's images: a rule without limits would copy all of them.
+PUBLIC_HOSTS = frozenset(
+    {
+        *("docker.io", "quay.io", "ghcr.io", "gcr.io", "us.gcr.io", "eu.gcr.io", "asia.gcr.io", "registry.k8s.io"),
+        *("mcr.microsoft.com", "public.ecr.aws", "nvcr.io", "registry.gitlab.com", "registry.access.redhat.com"),
+    }
+)
+#: Registries that show no catalogue to anybody, or an empty one.
+_NO_CATALOGUE = re.compile(r"ghcr\.io|[a-z0-9-]+-docker\.pkg\.dev")
+_DOCKER_HUB_HOSTS = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io", "hub.docker.com"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegistryType:
+    """One catalogue entry; the texts serve messages and the reference in docs/."""
+
+    type: str
+    """Harbor's word, and the configuration's."""
+    title: str
+    provider_name: str | None
+    """The provider's word, or None if the provider can't create it."""
+    url: str | None = None
+    """The fixed or usual URL, if there is one."""
+    url_form: str = r"https?://[^/]+"
+    """What a URL must match, whole."""
+    url_example: str
+    host: str | None = None
+    """Host in image references, where it isn't the URL's."""
+    credential: str
+    """What `username` and `secret` are."""
+    username_example: str = "acme-bot"
+    needs_credential: bool = False
+    anonymous: str
+    """What works without credentials."""
+    lists: bool = True
+    """False if wildcards fail, since the source has no catalogue for Harbor."""
+    ignores: frozenset[str] = frozenset()
+    """Of `repositories`, `tags` and `excludes`: filters that Harbor doesn't apply for this kind."""
+    path_components: tuple[int, int | None] = (1, None)
+    """The fewest and most components of a repository's path at this source."""
+    path_example: str = "team/app"
+    traps: tuple[str, ...] = ()
+    """What can't be avoided and should be known, one sentence each."""
+    docs: str
+    check_credential: _CredentialCheck = lambda _username, _secret: iter(())
+
+
+# --- Credentials -----------------------------------------------------------------------------------------------------
+
+
+def _aws(username: str | None, secret: str | None) -> _Found:
+    pair = "an access key pair of an IAM user that may read ECR"
+    if username == "AWS":
+        reason = f"is docker login's user, whose password lasts 12 hours; Harbor wants {pair}"
+        yield Refused(username, reason, "AKIAIOSFODNN7EXAMPLE", field="username")
+    elif username and username.startswith("ASIA"):
+        reason = f"is a temporary key, and Harbor can't send its session token; it wants {pair}"
+        yield Refused(username, reason, "AKIAIOSFODNN7EXAMPLE", field="username")
+    elif username and not re.fullmatch(r"[A-Z0-9]{16,128}", username):
+        reason = f"is no access key id; Harbor wants {pair}"
+        yield Refused(username, reason, "AKIAIOSFODNN7EXAMPLE", field="username")
+    if secret and secret.startswith("eyJ"):
+        yield Refused(
+            None, f"is docker login's password, which lasts 12 hours; Harbor wants {pair}", "", field="secret"
+        )
+
+
+def _azure(username: str | None, secret: str | None) -> _Found:
+    if username == "00000000-0000-0000-0000-000000000000" or (secret or "").startswith("eyJ"):
+        reason = "is a token of az acr login, which lasts 3 hours; give a service principal or a token of the registry"
+        yield Refused(username, reason, "3d9e1c52-0f3b-4f0a-9a53-0c7e3d5c2b1f", field="username")
+
+
+def _alibaba(username: str | None, _secret: str | None) -> _Found:
+    if username and ("@" in username or not username.startswith("LTAI")):
+        yield (
+            f"username {username!r} does not look like a RAM AccessKey id (LTAI…); "
+            "with docker login's user Harbor answers USER_NOT_EXIST"
+        )
+
+
+def _google(username: str | None, secret: str | None) -> _Found:
+    if username not in (None, "_json_key"):
+        yield Refused(
+            username, "must be _json_key, or left out; the secret is the whole JSON key", "_json_key", field="username"
+        )
+    if secret is None:
+        return
+    try:
+        key = json.loads(secret)
+    except ValueError:
+        key = None
+    if not isinstance(key, dict) or not {"private_key", "client_email"} <= key.keys():
+        reason = "is no service account key: the whole JSON file, with private_key and client_email"
+        yield Refused(
+            None, reason, "pulumi config set --path --secret endpoints.NAME.secret < key.json", field="secret"
+        )
+
+
+_GITLAB_TOKENS = {
+    "gldt-": "a deploy token",
+    "glcbt-": "a CI job token",
+    "glrt-": "a runner token",
+    "glft-": "a feed token",
+    "gloas-": "an OAuth application's secret",
+}
+
+
+#: The users that belong to tokens whose own form does not tell.
+_GITLAB_USERS = {"gitlab+deploy-token": "a deploy token's user", "gitlab-ci-token": "a CI job token's user"}
+
+
+def _gitlab(username: str | None, secret: str | None) -> _Found:
+    way_out = (
+        "which GitLab's API refuses; give a personal or group access token with read_api and read_registry, "
+        "or use type docker-registry with exact names"
+    )
+    token = next((kind for prefix, kind in _GITLAB_TOKENS.items() if (secret or "").startswith(prefix)), None)
+    user = next((kind for prefix, kind in _GITLAB_USERS.items() if (username or "").startswith(prefix)), None)
+    if user:
+        yield Refused(username, f"is {user}, {way_out}", "acme-bot", field="username")
+    elif token:
+        yield Refused(None, f"is {token}, {way_out}", "glpat-…", field="secret")
+
+
+def _quay(username: str | None, secret: str | None) -> _Found:
+    if secret is None:
+        return
+    if not secret.lstrip().startswith("{"):
+        if not username or username == "json_file":
+            reason = "is missing: quay needs the account's or robot's name beside its password"
+            yield Refused(None, reason, "acme+mirror", field="username")
+        return
+    try:
+        parts = json.loads(secret)
+    except ValueError:
+        parts = {}
+    if not {"account_name", "docker_cli_password"} <= parts.keys():
+        reason = (
+            "is JSON without account_name and docker_cli_password; give username and password, it is composed for you"
+        )
+        yield Refused(None, reason, "username: acme+mirror and its password as the secret", field="secret")
+
+
+def _tencent(username: str | None, _secret: str | None) -> _Found:
+    if username and not username.startswith(("AKID", "IKID")):
+        reason = "is no SecretId, and Harbor refuses docker login's user here"
+        yield Refused(username, reason, "AKIDz8krbsJ5yKBZQpn74WFkmLPx3EXAMPLE", field="username")
+
+
+def access_id(type_: str, username: str | None, secret: str | None) -> str | None:
+    """Harbor's access ID for an endpoint: the fixed word where the adapter wants one, else the username."""
+    if secret is not None and type_ in _FIXED_ACCESS_ID:
+        return _FIXED_ACCESS_ID[type_]
+    return username
+
+
+def access_secret(type_: str, username: str | None, secret: str | None) -> str | None:
+    """Harbor's access secret: the secret itself, or for quay the JSON composed from username and password."""
+    if type_ == "quay" and secret is not None and not secret.lstrip().startswith("{"):
+        return json.dumps({"account_name": username, "docker_cli_password": secret})
+    return secret
+
+
+#: Harbor's user interface sends these words; the adapters of quay and Google look at the secret.
+_FIXED_ACCESS_ID = {"quay": "json_file", "google-gcr": "_json_key"}
+
+
+# --- The catalogue ---------------------------------------------------------------------------------------------------
+
+REGISTRY_TYPES = {
+    entry.type: entry
+    for entry in (
+        RegistryType(
+            type="docker-hub",
+            title="Docker Hub",
+            provider_name="docker-hub",
+            url="https://hub.docker.com",
+            url_form=r"https://hub\.docker\.com",
+            url_example="https://hub.docker.com",
+            host="docker.io",
+            credential="user and personal access token, or organization and organization access token",
+            anonymous="public repositories of named namespaces, at 100 pulls in 6 hours for each address",
+            path_components=(2, 2),
+            path_example="library/nginx",
+            traps=(
+                "Harbor lists all repositories of a namespace and all tags of those that match before it filters tags",
+                "a wildcard for the namespace sees the account's own namespaces only",
+            ),
+            docs="https://docs.docker.com/docker-hub/usage/pulls/",
+        ),
+        RegistryType(
+            type="docker-registry",
+            title="Docker registry",
+            provider_name="docker-registry",
+            url_example="https://registry.example.com",
+            credential="user and password of the registry, or none",
+            anonymous="whatever the registry lets anybody pull",
+            traps=(
+                "a registry that wants credentials counts as healthy without any, and the run fails with 401",
+                "wildcards need the registry's catalogue, which most public registries don't offer",
+            ),
+            docs="https://distribution.github.io/distribution/",
+        ),
+        RegistryType(
+            type="aws-ecr",
+            title="AWS Elastic Container Registry",
+            provider_name="aws",
+            url_form=(
+                r"https://(\d{12}\.dkr|api)\.ecr(-public|-fips)?\.[\w-]+"
+                r"\.(amazonaws\.com(\.cn)?|sc2s\.sgov\.gov|c2s\.ic\.gov)"
+            ),
+            url_example="https://123456789012.dkr.ecr.eu-west-1.amazonaws.com",
+            credential="access key id and secret access key of an IAM user",
+            username_example="AKIAIOSFODNN7EXAMPLE",
+            needs_credential=True,
+            anonymous="nothing",
+            traps=("repositories of another account need that account's URL and a policy there",),
+            docs="https://docs.aws.amazon.com/AmazonECR/latest/userguide/repository-policies.html",
+            check_credential=_aws,
+        ),
+        RegistryType(
+            type="azure-acr",
+            title="Azure Container Registry",
+            provider_name="azure",
+            url_form=r"https://[a-z0-9]+(-[a-z0-9]+)?\.azurecr\.(io|cn|us|de)",
+            url_example="https://acme.azurecr.io",
+            credential="application id and secret of a service principal with AcrPull, a token, or the admin user",
+            username_example="3d9e1c52-0f3b-4f0a-9a53-0c7e3d5c2b1f",
+            anonymous="exact names, if the registry allows anonymous pull",
+            traps=(
+                "a rule that takes everything is refused by the registry with 401 unless it may read the catalogue",
+            ),
+            docs="https://learn.microsoft.com/azure/container-registry/container-registry-auth-service-principal",
+            check_credential=_azure,
+        ),
+        RegistryType(
+            type="ali-acr",
+            title="Alibaba Cloud Container Registry",
+            provider_name="alibaba",
+            url_form=(
+                r"https://((cr|registry(-vpc|-internal)?)\.[\w-]+\.aliyuncs\.com"
+                r"|[\w-]+-registry(-vpc)?\.[\w-]+\.cr\.aliyuncs\.com)"
+            ),
+            url_example="https://registry.cn-hangzhou.aliyuncs.com",
+            credential="AccessKey id and secret of a RAM user, not docker login's",
+            username_example="LTAI5tEXAMPLEEXAMPLE",
+            needs_credential=True,
+            anonymous="nothing",
+            path_components=(2, 2),
+            traps=("Harbor sends at most 15 requests a second, so large accounts take long",),
+            docs="https://www.alibabacloud.com/help/en/ram/user-guide/create-an-accesskey-pair",
+            check_credential=_alibaba,
+        ),
+        RegistryType(
+            type="google-gcr",
+            title="Google Container Registry",
+            provider_name="google",
+            url_form=r"https://((us|eu|asia)\.)?gcr\.io",
+            url_example="https://gcr.io",
+            credential="a service account's JSON key, whole; the user is _json_key",
+            username_example="_json_key",
+            needs_credential=True,
+            anonymous="nothing; public images need type docker-registry with exact names",
+            path_components=(2, None),
+            path_example="my-project/app",
+            traps=(
+                "Artifact Registry (…-docker.pkg.dev) is not supported: such a run finds nothing and says Succeed; "
+                "use docker-registry with exact names",
+            ),
+            docs="https://cloud.google.com/artifact-registry/docs/docker/authentication",
+            check_credential=_google,
+        ),
+        RegistryType(
+            type="huawei-SWR",
+            title="Huawei Cloud SWR",
+            provider_name="huawei",
+            url_form=r"https://swr\.[\w-]+\.myhuaweicloud\.(com|eu)",
+            url_example="https://swr.eu-west-101.myhuaweicloud.com",
+            credential="REGION@AK and the login key derived from the secret key",
+            username_example="eu-west-101@AKEXAMPLE",
+            needs_credential=True,
+            anonymous="nothing",
+            ignores=frozenset({"repositories", "tags", "excludes"}),
+            path_components=(2, None),
+            traps=(
+                "Harbor ignores all filters for Huawei SWR and copies the whole account; "
+                "use docker-registry with exact names to limit it",
+                "Harbor doesn't try the credentials: an endpoint that can't be reached is healthy too",
+            ),
+            docs="https://support.huaweicloud.com/intl/en-us/usermanual-swr/swr_01_1000.html",
+        ),
+        RegistryType(
+            type="gitlab",
+            title="GitLab Container Registry",
+            provider_name="gitlab",
+            url="https://registry.gitlab.com",
+            url_example="https://registry.gitlab.com",
+            credential="user and personal or group access token with read_api and read_registry",
+            username_example="acme-bot",
+            needs_credential=True,
+            anonymous="nothing; public projects need type docker-registry with exact names",
+            ignores=frozenset({"excludes"}),
+            path_components=(2, None),
+            path_example="acme/app",
+            traps=("only projects that the token's user is a member of are found, public or not",),
+            docs="https://docs.gitlab.com/user/packages/container_registry/authenticate_with_container_registry/",
+            check_credential=_gitlab,
+        ),
+        RegistryType(
+            type="quay",
+            title="Quay",
+            provider_name="quay",
+            url="https://quay.io",
+            url_example="https://quay.io",
+            credential="account or robot name and its password; the JSON that Harbor wants is composed from them",
+            username_example="acme+mirror",
+            anonymous="public repositories, by exact names",
+            path_components=(2, None),
+            path_example="prometheus/prometheus",
+            traps=("wildcards make Harbor read the catalogue, which on quay.io is large and limited",),
+            docs="https://docs.quay.io/glossary/robot-accounts.html",
+            check_credential=_quay,
+        ),
+        RegistryType(
+            type="jfrog-artifactory",
+            title="JFrog Artifactory",
+            provider_name="jfrog",
+            url_example="https://acme.jfrog.io",
+            credential="user and identity token",
+            anonymous="exact names, if the instance lets anybody read",
+            path_components=(2, None),
+            path_example="docker-local/app",
+            traps=("the first path component is the repository key; wildcards need the right to list repositories",),
+            docs="https://jfrog.com/help/r/jfrog-artifactory-documentation/docker-registry",
+        ),
+        RegistryType(
+            type="github-ghcr",
+            title="GitHub Container Registry",
+            provider_name="github",
+            url="https://ghcr.io",
+            url_form=r"https://(ghcr\.io|containers\.[\w.-]+)",
+            url_example="https://ghcr.io",
+            credential="user and classic personal access token with read:packages",
+            anonymous="public images, by exact names",
+            lists=False,
+            path_components=(2, None),
+            path_example="acme/{api,web}",
+            docs="https://docs.github.com/packages/working-with-a-github-packages-registry/working-with-the-container-registry",
+        ),
+        RegistryType(
+            type="harbor",
+            title="Harbor",
+            provider_name="harbor",
+            url_example="https://harbor2.example.com",
+            credential="user or robot account (robot$NAME) that may list and pull",
+            username_example="robot$mirror",
+            anonymous="public projects",
+            path_components=(2, None),
+            docs="https://goharbor.io/docs/main/administration/configuring-replication/create-replication-endpoints/",
+        ),
+        RegistryType(
+            type="tencent-tcr",
+            title="Tencent Cloud TCR",
+            provider_name=None,
+            url_form=r"https://[\w-]+\.tencentcloudcr\.com",
+            url_example="https://acme.tencentcloudcr.com",
+            credential="SecretId and SecretKey, not docker login's",
+            username_example="AKIDz8krbsJ5yKBZQpn74WFkmLPx3EXAMPLE",
+            needs_credential=True,
+            anonymous="nothing",
+            ignores=frozenset({"excludes"}),
+            path_components=(2, None),
+            docs="https://www.tencentcloud.com/document/product/1051",
+            check_credential=_tencent,
+        ),
+        RegistryType(
+            type="volcengine-cr",
+            title="Volcengine CR",
+            provider_name=None,
+            url_form=r"https://[\w-]+-cn-[\w-]+\.cr\.(i)?volces\.com",
+            url_example="https://acme-cn-beijing.cr.volces.com",
+            credential="access key id and secret access key",
+            username_example="AKLTEXAMPLE",
+            needs_credential=True,
+            anonymous="nothing",
+            ignores=frozenset({"excludes"}),
+            path_components=(2, None),
+            docs="https://www.volcengine.com/docs/6420",
+        ),
+    )
+}
+
+
+def provider_name(type_: str) -> str:
+    """The provider's word for a type. Raises Refused where the provider has none."""
+    name = REGISTRY_TYPES[type_].provider_name
+    if name is None:
+        raise _not_provided(REGISTRY_TYPES[type_])
+    return name
+
+
+def url_of(type_: str, url: str | None) -> str:
+    """The URL for Harbor: the given one, or the type's own. Raises Refused if there is neither."""
+    kind = REGISTRY_TYPES[type_]
+    chosen = url or kind.url
+    if chosen is None:
+        raise Refused(None, f"is missing; {kind.title} has no address of its own", kind.url_example, field="url")
+    return chosen.rstrip("/")
+
+
+def image_host(type_: str, url: str | None) -> str | None:
+    """The host that stands in references to this source's images, such as docker.io; None where no one host does."""
+    kind = REGISTRY_TYPES[type_]
+    host = kind.host or urlsplit(url_of(type_, url)).netloc
+    if type_ == "aws-ecr" and host.startswith("api."):
+        return None
+    if type_ == "ali-acr":
+        return re.sub(r"^cr\.", "registry.", host)
+    return "docker.io" if host in _DOCKER_HUB_HOSTS else host
+
+
+def _not_provided(kind: RegistryType) -> Refused:
+    reason = (
+        f"can't be created by the Harbor provider (pulumi-harbor 3.10.21 has no word for {kind.title}); "
+        "use docker-registry with its address and exact repository names"
+    )
+    return Refused(kind.type, reason, "docker-registry", field="type")
+
+
+#: The command that sets what is missing; no value stands in it.
+_HOW_TO_SET = "pulumi config set --path --secret endpoints.NAME.secret"
+
+# --- Checks ----------------------------------------------------------------------------------------------------------
+
+
+def check_endpoint(type_: str, url: str | None, username: str | None, secret: str | None) -> Findings:
+    """Whether Harbor can use an endpoint so configured; refusals name `type`, `url`, `username` or `secret`."""
+    return Findings.of(_endpoint(REGISTRY_TYPES[type_], url, username, secret))
+
+
+def _endpoint(kind: RegistryType, url: str | None, username: str | None, secret: str | None) -> _Found:
+    if kind.provider_name is None:
+        yield _not_provided(kind)
+    yield from _url(kind, url)
+    yield from _pair(kind, username, secret)
+    yield from kind.check_credential(username, secret)
+    if secret and (url or "").startswith("http://"):
+        yield "the secret travels unencrypted over http"
+
+
+def _url(kind: RegistryType, url: str | None) -> _Found:
+    try:
+        chosen = url_of(kind.type, url)
+    except Refused as refused:
+        yield refused
+        return
+    address = urlsplit(chosen)
+    host, base = address.netloc, f"{address.scheme}://{address.netloc}"
+    if kind.type == "google-gcr" and host.endswith(".pkg.dev"):
+        reason = "is Artifact Registry, which Harbor's google-gcr can't pull; use type docker-registry with exact names"
+        yield Refused(url, reason, f"type: docker-registry, url: {base}", field="url")
+    elif kind.type == "aws-ecr" and host == "public.ecr.aws":
+        reason = "is the public gallery, which Harbor's aws-ecr can't read; use type docker-registry with exact names"
+        yield Refused(url, reason, f"type: docker-registry, url: {base}", field="url")
+    elif kind.type == "gitlab" and host == "gitlab.com":
+        yield Refused(
+            url, "is GitLab's own address; its registry has another", "https://registry.gitlab.com", field="url"
+        )
+    elif kind.type == "docker-registry" and host in _DOCKER_HUB_HOSTS:
+        reason = "is Docker Hub, which has a type of its own: this one can't list its namespaces"
+        yield Refused(url, reason, "type: docker-hub", field="url")
+    elif address.path and re.fullmatch(kind.url_form, base):
+        reason = "has a path, and Harbor wants the base address (it calls anything else unhealthy)"
+        yield Refused(url, reason, base, field="url")
+    elif not re.fullmatch(kind.url_form, chosen):
+        yield Refused(url, f"is no address of {kind.title}", kind.url_example, field="url")
+
+
+def _pair(kind: RegistryType, username: str | None, secret: str | None) -> _Found:
+    if username and not secret:
+        reason = "is given without its secret, and Harbor refuses half a credential"
+        yield Refused(username, reason, _HOW_TO_SET, field="username")
+    elif secret and not username and kind.type not in _FIXED_ACCESS_ID:
+        reason = "is missing beside the secret, and Harbor refuses half a credential"
+        yield Refused(None, reason, kind.username_example, field="username")
+    elif not secret and kind.needs_credential:
+        reason = f"is missing; {kind.title} gives anonymous users {kind.anonymous}. It wants {kind.credential}"
+        yield Refused(None, reason, _HOW_TO_SET, field="secret")
+
+
+def check_rule(
+    type_: str,
+    *,
+    url: str | None,
+    anonymous: bool,
+    repositories: str,
+    tags: Sequence[TagFilter] = (),
+    labels: Sequence[str] = (),
+    resource: str | None = None,
+) -> Findings:
+    """Whether a rule does at this kind of source what it says; refusals name `repositories`, `tags` or `labels`.
+
+    `repositories` is the one pattern that Harbor gets, already checked as a glob.
+    """
+    kind = REGISTRY_TYPES[type_]
+    try:
+        host = image_host(type_, url)
+    except Refused:
+        # The endpoint's fault, and reported there.
+        host = None
+    return Findings.of(
+        [*_repositories(kind, host, repositories, anonymous=anonymous), *_other_filters(kind, tags, labels, resource)]
+    )
+
+
+def _repositories(kind: RegistryType, host: str | None, pattern: str, *, anonymous: bool) -> _Found:
+    def refused(reason: str, shown: str = kind.path_example) -> Refused:
+        return Refused(pattern, reason, shown, field="repositories")
+
+    if "repositories" in kind.ignores:
+        yield f"{kind.traps[0]}"
+        return
+    first, _, rest = pattern.partition("/")
+    if first in {host, *(_DOCKER_HUB_HOSTS if host == "docker.io" else ())} and rest:
+        yield refused("begins with the registry's host, which is the endpoint's; a rule has the path", rest)
+        return
+    fewest, most = depths(pattern)
+    low, high = kind.path_components
+    if (most is not None and most < low) or (high is not None and fewest > high):
+        count = f"{low}" if low == high else f"{low} or more"
+        shown = f"library/{pattern}" if kind.type == "docker-hub" and most == 1 else kind.path_example
+        yield refused(f"can never match: a repository of {kind.title} has {count} path components", shown)
+        return
+    needs_catalogue = specific(pattern) is None
+    if needs_catalogue and not kind.lists:
+        reason = f"has a wildcard or whole paths in braces, and {kind.title} can't list; name each repository"
+        yield refused(reason, _without_catalogue(pattern) or kind.path_example)
+    elif needs_catalogue and host and _NO_CATALOGUE.fullmatch(host):
+        reason = f"has a wildcard or whole paths in braces, and {host} shows no catalogue; name each repository"
+        yield refused(reason, _without_catalogue(pattern) or kind.path_example)
+    elif kind.type == "docker-hub":
+        yield from _namespaces(pattern, refused, anonymous=anonymous)
+    elif kind.type == "jfrog-artifactory" and specific(first) is None:
+        yield f"{pattern} names no repository key: the run fails with the first catalogue that can't be read"
+    elif needs_catalogue and host in PUBLIC_HOSTS and kind.type != "gitlab":
+        # GitLab is asked for the token's own projects, not for a catalogue.
+        if takes_everything(pattern):
+            yield refused(f"would copy the whole of {host}")
+        else:
+            yield f"{pattern} makes Harbor read the catalogue of {host}; exact names are quicker and surer"
+    elif kind.type == "azure-acr" and takes_everything(pattern):
+        yield kind.traps[0]
+
+
+def _namespaces(pattern: str, refused: Callable[..., Refused], *, anonymous: bool) -> _Found:
+    """Docker Hub: Harbor reads namespaces from what stands before the first slash, or asks which the account has."""
+    if specific(pattern.partition("/")[0]) is not None:
+        return
+    if exact(pattern) is not None:
+        reason = "has whole paths in braces, from which Harbor reads no namespace; write a rule for each namespace"
+        yield refused(reason, _without_catalogue(pattern) or "library/{nginx,redis}")
+    elif anonymous:
+        yield refused("has a wildcard for the namespace, and an anonymous endpoint has no namespaces of its own")
+    else:
+        yield f"{pattern} sees the account's own namespaces only, whatever else Docker Hub has"
+
+
+def _without_catalogue(pattern: str) -> str | None:
+    """The same repositories written so that Harbor need not ask for a catalogue, if that can be done."""
+    names = exact(pattern)
+    joined = join(names) if names else pattern
+    return joined if specific(joined) else None
+
+
+def _other_filters(
+    kind: RegistryType, tags: Sequence[TagFilter], labels: Sequence[str], resource: str | None
+) -> _Found:
+    if labels and kind.type != "harbor":
+        reason = f"exist in Harbor only; at {kind.title} the filter leaves nothing or is ignored"
+        yield Refused(list(labels), reason, "no labels", field="labels")
+    if resource:
+        yield "Harbor ignores the resource filter of a pull rule: every kind of artifact is copied"
+    if "tags" in kind.ignores:
+        return
+    if "excludes" in kind.ignores:
+        for tag in tags:
+            if tag.decoration == "excludes":
+                reason = f"excludes tags, which Harbor reads as matching them at {kind.title}"
+                yield Refused(tag.pattern, reason, "tags: {matches: 'v*'}", field="tags")

@@ -1,0 +1,1 @@
+"""Source registries: the OCI distribution client, credentials, Docker Hub."""

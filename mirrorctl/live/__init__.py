@@ -1,0 +1,1 @@
+"""What is live: the stack, its Harbor, executions, the source registries."""

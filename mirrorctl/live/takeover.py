@@ -1,0 +1,347 @@
+"""What of a Harbor that was made by hand a stack can take over: its configuration, what to import, what is left out."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from harbor_mirror.config.faults import HIDDEN, ConfigurationError, Fault
+from harbor_mirror.config.models import KEY
+from harbor_mirror.harbor.client import Harbor, Json
+from harbor_mirror.harbor.maintenance import GC_SCHEDULE, PURGE_SCHEDULE
+from harbor_mirror.plan.validation import validate
+from mirrorctl.failure import Failure, unknown
+from mirrorctl.live import desired, housekeeping, mirror
+from mirrorctl.live.mirror import EVERYTHING
+from mirrorctl.output.reports import Announced
+from mirrorctl.stack_file import PLACEHOLDERS
+
+PROVIDER = "harbor"
+COMPONENT = "harbor-mirror:mirror:"
+REGISTRY, HARBOR_PROJECT, REPLICATION, RETENTION, GARBAGE_COLLECTION = (
+    "harbor:index/registry:Registry",
+    "harbor:index/project:Project",
+    "harbor:index/replication:Replication",
+    "harbor:index/retentionPolicy:RetentionPolicy",
+    "harbor:index/garbageCollection:GarbageCollection",
+)
+#: The audit purge is set by a hook on one of these.
+RANDOM_ID = "random:index/randomId:RandomId"
+Setting = dict[str, Any]
+
+
+@dataclass
+class Adopted:
+    """What can be taken over: settings by section and key, resources to import, secrets to ask for."""
+
+    configuration: dict[str, Setting] = field(default_factory=lambda: {"endpoints": {}, "projects": {}, "rules": {}})
+    imports: list[Json] = field(default_factory=list)
+    secrets: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    announced: list[Announced] = field(default_factory=list)
+
+
+def take_over(harbor: Harbor, names: Sequence[str] = ()) -> Adopted:
+    """The pull rules with these names, and the endpoints and projects that they need; without names all of them, and
+    Harbor's own maintenance. Only reads."""
+    adopted = Adopted()
+    settings = adopted.configuration
+    projects = mirror.by_name(harbor.projects())
+    policies = _chosen(harbor, names)
+    registries = {registry["id"]: registry for registry in harbor.registries()}
+    keys = _keys([registry["name"] for registry in registries.values()])
+    rules: dict[str, Json] = {}
+    sources: dict[str, Json] = {}
+    for name, policy in policies.items():
+        source: Json = registries.get(policy["src_registry"]["id"]) or policy["src_registry"]
+        if reason := _inexpressible(policy, projects.get((policy.get("dest_namespace") or "").partition("/")[0])):
+            adopted.left_out.append(f"rule {policy['name']}: {reason}")
+            continue
+        endpoint = keys[source["name"]]
+        rules[name], sources[endpoint] = policy, source
+        settings["rules"][name] = _rule(policy, endpoint)
+    settings["endpoints"] = {key: _endpoint(key, source) for key, source in sources.items()}
+    _add_projects(harbor, adopted, projects)
+    if not names:
+        _add_maintenance(harbor, adopted)
+    adopted.left_out += _drop_refused(settings, {key: policy["name"] for key, policy in rules.items()})
+    for key in settings["endpoints"]:
+        _import_endpoint(adopted, key, sources[key])
+    for name in settings["projects"]:
+        _import_project(adopted, name, projects[name])
+    for key in settings["rules"]:
+        _import_rule(adopted, key, rules[key])
+    _announce_maintenance(adopted)
+    return adopted
+
+
+def _chosen(harbor: Harbor, names: Sequence[str]) -> dict[str, Json]:
+    """The policies of these pull rules, of all without names, by the keys that they get. Raises Failure."""
+    policies = {policy["name"]: policy for policy in harbor.policies() if mirror.is_pull(policy)}
+    for name in names:
+        if name not in policies:
+            raise unknown("pull rule", name, policies)
+    keys = _keys([*dict.fromkeys(names or policies)], keep_case=True)
+    return {key: policies[name] for name, key in keys.items()}
+
+
+def _keys(names: Sequence[str], *, keep_case: bool = False) -> dict[str, str]:
+    """A key of the configuration for each name in Harbor, where nearly every text is a name."""
+    keys: dict[str, str] = {}
+    for name in names:
+        plain = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-") or "unnamed"
+        if not keep_case:
+            plain = plain.lower()
+        elif KEY.fullmatch(name):
+            plain = name
+        candidates = itertools.chain([plain], (f"{plain}-{number}" for number in itertools.count(2)))
+        keys[name] = next(key for key in candidates if key not in keys.values())
+    return keys
+
+
+def _inexpressible(policy: Json, project: Json | None) -> str:
+    """Why a rule can't be taken over as it is."""
+    kinds = [(item.get("type"), item.get("decoration") or "matches") for item in policy.get("filters") or []]
+    twice = next((kind for kind in kinds if kinds.count(kind) > 1), None)
+    if twice:
+        return f"it has several {twice[0]} filters, which Harbor joins by AND; make it one"
+    strange = [kind for kind in kinds if kind not in _FILTERS]
+    if strange:
+        return f"its filter {' '.join(map(str, strange[0]))} has no counterpart"
+    if not policy.get("dest_namespace"):
+        return "it has no destination; set one in Harbor first"
+    if project is None:
+        return f"its project {policy['dest_namespace'].partition('/')[0]} does not exist yet; run it once, or create it"
+    if mirror.is_proxy_cache(project):
+        return f"its project {project['name']} is a proxy cache, into which Harbor copies nothing"
+    kind = (policy.get("trigger") or {}).get("type") or "manual"
+    return "" if kind in {"manual", "scheduled"} else f"its trigger is {kind}; there are manual and scheduled"
+
+
+_FILTERS = {
+    ("name", "matches"),
+    ("tag", "matches"),
+    ("tag", "excludes"),
+    ("label", "matches"),
+    ("resource", "matches"),
+}
+
+
+def _endpoint(key: str, registry: Json) -> dict[str, Any]:
+    kind = registry["type"]
+    setting: dict[str, Any] = {"type": kind, "url": registry["url"].rstrip("/")}
+    if registry["name"] != f"{key}-{kind}":
+        setting["name"] = registry["name"]
+    if username := (registry.get("credential") or {}).get("access_key"):
+        setting["username"] = username
+        setting["secret"] = PLACEHOLDERS.get(kind, HIDDEN)
+    if registry.get("description"):
+        setting["description"] = registry["description"]
+    if registry.get("insecure"):
+        setting["insecure"] = True
+    return setting
+
+
+def _project(project: Json, quota: Json | None) -> dict[str, Any]:
+    metadata = project.get("metadata") or {}
+    limit = ((quota or {}).get("hard") or {}).get("storage", desired.UNLIMITED)
+    setting: dict[str, Any] = {}
+    if metadata.get("public") == "true":
+        setting["public"] = True
+    if metadata.get("auto_scan") != "true":
+        setting["vulnerabilityScanning"] = False
+    if limit > 0:
+        # The configuration knows whole GB; rounded up, nothing that fits now is refused later.
+        setting["quotaGb"] = -(-limit // desired.GB)
+    return setting
+
+
+def _rule(policy: Json, endpoint: str) -> dict[str, Any]:
+    facts = desired.policy_facts(policy)
+    project, _, path = facts["destination"].partition("/")
+    labels = next((item["value"] for item in policy.get("filters") or [] if item["type"] == "label"), None)
+    tags = {name: facts[f"tags.{name}"] for name in ("matches", "excludes") if facts[f"tags.{name}"]}
+    optional: dict[str, Any] = {
+        "tags": facts["tags.matches"] if set(tags) == {"matches"} else tags,
+        "labels": labels,
+        "resource": facts["resource"],
+        "path": path,
+        "flatten": int(facts["flatten"]),
+        "schedule": "" if facts["schedule"] == mirror.MANUAL else facts["schedule"],
+        "copyByChunk": facts["copyByChunk"] == "true",
+        "deletion": facts["deletion"] == "true",
+        "description": facts["description"],
+    }
+    setting: dict[str, Any] = {"endpoint": endpoint, "repositories": facts["repositories"] or EVERYTHING}
+    setting["project"] = project
+    setting |= {name: value for name, value in optional.items() if value}
+    setting |= {name: False for name in ("override", "enabled") if facts[name] == "false"}
+    if facts["speedKbps"] != "-1":
+        setting["speedKbps"] = int(facts["speedKbps"])
+    return setting
+
+
+def _add_projects(harbor: Harbor, adopted: Adopted, projects: Mapping[str, Json]) -> None:
+    """Those that the rules lead into."""
+    quotas = {(quota.get("ref") or {}).get("name"): quota for quota in harbor.quotas()}
+    for name in sorted({rule["project"] for rule in adopted.configuration["rules"].values()}):
+        adopted.configuration["projects"][name] = _project(projects[name], quotas.get(name))
+        _add_retention(harbor, adopted, name, projects[name])
+
+
+def _add_retention(harbor: Harbor, adopted: Adopted, name: str, project: Json) -> None:
+    number = _retention_id(project)
+    found: Json = harbor.get(f"/retentions/{number}") if number else {}
+    if not found.get("rules"):
+        return
+    if reason := housekeeping.retention_obstacle(found):
+        adopted.left_out.append(f"retention of project {name}: {reason}; it stays in Harbor as it is")
+    else:
+        adopted.configuration["projects"][name]["retention"] = housekeeping.retention_setting(found)
+
+
+def _retention_id(project: Json) -> str:
+    return str((project.get("metadata") or {}).get("retention_id") or "")
+
+
+def _add_maintenance(harbor: Harbor, adopted: Adopted) -> None:
+    kinds: dict[str, tuple[str, Callable[[Json], Setting]]] = {
+        "garbageCollection": (GC_SCHEDULE, housekeeping.garbage_collection_setting),
+        "auditPurge": (PURGE_SCHEDULE, housekeeping.audit_purge_setting),
+    }
+    for key, (path, setting) in kinds.items():
+        found: Json = harbor.get(path) or {}
+        if housekeeping.is_scheduled(found):
+            adopted.configuration.setdefault("maintenance", {})[key] = setting(found)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part of the settings that can be left out: `section[key]`, at `path` in the configuration."""
+
+    path: str
+    label: str
+    section: Setting
+    key: str
+
+    def holds(self, path: str) -> bool:
+        return f"{path}.".startswith(f"{self.path}.")
+
+
+def _parts(settings: Mapping[str, Setting], names: Mapping[str, str]) -> list[_Part]:
+    """Every part, the innermost first."""
+    found = [
+        _Part(f"projects.{name}.retention", f"retention of project {name}", project, "retention")
+        for name, project in settings["projects"].items()
+        if "retention" in project
+    ]
+    for section, entries in settings.items():
+        kind = section.removesuffix("s")
+        found += [_Part(f"{section}.{key}", f"{kind} {names.get(key, key)}", entries, key) for key in entries]
+    return sorted(found, key=lambda part: -len(part.path))
+
+
+def _drop_refused(settings: dict[str, Setting], names: Mapping[str, str]) -> Iterator[str]:
+    """Takes out what the configuration's own checks refuse, and says why; what is left is right as a whole.
+
+    `names` are the rules' names in Harbor, by key."""
+    harbor = {"harbor": {"url": "https://harbor.invalid"}, "harborPassword": HIDDEN}
+    while faults := _faults({**harbor, **settings}):
+        parts = _parts(settings, names)
+        refused = [(part, fault) for fault in faults if (part := _first(parts, fault))]
+        if not refused:
+            raise Failure(str(ConfigurationError(faults)))
+        for part, fault in refused:
+            part.section.pop(part.key, None)
+            where = fault.path.removeprefix(part.path).removeprefix(".")
+            example = f"; for example {fault.example}" if fault.example else ""
+            text = " ".join(str(word) for word in (where, fault.value, fault.reason) if word not in (None, ""))
+            yield f"{part.label}: {text}{example}"
+    for section in ("endpoints", "projects"):
+        used = {rule[section.removesuffix("s")] for rule in settings["rules"].values()}
+        settings[section] = {key: value for key, value in settings[section].items() if key in used}
+    if not settings.get("maintenance"):
+        settings.pop("maintenance", None)
+
+
+def _faults(raw: Mapping[str, Any]) -> Sequence[Fault]:
+    try:
+        validate(raw)
+    except ConfigurationError as error:
+        return error.faults
+    return ()
+
+
+def _first(parts: Iterable[_Part], fault: Fault) -> _Part | None:
+    return next((part for part in parts if part.holds(fault.path)), None)
+
+
+def _import_endpoint(adopted: Adopted, key: str, registry: Json) -> None:
+    setting = adopted.configuration["endpoints"][key]
+    name = registry["name"]
+    adopted.imports += [
+        _component("endpoint", key, "RegistryEndpoint"),
+        _resource("endpoint", key, REGISTRY, name, f"/registries/{registry['id']}"),
+    ]
+    if setting.pop("secret", None):
+        adopted.secrets.append(f"endpoints.{key}.secret")
+        adopted.announced.append(
+            Announced(op="update", type=REGISTRY, name=name, reason="its secret can't be read back")
+        )
+
+
+def _import_project(adopted: Adopted, name: str, project: Json) -> None:
+    adopted.imports += [
+        _component("project", name, "MirrorProject"),
+        _resource("project", name, HARBOR_PROJECT, name, f"/projects/{project['project_id']}"),
+    ]
+    adopted.announced.append(
+        Announced(op="update", type=HARBOR_PROJECT, name=name, reason="an import reads no quota and no defaults")
+    )
+    if "retention" in adopted.configuration["projects"][name]:
+        kept = f"{name}-retention"
+        adopted.imports.append(_resource("project", name, RETENTION, kept, f"/retentions/{_retention_id(project)}"))
+        adopted.announced.append(
+            Announced(op="update", type=RETENTION, name=kept, reason="an import reads no defaults of its rules")
+        )
+
+
+def _announce_maintenance(adopted: Adopted) -> None:
+    reason = "it can't be imported; what Harbor has is set again, the same"
+    for key, kind, name in (
+        ("garbageCollection", GARBAGE_COLLECTION, "harbor-garbage-collection"),
+        ("auditPurge", RANDOM_ID, "harbor-audit-purge"),
+    ):
+        if key in adopted.configuration.get("maintenance", {}):
+            adopted.announced.append(Announced(op="create", type=kind, name=name, reason=reason))
+
+
+def _import_rule(adopted: Adopted, key: str, policy: Json) -> None:
+    adopted.imports += [
+        _component("rule", key, "PullReplication"),
+        _resource("rule", key, REPLICATION, key, f"/replication/policies/{policy['id']}"),
+    ]
+    reasons = ["an import reads no filters, no description and no speed"]
+    if policy["name"] != key:
+        reasons.append(f"it is renamed from {policy['name']!r}")
+    if policy.get("single_active_replication"):
+        reasons.append("single active replication is reset, which the provider does not know")
+    adopted.announced.append(Announced(op="update", type=REPLICATION, name=key, reason="; ".join(reasons)))
+
+
+def _component(area: str, key: str, kind: str) -> Json:
+    return {"type": f"{COMPONENT}{kind}", "name": f"{area} {key}", "logicalName": key, "component": True}
+
+
+def _resource(area: str, key: str, kind: str, logical_name: str, number: str) -> Json:
+    return {
+        "type": kind,
+        "name": f"{area} {key} in Harbor",
+        "logicalName": logical_name,
+        "id": number,
+        "parent": f"{area} {key}",
+        "provider": PROVIDER,
+    }

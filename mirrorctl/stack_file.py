@@ -1,0 +1,215 @@
+"""`Pulumi.<stack>.yaml` read without the engine: no network, no secrets needed, every line number known."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harbor_mirror.config import located_yaml, rule_files
+from harbor_mirror.config.faults import HIDDEN, Caution, Fault
+from harbor_mirror.config.located_yaml import LocatedYaml, Unreadable
+from harbor_mirror.config.models import Configuration
+from harbor_mirror.config.rule_files import Gathered
+from harbor_mirror.plan.validation import Checked, checked
+from mirrorctl.failure import Failure
+
+PROJECT_FILE = "Pulumi.yaml"
+#: Stand in for encrypted secrets, in a form that the checks of these kinds of endpoints take for right.
+PLACEHOLDERS: Mapping[str, str] = {
+    "google-gcr": '{"private_key": "", "client_email": ""}',
+    "quay": '{"account_name": "", "docker_cli_password": ""}',
+}
+#: The secrets of a configuration, and what stands in for them where it is encrypted.
+SECRETS: Mapping[str, str] = {
+    "harborPassword": HIDDEN,
+    "endpoints.*.secret": HIDDEN,
+    "host.certificateKey": "-----BEGIN PRIVATE KEY-----",
+    "host.backup.bucket.secretKey": "encrypted-1",
+    "host.database.password": "encrypted-1",
+    "host.redis.password": "encrypted-1",
+}
+#: No secrets, but by habit treated as one.
+ENCRYPTABLE: Mapping[str, str] = {**SECRETS, "host.certificate": "-----BEGIN CERTIFICATE-----"}
+
+
+@dataclass(frozen=True)
+class StackFile:
+    """A stack's file with its rule files, or one of these alone.
+
+    `configuration` is the whole stack's, None if it has faults; `lines` gives the line of each path in the file.
+    """
+
+    path: Path
+    configuration: Configuration | None
+    faults: tuple[Fault, ...]
+    cautions: tuple[Caution, ...]
+    lines: Mapping[str, int]
+    gathered: Gathered = field(default_factory=Gathered)
+
+    def line(self, path: str) -> int | None:
+        """The line of a path, or of the nearest one above it."""
+        return LocatedYaml(None, self.lines, ()).line(path)
+
+    def parts(self) -> tuple[StackFile, ...]:
+        """The stack's file and each rule file, with the faults and cautions that stand in each."""
+        files = self.gathered.files
+        parts = [self._part(None, self.path, self.lines)]
+        parts += [self._part(file, Path(file), files[file].lines) for file in files]
+        return tuple(parts)
+
+    def _part(self, file: str | None, path: Path, lines: Mapping[str, int]) -> StackFile:
+        def owner(fault: Fault) -> str | None:
+            placed = fault.place.rpartition(":")[0] or fault.place
+            return placed if placed in self.gathered.files else None
+
+        return StackFile(
+            path,
+            self.configuration,
+            tuple(fault for fault in self.faults if owner(fault) == file),
+            tuple(one for one in self.cautions if self.gathered.owner(f"{one.section}.{one.name}") == file),
+            lines,
+        )
+
+
+def stack_files(folder: Path, stack: str | None) -> list[Path]:
+    """The file of a stack, or every stack's. Raises Failure if there is none."""
+    if stack is not None:
+        # Pulumi writes org/project/stack, and keeps the file under the last part.
+        path = folder / f"Pulumi.{stack.rpartition('/')[2]}.yaml"
+        if not path.is_file():
+            known = ", ".join(stack_of(found) for found in _files(folder)) or "none"
+            raise Failure(f"there is no {path}; stacks with a file here: {known}")
+        return [path]
+    found = _files(folder)
+    if not found:
+        raise Failure(f"there is no Pulumi.<stack>.yaml in {folder.absolute()}; say --cwd")
+    return found
+
+
+def read(path: Path) -> StackFile:
+    """Reads and checks one file and the rule files it names. Raises Failure if it is no YAML."""
+    name = project(path.parent)
+    file = _settings(path, name)
+    found = _checked(file, name, path.parent)
+    faults = (*file.faults, *_plain_secrets(file.content), *found.faults)
+    configuration = None if faults else found.configuration
+    return StackFile(path, configuration, faults, found.cautions, file.lines, found.gathered)
+
+
+def rule_names(path: Path) -> list[str]:
+    """The rules of one file and the rule files it names, unchecked. Raises Failure if it is no YAML."""
+    rules = rule_files.gather(_settings(path, project(path.parent)).content, path.parent).raw.get(rule_files.RULES)
+    return list(rules) if isinstance(rules, Mapping) else []
+
+
+def _checked(file: LocatedYaml, name: str, base: Path) -> Checked:
+    """What the program would find, but for what is encrypted."""
+    unreadable = tuple(_encrypted(file.content))
+    if unreadable:
+        return Checked(None, unreadable, (), Gathered())
+    held = {f"{name}:{key}" if ":" not in key else key: value for key, value in file.content.items()}
+    return checked({key: _without_secrets((key.rpartition(":")[2],), value) for key, value in held.items()}, name, base)
+
+
+def _settings(path: Path, name: str) -> LocatedYaml:
+    """A file's settings, our own under their bare names and with paths as the configuration has them. Raises Failure.
+
+    The engine reads `harbor-mirror:rules`, `harbor-mirror:config:rules` and `rules` alike, and holds numbers as text.
+    """
+    try:
+        file = located_yaml.read(path)
+    except Unreadable as error:
+        raise Failure(f"{path}: {error}") from None
+    settings = (file.content or {}).get("config") or {} if isinstance(file.content, Mapping | type(None)) else None
+    if not isinstance(settings, Mapping):
+        raise Failure(f"{path}: config must be a map of settings")
+
+    def own(where: str) -> str:
+        return re.sub(rf"^config\.({re.escape(name)}:)?(config:)?", "", where)
+
+    return LocatedYaml(
+        {own(f"config.{key}"): _held(value) for key, value in settings.items()},
+        {own(where): line for where, line in file.lines.items()},
+        tuple(replace(fault, path=own(fault.path)) for fault in file.faults),
+    )
+
+
+def _held(value: Any) -> Any:
+    if isinstance(value, Mapping | list | str):
+        return value
+    return "" if value is None else json.dumps(value)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("Pulumi.*.yaml"))
+
+
+def stack_of(path: Path) -> str:
+    """The stack that a file belongs to."""
+    return path.name.removeprefix("Pulumi.").removesuffix(".yaml")
+
+
+def project(folder: Path) -> str:
+    """The name of the Pulumi project in a folder, which stands in front of its settings."""
+    try:
+        name = yaml.safe_load((folder / PROJECT_FILE).read_text())["name"]
+    except (OSError, yaml.YAMLError, TypeError, KeyError):
+        return "harbor-mirror"
+    return str(name)
+
+
+def _is_secure(value: object) -> bool:
+    return isinstance(value, Mapping) and set(value) == {"secure"}
+
+
+Where = tuple[str, ...]
+
+
+def _without_secrets(where: Where, value: Any, kind: object = None) -> Any:
+    """`value` at a path, with what stands in for secrets; `kind` is the type of the endpoint around it."""
+    if _is_secure(value):
+        return PLACEHOLDERS.get(str(kind)) or ENCRYPTABLE.get(_pattern(where), HIDDEN)
+    if isinstance(value, Mapping):
+        kind = value.get("type") if where[0] == "endpoints" else None
+        return {key: _without_secrets((*where, key), inner, kind) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_secrets((*where, str(index)), inner) for index, inner in enumerate(value)]
+    return value
+
+
+def _pattern(where: Where) -> str:
+    """`endpoints.*.secret` of the secret of any endpoint."""
+    return ".".join((where[0], "*", *where[2:]) if where[0] == "endpoints" else where)
+
+
+def _encrypted(settings: Mapping[str, Any]) -> Iterator[Fault]:
+    """What is encrypted and need not be: neither a reviewer nor this can read it."""
+    for where, value in _leaves((), settings):
+        if _is_secure(value) and _pattern(where) not in ENCRYPTABLE and ":" not in where[0]:
+            reason = "is encrypted, so that nobody can review or check it; only passwords and keys are secrets"
+            path = ".".join(where)
+            yield Fault(path, None, reason, f"pulumi config set --path --plaintext '{path}'")
+
+
+def _plain_secrets(settings: Mapping[str, Any]) -> Iterator[Fault]:
+    """Only the file shows it: the engine hands out secrets and plain values alike."""
+    for where, value in _leaves((), settings):
+        if isinstance(value, str | int | float) and value != "" and _pattern(where) in SECRETS:
+            path = ".".join(where)
+            example = f"pulumi config set --path --secret '{path}'"
+            yield Fault(path, None, "is a secret in plain text in this file; change it at its source, too", example)
+
+
+def _leaves(where: Where, value: Any) -> Iterator[tuple[Where, Any]]:
+    """(path, value) of everything but maps, and of what is encrypted."""
+    if isinstance(value, Mapping) and not _is_secure(value):
+        for key, inner in value.items():
+            yield from _leaves((*where, key), inner)
+    elif where:
+        yield where, value

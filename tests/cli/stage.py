@@ -1,0 +1,63 @@
+"""The rehearsal stage: the local cloud's Harbor, which behaves as recorded and really moves images, and a source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from harbor_mirror.harbor.client import Harbor
+from localcloud.harbor import Harbor as RehearsalHarbor
+from localcloud.harbor import HarborData
+from localcloud.http import free_port, serve
+from localcloud.source import SourceRegistry
+from tests.cli.fake_harbor import ADMIN, PASSWORD
+
+
+@dataclass
+class Stage:
+    """A Harbor with the endpoint `hub` and the project `mirror`."""
+
+    url: str
+    source: SourceRegistry
+    client: Harbor
+    endpoint: int
+
+    def rule(self, name: str, repositories: str, tags: str = "", **fields: Any) -> None:
+        filters = [{"type": "name", "value": repositories}]
+        if tags:
+            filters.append({"type": "tag", "value": tags, "decoration": "matches"})
+        body = {
+            "name": name,
+            "src_registry": {"id": self.endpoint},
+            "dest_namespace": "mirror",
+            "dest_namespace_replace_count": 0,
+            "filters": filters,
+            "trigger": {"type": "manual"},
+            "enabled": True,
+            "override": True,
+            **fields,
+        }
+        self.client.request("POST", "/replication/policies", body=body)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"HARBOR_URL": self.url}
+
+
+@contextmanager
+def stage() -> Iterator[Stage]:
+    """A stage as it is before anything ran."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    harbor = RehearsalHarbor(HarborData(), hostname="127.0.0.1", external_url=url, admin_password=PASSWORD)
+    harbor.start()
+    source = SourceRegistry(token_flow=True)
+    source.seed()
+    with serve(harbor.app, port=port), serve(source.app) as served, Harbor(url, ADMIN, PASSWORD) as client:
+        body = {"name": "hub", "type": "docker-registry", "url": served.url, "insecure": True}
+        client.request("POST", "/registries", body=body)
+        client.request("POST", "/projects", body={"project_name": "mirror", "metadata": {"public": "false"}})
+        yield Stage(url, source, client, client.registries()[0]["id"])
+    harbor.close()

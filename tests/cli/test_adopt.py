@@ -1,0 +1,275 @@
+"""adopt writes what the configuration can express, leaves out the rest with its reason, and changes nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mirrorctl import stack_file
+from tests.cli.conftest import Run
+from tests.cli.fake_harbor import FakeHarbor
+
+
+@pytest.fixture
+def by_hand(mirrored: FakeHarbor) -> FakeHarbor:
+    """A Harbor as people click it together."""
+    hub = mirrored.registry("Docker Hub (paid)", "https://hub.docker.com", kind="docker-hub")
+    mirrored.registries[hub]["credential"] = {"type": "basic", "access_key": "bot", "access_secret": "*****"}
+    mirrored.project("team-a", metadata={"public": "true", "auto_scan": "true"})
+    mirrored.quotas[1]["hard"]["storage"] = 5 * 1024**3
+    mirrored.policy(
+        "Base images!",
+        hub,
+        repositories="library/{alpine,busybox}",
+        namespace="team-a/base",
+        cron="0 0 3 * * *",
+        description="nightly",
+        speed=1024,
+        override=False,
+        single_active_replication=True,
+    )
+    return mirrored
+
+
+def adopted(run: Run, folder: Path, *arguments: str) -> tuple[Any, Any]:
+    """The report, and the configuration that was written."""
+    done = run("adopt", "--name", "hand", "--json", *arguments)
+    assert done.code == 0, done.err
+    return done.json, yaml.safe_load((folder / "Pulumi.hand.yaml").read_text())["config"]
+
+
+def test_the_configuration_says_what_harbor_has(by_hand: FakeHarbor, run: Run, tmp_path: Path) -> None:
+    before = by_hand.requests.copy()
+    report, config = adopted(run, tmp_path)
+    assert config["harbor-mirror:harbor"] == {"url": by_hand.url, "username": "admin"}
+    assert config["harbor-mirror:endpoints"] == {
+        "hub": {"type": "docker-registry", "url": by_hand.registries[1]["url"], "name": "hub"},
+        "docker-hub-paid": {
+            "type": "docker-hub",
+            "url": "https://hub.docker.com",
+            "name": "Docker Hub (paid)",
+            "username": "bot",
+        },
+    }
+    assert config["harbor-mirror:projects"] == {
+        "mirror": {"vulnerabilityScanning": False},
+        "team-a": {"public": True, "quotaGb": 5},
+    }
+    assert config["harbor-mirror:rules"]["nginx"] == {
+        "endpoint": "hub",
+        "repositories": "library/nginx",
+        "project": "mirror",
+        "tags": "1.*",
+    }
+    assert config["harbor-mirror:rules"]["Base-images"] == {
+        "endpoint": "docker-hub-paid",
+        "repositories": "library/{alpine,busybox}",
+        "project": "team-a",
+        "path": "base",
+        "schedule": "0 0 3 * * *",
+        "description": "nightly",
+        "override": False,
+        "speedKbps": 1024,
+    }
+    assert report["secretsNeeded"] == ["harborPassword", "endpoints.docker-hub-paid.secret"]
+    assert report["leftOut"] == []
+    changed = {method for method, path in by_hand.requests[len(before) :] if "/c/login" not in path} - {"GET"}
+    assert not changed
+
+
+def test_what_it_writes_is_right(by_hand: FakeHarbor, run: Run, tmp_path: Path) -> None:
+    _, config = adopted(run, tmp_path)
+    secure = {"secure": "v1:abc"}
+    config["harbor-mirror:harborPassword"] = secure
+    config["harbor-mirror:endpoints"]["docker-hub-paid"]["secret"] = secure
+    (tmp_path / "Pulumi.hand.yaml").write_text(yaml.safe_dump({"config": config}))
+    assert stack_file.read(tmp_path / "Pulumi.hand.yaml").faults == ()
+    assert by_hand.url
+
+
+@pytest.mark.usefixtures("by_hand")
+def test_the_import_file_and_the_script(run: Run, tmp_path: Path) -> None:
+    report, _ = adopted(run, tmp_path)
+    imports = json.loads((tmp_path / "import.hand.json").read_text())
+    assert imports["nameTable"]["harbor"] == "urn:pulumi:hand::harbor-mirror::pulumi:providers:harbor::harbor"
+    resources = {entry["name"]: entry for entry in imports["resources"]}
+    assert len(resources) == len(imports["resources"])
+    rule = resources["rule Base-images in Harbor"]
+    assert (rule["id"], rule["logicalName"]) == ("/replication/policies/3", "Base-images")
+    parent = resources[rule["parent"]]
+    assert (parent["type"], parent["component"]) == ("harbor-mirror:mirror:PullReplication", True)
+    script = (tmp_path / "adopt.hand.sh").read_text()
+    assert script.splitlines()[2:-1] == report["commands"][:-1] or script.splitlines()[2:] == report["commands"]
+    assert (tmp_path / "adopt.hand.sh").stat().st_mode & 0o111
+    reasons = {(change["op"], change["name"]): change["reason"] for change in report["announced"]}
+    assert "renamed from 'Base images!'" in reasons["update", "Base-images"]
+    assert "single active replication is reset" in reasons["update", "Base-images"]
+    assert "secret" in reasons["update", "Docker Hub (paid)"]
+    assert ("create", "pull") in reasons
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda h: h.policies[1]["filters"].append({"type": "name", "value": "x"}), "several name filters"),
+        (
+            lambda h: h.policies[1]["filters"].append({"type": "label", "value": ["x"], "decoration": "excludes"}),
+            "label excludes has no counterpart",
+        ),
+        (lambda h: h.policies[1].update(dest_namespace=""), "it has no destination"),
+        (lambda h: h.policies[1].update(dest_namespace="gone"), "its project gone does not exist yet"),
+        (lambda h: h.projects["mirror"].update(registry_id=4), "is a proxy cache"),
+        (lambda h: h.policies[1].update(trigger={"type": "event_based"}), "its trigger is event_based"),
+        (
+            lambda h: h.policies[1].update(
+                trigger={"type": "scheduled", "trigger_settings": {"cron": "0 */1 * * * *"}}
+            ),
+            "schedule 0 */1 * * * *",
+        ),
+        (lambda h: h.policies[1]["filters"][0].update(value="{a,b"), "repositories"),
+        (lambda h: h.policies[1].update(dest_namespace_replace_count=2), "flatten"),
+    ],
+)
+def test_what_is_left_out_and_why(mirrored: FakeHarbor, run: Run, tmp_path: Path, change: Any, reason: str) -> None:
+    change(mirrored)
+    report, config = adopted(run, tmp_path)
+    assert "nginx" not in config["harbor-mirror:rules"]
+    assert any(text.startswith("rule nginx: ") and reason in text for text in report["leftOut"]), report["leftOut"]
+
+
+@pytest.mark.usefixtures("by_hand")
+def test_one_rule_with_what_it_needs(run: Run, tmp_path: Path) -> None:
+    report, config = adopted(run, tmp_path, "--rule", "nginx")
+    assert (report["rules"], report["endpoints"], report["projects"]) == (["nginx"], ["hub"], ["mirror"])
+    assert list(config["harbor-mirror:rules"]) == ["nginx"]
+
+
+def test_names_that_become_one_key_stay_apart(mirrored: FakeHarbor, run: Run, tmp_path: Path) -> None:
+    for name in ("HUB!", "Hub "):
+        number = mirrored.registry(name, mirrored.registries[1]["url"])
+        mirrored.policy(f"of {name}", number, repositories=f"team/app-{number}")
+    _, config = adopted(run, tmp_path)
+    assert set(config["harbor-mirror:endpoints"]) == {"hub", "hub-2", "hub-3"}
+    assert set(config["harbor-mirror:rules"]) == {"nginx", "redis", "of-HUB", "of-Hub"}
+
+
+@pytest.mark.usefixtures("by_hand")
+def test_wrong_use(run: Run, tmp_path: Path) -> None:
+    assert run("adopt", "--name", "hand", "--rule", "ngin").code == 1
+    assert run("adopt", "--name", "ha nd").code == 1
+    assert run("adopt", "--name", "hand", "--into", "no/such/folder").code == 1
+    assert run("adopt", "--name", "hand").code == 0
+    done = run("adopt", "--name", "hand")
+    assert done.code == 1
+    assert "is there already" in done.err
+    assert tmp_path
+
+
+def kept(**fields: Any) -> dict[str, Any]:
+    """A retention rule as Harbor keeps it."""
+    return {
+        "action": "retain",
+        "template": "latestPushedK",
+        "params": {"latestPushedK": 5},
+        "scope_selectors": {"repository": [{"kind": "doublestar", "decoration": "repoMatches", "pattern": "**"}]},
+        "tag_selectors": [
+            {"kind": "doublestar", "decoration": "matches", "pattern": "**", "extras": '{"untagged":true}'}
+        ],
+        **fields,
+    }
+
+
+def with_retention(harbor: FakeHarbor, *rules: dict[str, Any], cron: str = "0 0 4 * * *") -> None:
+    harbor.projects["mirror"]["metadata"]["retention_id"] = "1"
+    trigger = {"kind": "Schedule", "settings": {"cron": cron}}
+    harbor.retentions[1] = {"id": 1, "algorithm": "or", "rules": list(rules), "trigger": trigger}
+
+
+def test_retention_and_maintenance_come_along(mirrored: FakeHarbor, run: Run, tmp_path: Path) -> None:
+    selector = {"kind": "doublestar", "decoration": "repoExcludes", "pattern": "keep/**"}
+    with_retention(
+        mirrored,
+        kept(),
+        kept(template="nDaysSinceLastPull", params={"nDaysSinceLastPull": 30}, scope_selectors={"x": [selector]}),
+        kept(template="always", params={}, tag_selectors=[{"decoration": "matches", "pattern": "v*"}]),
+    )
+    mirrored.maintenance["gc"] = {
+        "schedule": {"type": "Weekly", "cron": "0 0 0 * * 0"},
+        "job_parameters": '{"delete_untagged":true,"workers":3}',
+    }
+    mirrored.maintenance["purgeaudit"] = {
+        "schedule": {"type": "Custom", "cron": "0 15 1 * * *"},
+        "job_parameters": '{"audit_retention_hour":720,"include_event_types":"pull_artifact,other"}',
+    }
+    report, config = adopted(run, tmp_path)
+    assert report["leftOut"] == []
+    assert config["harbor-mirror:projects"]["mirror"]["retention"] == {
+        "schedule": "0 0 4 * * *",
+        "keep": [
+            {"mostRecentlyPushed": 5},
+            {"pulledWithinDays": 30, "repositories": {"excludes": "keep/**"}},
+            {"always": True, "tags": "v*", "untagged": False},
+        ],
+    }
+    assert config["harbor-mirror:maintenance"] == {
+        "garbageCollection": {"schedule": "0 0 0 * * 0", "deleteUntagged": True, "workers": 3},
+        "auditPurge": {"schedule": "0 15 1 * * *", "retentionHours": 720, "operations": ["pull", "other"]},
+    }
+    imports = {
+        entry["logicalName"]: entry for entry in json.loads((tmp_path / "import.hand.json").read_text())["resources"]
+    }
+    assert (imports["mirror-retention"]["id"], imports["mirror-retention"]["parent"]) == (
+        "/retentions/1",
+        "project mirror",
+    )
+    announced = {(change["op"], change["name"]) for change in report["announced"]}
+    assert {("create", "harbor-garbage-collection"), ("create", "harbor-audit-purge")} <= announced
+
+
+def test_maintenance_is_the_whole_harbors(mirrored: FakeHarbor, run: Run, tmp_path: Path) -> None:
+    mirrored.maintenance["gc"] = {"schedule": {"type": "Custom", "cron": "0 0 5 * * *"}, "job_parameters": "{}"}
+    report, config = adopted(run, tmp_path, "--rule", "nginx")
+    assert "harbor-mirror:maintenance" not in config
+    assert not [change for change in report["announced"] if change["name"] == "harbor-garbage-collection"]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda h: with_retention(h, kept(disabled=True)), "retention of project mirror: one of its rules is disabled"),
+        (lambda h: with_retention(h, kept(template="newest")), "it keeps by newest"),
+        (lambda h: with_retention(h, kept(tag_selectors=[])), "more or less than one pattern"),
+        (
+            lambda h: with_retention(h, kept(), cron="0 0 0 31 2 *"),
+            "retention of project mirror: schedule 0 0 0 31 2 *",
+        ),
+        (
+            lambda h: h.maintenance.update(
+                gc={"schedule": {"type": "Custom", "cron": "0 0 3 * * *"}, "job_parameters": '{"workers":10}'}
+            ),
+            "maintenance garbageCollection: workers 10",
+        ),
+        (
+            lambda h: h.maintenance.update(
+                purgeaudit={
+                    "schedule": {"type": "Custom", "cron": "0 0 3 * * *"},
+                    "job_parameters": '{"audit_retention_hour":1,"include_event_types":"delete_user"}',
+                }
+            ),
+            "maintenance auditPurge: operations",
+        ),
+    ],
+)
+def test_a_part_that_cannot_be_said_leaves_the_rest(
+    mirrored: FakeHarbor, run: Run, tmp_path: Path, change: Any, reason: str
+) -> None:
+    change(mirrored)
+    report, config = adopted(run, tmp_path)
+    assert any(reason in text for text in report["leftOut"]), report["leftOut"]
+    assert "retention" not in config["harbor-mirror:projects"]["mirror"]
+    assert "harbor-mirror:maintenance" not in config
+    assert list(config["harbor-mirror:rules"]) == ["nginx", "redis"]

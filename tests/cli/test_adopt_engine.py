@@ -1,0 +1,144 @@
+"""What adopt writes, taken by the real engine: a Harbor filled through its API becomes a stack, nothing is replaced."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harbor_mirror.harbor.maintenance import GC_SCHEDULE, PURGE_SCHEDULE
+from localcloud.engine import Workspace
+from localcloud.http import serve
+from localcloud.source import SourceRegistry
+from tests.cli.conftest import Run
+from tests.cli.fake_harbor import PASSWORD
+from tests.cli.stage import Stage
+from tests.plugins import plugins
+
+BOT, BOT_SECRET = "bot", "Secret-Of-The-Bot-1"
+
+
+@pytest.fixture
+def by_hand(stage: Stage) -> Iterator[Stage]:
+    """What people click together: two endpoints, two projects, three rules, retention, maintenance."""
+    partner = SourceRegistry(BOT, BOT_SECRET)
+    partner.seed()
+    with serve(partner.app) as served:
+        create = stage.client.request
+        credential = {"type": "basic", "access_key": BOT, "access_secret": BOT_SECRET}
+        create(
+            "POST",
+            "/registries",
+            body={"name": "Partner (paid)", "type": "docker-registry", "url": served.url, "credential": credential},
+        )
+        create(
+            "POST",
+            "/projects",
+            body={
+                "project_name": "team-a",
+                "metadata": {"public": "true", "auto_scan": "true"},
+                "storage_limit": 5 * 1024**3,
+            },
+        )
+        stage.rule("nginx", "library/nginx", "1.*")
+        stage.rule(
+            "Base images!",
+            "library/{alpine,redis}",
+            "3.*",
+            src_registry={"id": 2},
+            dest_namespace="team-a/base",
+            trigger={"type": "scheduled", "trigger_settings": {"cron": "0 0 3 * * *"}},
+            description="nightly",
+            speed=1024,
+            override=False,
+        )
+        stage.rule("stopped", "team/app/*", enabled=False)
+        kept = {
+            "action": "retain",
+            "template": "latestPushedK",
+            "params": {"latestPushedK": 5},
+            "scope_selectors": {
+                "repository": [{"kind": "doublestar", "decoration": "repoMatches", "pattern": "base/**"}]
+            },
+            "tag_selectors": [{"kind": "doublestar", "decoration": "excludes", "pattern": "v*"}],
+        }
+        team = next(project["project_id"] for project in stage.client.projects() if project["name"] == "team-a")
+        create(
+            "POST",
+            "/retentions",
+            body={
+                "algorithm": "or",
+                "scope": {"level": "project", "ref": team},
+                "trigger": {"kind": "Schedule", "settings": {"cron": "0 0 4 * * *"}},
+                "rules": [kept],
+            },
+        )
+        collection = {"delete_untagged": True, "workers": 2}
+        create("POST", GC_SCHEDULE, body={"schedule": {"type": "Weekly"}, "parameters": collection})
+        purge = {"audit_retention_hour": 720, "include_event_types": "pull_artifact,other"}
+        schedule = {"type": "Custom", "cron": "0 15 1 * * *"}
+        create("POST", PURGE_SCHEDULE, body={"schedule": schedule, "parameters": purge})
+        yield stage
+
+
+def objects(stage: Stage) -> dict[str, Any]:
+    """Everything that adoption must leave as it is, by what it is. What is false may be said or left out."""
+    client = stage.client
+    found: dict[str, Any] = {f"rule {policy['id']}": _plain(policy) for policy in client.policies()}
+    found |= {f"endpoint {entry['id']}": _plain(entry) for entry in client.registries()}
+    for project in client.projects():
+        found[f"project {project['name']}"] = [
+            project["metadata"].get(key, "false") for key in ("public", "auto_scan", "retention_id")
+        ]
+    found |= {f"quota {entry['id']}": entry["hard"] for entry in client.quotas()}
+    for path in (GC_SCHEDULE, PURGE_SCHEDULE):
+        live = client.get(path)
+        parameters = {k: v for k, v in json.loads(live["job_parameters"]).items() if v and k != "include_operations"}
+        found[path] = (live["schedule"]["cron"], parameters)
+    for rule in client.get("/retentions/1")["rules"]:
+        (tags,) = rule["tag_selectors"]
+        found["retention"] = {**rule, "tag_selectors": (tags["decoration"], tags["pattern"])}
+    return found
+
+
+def _plain(entry: dict[str, Any]) -> dict[str, Any]:
+    return {
+        # The provider sends filters in an order of its own.
+        name: sorted(map(str, value)) if name == "filters" else value
+        for name, value in entry.items()
+        if name not in ("name", "update_time", "src_registry")
+    }
+
+
+def test_adoption(by_hand: Stage, run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    before = objects(by_hand)
+    with plugins() as attached:
+        Workspace(folder, "scratch", attached).create()
+        done = run("adopt", "--name", "hand", "--into", str(folder), "--json", **by_hand.environment)
+        report = done.json
+        assert (report["leftOut"], len(report["rules"])) == ([], 3)
+        stack = Workspace(folder, "hand", attached)
+        for line in report["commands"][:-1]:
+            given = BOT_SECRET if "partner-paid" in line else PASSWORD
+            subprocess.run(["sh", "-c", line], cwd=folder, env=stack.environment(), input=given, text=True, check=True)
+        assert objects(by_hand) == before, "taking over reads"
+
+        planned = stack.preview().ok().changes
+        assert {step.op for step in planned} <= {"create", "update"}
+        announced = {(change["op"], change["type"], change["name"]) for change in report["announced"]}
+        ours = {(step.op, step.type, step.name) for step in planned if not step.type.startswith("harbor-mirror:")}
+        assert ours <= announced
+
+        stack.up().ok()
+        again = stack.preview("--diff")
+        assert not again.changes, again.output
+    assert objects(by_hand) == before, "what was announced sets what is there"
+    assert {policy["name"] for policy in by_hand.client.policies()} == {"nginx", "Base-images", "stopped"}
+    environment = {**stack.environment(), "HARBOR_URL": ""}
+    done = run("drift", "--stack", "hand", "--cwd", str(folder), **environment)
+    assert (done.code, done.out.splitlines()[-1]) == (0, "ok: what the stack declares is what Harbor has")

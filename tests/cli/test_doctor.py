@@ -1,0 +1,150 @@
+"""doctor looks at everything a mirror stands on; each line says what to do."""
+
+from __future__ import annotations
+
+import ssl
+import subprocess
+import threading
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Run
+from tests.cli.fake_harbor import FakeHarbor, Fault
+from tests.cli.fake_stack import FakeStack
+
+
+def lines(report: Any) -> dict[str, str]:
+    return {line["subject"]: line["state"] for line in report["lines"]}
+
+
+def test_a_sound_mirror(mirrored: FakeHarbor, run: Run, stack: FakeStack) -> None:
+    done = run("doctor", "--json", **stack.environment)
+    assert done.code == 0
+    found = lines(done.json)
+    assert found.pop("tls") == "warning"
+    sound = {"dns", "health", "clock", "credentials", "version", "queues", "schedules", "disk", "quotas"}
+    sound |= {"destinations", "endpoint hub", "pull access", "engine"}
+    assert {found[name] for name in sound} == {"ok"}
+    assert mirrored.basic_requests <= 5
+
+
+@pytest.mark.parametrize(
+    ("break_it", "subject", "state", "text"),
+    [
+        (lambda h: setattr(h, "unhealthy", ["jobservice"]), "health", "bad", "docker logs harbor-jobservice"),
+        (lambda h: setattr(h, "version", "v2.9.0"), "version", "warning", "v2.9.0"),
+        (lambda h: h.queues[0].update(paused=True), "queues", "bad", "REPLICATION is paused"),
+        (lambda h: h.queues[0].update(latency=7200, count=5), "queues", "warning", "the oldest 2 h 00 min"),
+        (lambda h: setattr(h, "scheduler_paused", True), "schedules", "bad", "no rule fires"),
+        (
+            lambda h: h.schedules.append({"vendor_type": "GC", "vendor_id": 1, "cron": "0 0 0 31 2 *"}),
+            "schedules", "bad", "GC 1: 0 0 0 31 2 *",
+        ),
+        (lambda h: setattr(h, "volumes", [{"total": 100, "free": 5}]), "disk", "bad", "95% of 100 B used"),
+        (lambda h: setattr(h, "volumes", [{}]), "disk", "unknown", "not told"),
+        (
+            lambda h: h.quotas[0].update(hard={"storage": 100}, used={"storage": 100}),
+            "quotas", "bad", "project mirror uses 100 B of 100 B",
+        ),
+        (lambda h: h.bad_pings.update({1: (400, "the registry is unhealthy")}), "endpoint hub", "bad", "unhealthy"),
+        (
+            lambda h: h.projects["mirror"].update(registry_id=1),
+            "destinations", "bad", "rule nginx leads into project mirror, a proxy cache",
+        ),
+        (
+            lambda h: h.faults.append(Fault("/jobservice/queues", 403, '{"errors":[{"message":"forbidden"}]}')),
+            "queues", "unknown", "needs an administrator",
+        ),
+        (lambda h: h.faults.append(Fault("/api/v2.0/health", 502, "<html>")), "health", "bad", "HTTP 502"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong(mirrored: FakeHarbor, run: Run, break_it: Any, subject: str, state: str, text: str) -> None:
+    break_it(mirrored)
+    done = run("doctor")
+    found = [line for line in done.out.splitlines() if line.startswith(f"{state}: {subject}:")]
+    assert any(text in line for line in found), done.out
+    assert done.code == (2 if state == "bad" else 0)
+
+
+def test_a_wrong_password(mirrored: FakeHarbor, run: Run) -> None:
+    mirrored.password = "Another-Secret-1"
+    done = run("doctor")
+    assert done.code == 2
+    assert "bad: credentials: Harbor at" in done.out
+
+
+def test_a_wrong_pull_password(mirrored: FakeHarbor, run: Run, stack: FakeStack) -> None:
+    mirrored.robots.clear()
+    done = run("doctor", **stack.environment)
+    assert done.code == 2
+    assert "bad: pull access: robot$puller is refused" in done.out
+
+
+def test_a_name_that_does_not_resolve(run: Run) -> None:
+    done = run("doctor", HARBOR_URL="https://no-such-host.invalid")
+    assert done.code == 2
+    assert "bad: dns: no-such-host.invalid does not resolve" in done.out
+
+
+def test_nobody_is_there(run: Run) -> None:
+    done = run("doctor", HARBOR_URL="http://127.0.0.1:1")
+    assert done.code == 2
+    assert "bad: health: connection refused" in done.out
+
+
+class Unwell(BaseHTTPRequestHandler):
+    """A server with a certificate and a clock of its own, and no Harbor behind it."""
+
+    ahead = timedelta()
+
+    def do_GET(self) -> None:
+        body = b'{"status": "unhealthy", "components": [{"name": "core", "status": "unhealthy", "error": "boom"}]}'
+        self.send_response_only(200)
+        self.send_header("Date", (datetime.now(UTC) + self.ahead).strftime("%a, %d %b %Y %H:%M:%S GMT"))
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("days", "state"), [(2, "bad"), (10, "warning"), (90, "ok")])
+def test_the_certificates_end(run: Run, tmp_path: Path, days: int, state: str) -> None:
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
+            *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", str(days)),
+            *("-keyout", str(key), "-out", str(certificate)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with HTTPServer(("127.0.0.1", 0), Unwell) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        url = f"https://localhost:{server.server_port}"
+        trusted = run("doctor", HARBOR_URL=url, SSL_CERT_FILE=str(certificate))
+        strange = run("doctor", HARBOR_URL=url)
+        server.shutdown()
+    assert f"{state}: tls: the certificate ends in" in trusted.out
+    assert "bad: tls: the certificate is not accepted" in strange.out
+
+
+@pytest.mark.parametrize(("minutes", "state"), [(0, "ok"), (2, "warning"), (30, "bad")])
+def test_a_clock_that_is_off(run: Run, monkeypatch: pytest.MonkeyPatch, minutes: int, state: str) -> None:
+    monkeypatch.setattr(Unwell, "ahead", timedelta(minutes=minutes))
+    with HTTPServer(("127.0.0.1", 0), Unwell) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        done = run("doctor", HARBOR_URL=f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()
+    assert f"{state}: clock: differs by" in done.out
+    assert "core is unhealthy: boom" in done.out

@@ -1,0 +1,287 @@
+"""drift sees every field, the ones included that the provider's refresh does not, and repairs what the stack owns."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Run
+from tests.cli.fake_harbor import FakeHarbor
+from tests.cli.fake_stack import FakeStack
+
+Change = Callable[[FakeHarbor], object]
+
+
+@pytest.fixture
+def harbor_of_stack(mirrored: FakeHarbor) -> FakeHarbor:
+    """Harbor exactly as the stack wants it; the rule `redis` belongs to somebody else."""
+    pull = [{"action": "pull", "resource": "repository"}]
+    mirrored.robot_accounts[1] = {
+        "id": 1,
+        "name": "robot$puller",
+        "disable": False,
+        "duration": -1,
+        "permissions": [{"kind": "project", "namespace": "mirror", "access": pull}],
+    }
+    return mirrored
+
+
+def drifts(report: Any) -> set[tuple[str, str, str]]:
+    return {
+        (finding["kind"], finding["subject"], finding["field"])
+        for finding in report["findings"]
+        if finding["kind"] != "unmanaged"
+    }
+
+
+@pytest.mark.usefixtures("harbor_of_stack")
+def test_no_drift_and_what_is_not_ours_is_reported_only(run: Run, stack: FakeStack) -> None:
+    done = run("drift", "--json", **stack.environment)
+    assert (done.code, drifts(done.json)) == (0, set())
+    assert [finding["subject"] for finding in done.json["findings"]] == ["rule redis"]
+
+
+def policy(**fields: Any) -> Change:
+    # As Harbor does: a rule that was just saved is not overdue yet.
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    return lambda harbor: harbor.policies[1].update(fields, update_time=now)
+
+
+def registry(**fields: Any) -> Change:
+    return lambda harbor: harbor.registries[1].update(fields)
+
+
+CHANGES: dict[str, tuple[Change, str, str]] = {
+    "repositories": (
+        lambda harbor: harbor.policies[1]["filters"][0].update(value="library/*"), "rules.nginx", "repositories",
+    ),
+    "tags": (lambda harbor: harbor.policies[1]["filters"].pop(), "rules.nginx", "tags.matches"),
+    "tags excluded": (
+        lambda harbor: harbor.policies[1]["filters"].append({"type": "tag", "value": "*-rc", "decoration": "excludes"}),
+        "rules.nginx", "tags.excludes",
+    ),
+    "resource": (
+        lambda harbor: harbor.policies[1]["filters"].append({"type": "resource", "value": "image"}),
+        "rules.nginx", "resource",
+    ),
+    "label": (
+        lambda harbor: harbor.policies[1]["filters"].append({"type": "label", "value": ["a"], "decoration": "matches"}),
+        "rules.nginx", "labels",
+    ),
+    "description": (policy(description="by hand"), "rules.nginx", "description"),
+    "speed": (policy(speed=100), "rules.nginx", "speedKbps"),
+    "override": (lambda harbor: harbor.policies[1].pop("override"), "rules.nginx", "override"),
+    "enabled": (lambda harbor: harbor.policies[1].pop("enabled"), "rules.nginx", "enabled"),
+    "deletion": (policy(deletion=True), "rules.nginx", "deletion"),
+    "chunks": (policy(copy_by_chunk=True), "rules.nginx", "copyByChunk"),
+    "flatten": (policy(dest_namespace_replace_count=1), "rules.nginx", "flatten"),
+    "namespace": (policy(dest_namespace="elsewhere"), "rules.nginx", "destination"),
+    "trigger": (
+        policy(trigger={"type": "scheduled", "trigger_settings": {"cron": "0 0 3 * * *"}}), "rules.nginx", "schedule",
+    ),
+    "rule name": (policy(name="renamed"), "rules.nginx", "name"),
+    "source": (policy(src_registry={"id": 9}), "rules.nginx", "endpoint"),
+    "url": (registry(url="http://elsewhere"), "endpoints.hub", "url"),
+    "insecure": (registry(insecure=True), "endpoints.hub", "insecure"),
+    "endpoint name": (registry(name="other"), "endpoints.hub", "name"),
+    "username": (registry(credential={"access_key": "bob"}), "endpoints.hub", "username"),
+    "public": (
+        lambda harbor: harbor.projects["mirror"]["metadata"].update(public="true"), "projects.mirror", "public",
+    ),
+    "quota": (lambda harbor: harbor.quotas[0].update(hard={"storage": 1024**3}), "projects.mirror", "quotaGb"),
+    "robot rights": (
+        lambda harbor: harbor.robot_accounts[1]["permissions"].clear(), "pullUsername", "permissions",
+    ),
+    "robot disabled": (lambda harbor: harbor.robot_accounts[1].update(disable=True), "pullUsername", "disabled"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_each_field_is_seen_and_repaired(harbor_of_stack: FakeHarbor, run: Run, stack: FakeStack, name: str) -> None:
+    change, subject, field = CHANGES[name]
+    environment = stack.environment
+    change(harbor_of_stack)
+    done = run("drift", "--json", **environment)
+    assert done.code == 2
+    assert drifts(done.json) == {("changed", subject, field)}
+    finding = next(finding for finding in done.json["findings"] if finding["subject"] == subject)
+    assert finding["declared"] != finding["live"]
+    fixed = run("drift", "--fix", **environment)
+    assert fixed.code == 0
+    assert f"fixed: {subject}.{field}: declared" in fixed.out
+    assert run("drift", **environment).code == 0
+
+
+def test_project_creation_open_to_everybody(harbor_of_stack: FakeHarbor, run: Run, stack: FakeStack) -> None:
+    harbor_of_stack.settings["project_creation_restriction"]["value"] = "everyone"
+    assert run("drift", **stack.environment).code == 0
+    stack.config["harbor"]["restrictProjectCreation"] = True
+    done = run("drift", **stack.environment)
+    assert done.code == 2
+    assert "harbor.projectCreation: declared adminonly / live everyone" in done.out
+    assert run("drift", "--fix", **stack.environment).code == 0
+
+
+RETENTION = {
+    "id": 7,
+    "algorithm": "or",
+    "scope": {"level": "project", "ref": 1},
+    "rules": [
+        {
+            "action": "retain",
+            "template": "latestPushedK",
+            "params": {"latestPushedK": 5},
+            "scope_selectors": {"repository": [{"decoration": "repoMatches", "kind": "doublestar", "pattern": "**"}]},
+            "tag_selectors": [
+                {"decoration": "matches", "extras": '{"untagged":true}', "kind": "doublestar", "pattern": "v*"}
+            ],
+        }
+    ],
+    "trigger": {"kind": "Schedule", "settings": {"cron": "0 0 4 * * *", "next_scheduled_time": "2026-11-26T00:00:00Z"}},
+}
+
+
+@pytest.fixture
+def kept(harbor_of_stack: FakeHarbor, stack: FakeStack) -> FakeHarbor:
+    """Harbor and stack with retention, garbage collection and audit purge, as recorded on Harbor 2.15.2."""
+    stack.config["projects"]["mirror"]["retention"] = {
+        "schedule": "0 0 4 * * *",
+        "keep": [{"mostRecentlyPushed": 5, "tags": "v*"}],
+    }
+    stack.config["maintenance"] = {
+        "garbageCollection": {"schedule": "0 0 5 * * 6", "workers": 2},
+        "auditPurge": {"schedule": "0 0 2 * * *", "retentionHours": 168, "operations": ["pull", "create"]},
+    }
+    harbor_of_stack.retentions[7] = copy.deepcopy(RETENTION)
+    harbor_of_stack.projects["mirror"]["metadata"]["retention_id"] = "7"
+    harbor_of_stack.maintenance = {
+        "gc": {
+            "schedule": {"cron": "0 0 5 * * 6", "type": "Custom"},
+            "job_parameters": '{"delete_tag":false,"delete_untagged":false,"workers":2}',
+        },
+        "purgeaudit": {
+            "schedule": {"cron": "0 0 2 * * *", "type": "Custom"},
+            "job_parameters": '{"audit_retention_hour":168,"dry_run":false,'
+            '"include_event_types":"create_artifact,pull_artifact"}',
+        },
+    }
+    return harbor_of_stack
+
+
+@pytest.mark.usefixtures("kept")
+def test_housekeeping_without_drift(run: Run, stack: FakeStack) -> None:
+    done = run("drift", "--json", **stack.environment)
+    assert (done.code, drifts(done.json)) == (0, set())
+
+
+@pytest.mark.parametrize(
+    ("change", "subject", "field"),
+    [
+        (lambda h: h.maintenance.pop("gc"), "maintenance.garbageCollection", "schedule"),
+        (
+            lambda h: h.maintenance["gc"].update(job_parameters='{"delete_untagged":true,"workers":2}'),
+            "maintenance.garbageCollection", "deleteUntagged",
+        ),
+        (
+            lambda h: h.maintenance["purgeaudit"]["schedule"].update(cron="0 0 3 * * *"),
+            "maintenance.auditPurge", "schedule",
+        ),
+        (
+            lambda h: h.maintenance["purgeaudit"].update(
+                job_parameters='{"audit_retention_hour":168,"include_event_types":"create_artifact"}'
+            ),
+            "maintenance.auditPurge", "operations",
+        ),
+        (
+            lambda h: h.retentions[7]["rules"][0]["params"].update(latestPushedK=3),
+            "projects.mirror.retention", "keep",
+        ),
+        (
+            lambda h: h.retentions[7]["rules"][0]["tag_selectors"][0].update(extras='{"untagged":false}'),
+            "projects.mirror.retention", "keep",
+        ),
+        (lambda h: h.retentions[7]["rules"].clear(), "projects.mirror.retention", "keep"),
+        (
+            lambda h: h.retentions[7]["trigger"]["settings"].update(cron=""),
+            "projects.mirror.retention", "schedule",
+        ),
+    ],
+)  # fmt: skip
+def test_housekeeping_that_was_changed(
+    kept: FakeHarbor, run: Run, stack: FakeStack, change: Change, subject: str, field: str
+) -> None:
+    change(kept)
+    done = run("drift", "--json", **stack.environment)
+    assert done.code == 2
+    assert ("changed", subject, field) in drifts(done.json)
+    assert {finding[1] for finding in drifts(done.json)} == {subject}
+    assert run("drift", "--fix", **stack.environment).code == 0
+    assert run("drift", **stack.environment).code == 0
+
+
+def test_a_retention_that_is_lost(kept: FakeHarbor, run: Run, stack: FakeStack) -> None:
+    del kept.projects["mirror"]["metadata"]["retention_id"]
+    done = run("drift", "--json", **stack.environment)
+    assert drifts(done.json) == {("lost", "projects.mirror.retention", "")}
+
+
+def test_what_is_lost(harbor_of_stack: FakeHarbor, run: Run, stack: FakeStack) -> None:
+    del harbor_of_stack.policies[1]
+    harbor_of_stack.robot_accounts.clear()
+    harbor_of_stack.projects.clear()
+    done = run("drift", "--fix", "--json", **stack.environment)
+    assert done.code == 2
+    assert {finding[:2] for finding in drifts(done.json)} == {
+        ("lost", "rules.nginx"), ("lost", "pullUsername"), ("lost", "projects.mirror"),
+    }  # fmt: skip
+
+
+def test_credentials_that_no_longer_work(harbor_of_stack: FakeHarbor, run: Run, stack: FakeStack) -> None:
+    """A17: the secret in Harbor was changed; no refresh can see it."""
+    stack.config["endpoints"]["hub"] |= {"username": "alice", "secret": "Source-Secret-1"}
+    harbor_of_stack.registries[1]["credential"] = {"access_key": "alice"}
+    harbor_of_stack.bad_pings[1] = (400, "the registry is unhealthy")
+    harbor_of_stack.robots["robot$puller"] = "Another-Secret-1"
+    done = run("drift", "--json", **stack.environment)
+    assert done.code == 2
+    assert drifts(done.json) == {("unhealthy", "endpoints.hub", ""), ("unhealthy", "pullPassword", "")}
+    run("drift", "--fix", **stack.environment)
+    assert drifts(run("drift", "--json", **stack.environment).json) == {("unhealthy", "pullPassword", "")}
+
+
+def test_a_repair_that_harbor_refuses(harbor_of_stack: FakeHarbor, run: Run, stack: FakeStack) -> None:
+    harbor_of_stack.bad_pings[1] = (400, "the registry is unhealthy")
+    done = run("drift", "--fix", **stack.environment)
+    assert done.code == 2
+    assert "unhealthy: endpoints.hub: the registry is unhealthy (not fixed: the registry is unhealthy)" in done.out
+
+
+def test_a_schedule_that_stopped_firing(harbor_of_stack: FakeHarbor, run: Run, stack: FakeStack) -> None:
+    """A19: enabled, with a cron, and no execution for days; saving it again helps."""
+    stack.config["rules"]["nginx"]["schedule"] = "0 0 2 * * *"
+    trigger = {"type": "scheduled", "trigger_settings": {"cron": "0 0 2 * * *"}}
+    long_ago = "2020-01-01T02:00:00.000Z"
+    harbor_of_stack.policies[1] |= {"trigger": trigger, "update_time": long_ago}
+    harbor_of_stack.execution(1, start_time=long_ago)
+    done = run("drift", "--json", **stack.environment)
+    assert drifts(done.json) == {("stale", "rules.nginx", "schedule")}
+    run("drift", "--fix", **stack.environment)
+    assert ("PUT", "/api/v2.0/replication/policies/1") in harbor_of_stack.requests
+
+
+def test_a_paused_scheduler(harbor_of_stack: FakeHarbor, run: Run, stack: FakeStack) -> None:
+    harbor_of_stack.scheduler_paused = True
+    done = run("drift", **stack.environment)
+    assert done.code == 2
+    assert "paused: the scheduler" in done.out
+
+
+@pytest.mark.usefixtures("mirrored")
+def test_without_a_stack_there_is_nothing_to_compare(run: Run) -> None:
+    done = run("drift")
+    assert done.code == 1
+    assert "say --stack" in done.err

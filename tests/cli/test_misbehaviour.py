@@ -1,0 +1,149 @@
+"""Every command in front of a Harbor that is slow, refuses, fails, talks nonsense or dies in the middle."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import replace
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from mirrorctl.commands.schema import of_report
+from tests.cli.conftest import Done, Run
+from tests.cli.fake_harbor import PASSWORD, FakeHarbor, Fault
+from tests.cli.fake_stack import FakeStack
+
+COMMANDS = {
+    "sync": ("sync", "nginx"),
+    "verify": ("verify",),
+    "status": ("status",),
+    "logs": ("logs", "nginx"),
+    "report": ("report", "--html", "page.html"),
+    "drift": ("drift", "--fix"),
+    "doctor": ("doctor",),
+    "adopt": ("adopt", "--name", "NEW"),
+    "rotate-admin-password": ("rotate-admin-password", "--generate"),
+}
+OF_A_STACK = {"drift", "rotate-admin-password"}
+REFUSED = '{"errors":[{"code":"X","message":"not so"}]}'
+#: What comes instead of every answer; status 0 cuts the connection in the middle of one.
+FAULTS = {
+    "401": Fault("/api/", 401, REFUSED),
+    "403": Fault("/api/", 403, REFUSED),
+    "409": Fault("/api/", 409, REFUSED),
+    "412": Fault("/api/", 412, REFUSED),
+    "429": Fault("/api/", 429, ""),
+    "500": Fault("/api/", 500, REFUSED),
+    "502": Fault("/api/", 502, "<html>Bad Gateway</html>"),
+    "page": Fault("/api/", 200, "<html>Welcome</html>"),
+    "broken": Fault("/api/", 200, "{broken"),
+    "null": Fault("/api/", 200, "null"),
+    "text": Fault("/api/", 200, '"text"'),
+    "object": Fault("/api/", 200, '{"a": 1}'),
+    "numbers": Fault("/api/", 200, "[1]"),
+    "empty": Fault("/api/", 200, "[{}]"),
+    "cut": Fault("/api/", 0),
+}
+#: What a Harbor that goes down does while a command works; the rest shows from its first answer.
+IN_THE_MIDDLE = ("500", "502", "cut")
+
+
+@pytest.fixture
+def lived_in(mirrored: FakeHarbor, run: Run) -> FakeHarbor:
+    """A Harbor whose rules have run."""
+    assert run("sync", "--all", "--wait").code == 0
+    mirrored.requests.clear()
+    return mirrored
+
+
+def api_requests(harbor: FakeHarbor) -> int:
+    """How many there were since the last look."""
+    count = sum(path.startswith("/api/") for _, path in harbor.requests)
+    harbor.requests.clear()
+    return count
+
+
+def valid(report: str, command: str) -> bool:
+    """Whether this is the command's report, or that of an error."""
+    found = json.loads(report)
+    schema = of_report("error" if "error" in found else command)
+    return not list(Draft202012Validator(schema).iter_errors(found))
+
+
+@pytest.mark.usefixtures("quick_retries")
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_harbor_that_fails_from_the_start_or_in_the_middle(
+    lived_in: FakeHarbor, run: Run, stack: FakeStack, name: str
+) -> None:
+    fresh = itertools.count()
+
+    def command() -> Done:
+        lived_in.password = PASSWORD
+        words = [word.replace("NEW", f"new{next(fresh)}") for word in COMMANDS[name]]
+        return run(*words, "--json", **stack.environment if name in OF_A_STACK else {})
+
+    run("session")
+    login = api_requests(lived_in)
+    assert command().code in (0, 2)
+    middle = (login + api_requests(lived_in)) // 2
+    for kind, fault in FAULTS.items():
+        for after in (login, middle) if kind in IN_THE_MIDDLE else (login,):
+            lived_in.faults = [replace(fault, times=10_000, after=after)]
+            done = command()
+            said = f"{kind} after {after} requests: {done}"
+            # What only administrators may see is no bad finding for a doctor of others.
+            assert done.code in ((0, 1, 2) if (name, kind) == ("doctor", "403") else (1, 2)), said
+            assert "Traceback" not in done.err, said
+            assert valid(done.out, name), said
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (
+            Fault("/policies", 403, '{"errors":[{"code":"FORBIDDEN","message":"forbidden"}]}'),
+            "403 to GET /api/v2.0/repl",
+        ),
+        (
+            Fault("/policies", 409, '{"errors":[{"message":"conflict"}]}'),
+            "409 to GET /api/v2.0/replication/policies: c",
+        ),
+        (Fault("/policies", 412, '{"errors":[{"message":"not now"}]}'), "not now"),
+        (Fault("/policies", 429, "", times=99), "answered 429"),
+        (Fault("/policies", 500, times=99), "internal server error"),
+        (Fault("/policies", 502, "<html>Bad Gateway</html>", times=99), "a proxy answers in Harbor's place"),
+        (Fault("/policies", 200, "<html>Welcome</html>"), "no JSON but"),
+        (Fault("/policies", 200, "{broken"), "broken JSON"),
+        (Fault("/policies", 200, '{"a": 1}'), "no list of objects but"),
+        (Fault("/policies", 0, times=99), "broke off in the middle"),
+        (Fault("/users/current", 401, '{"errors":[{"message":"unauthorized"}]}', times=99), "refuses the password"),
+    ],
+    ids=lambda value: str(value.status) if isinstance(value, Fault) else None,
+)
+@pytest.mark.usefixtures("quick_retries")
+def test_harbor_misbehaves(mirrored: FakeHarbor, run: Run, fault: Fault, message: str) -> None:
+    mirrored.faults.append(fault)
+    done = run("sync", "nginx")
+    assert (done.code, done.out) == (1, "")
+    assert message in done.err
+    assert len(done.err.splitlines()) == 1
+
+
+@pytest.mark.usefixtures("quick_retries")
+def test_harbor_is_not_there(run: Run) -> None:
+    done = run("verify", HARBOR_URL="http://127.0.0.1:1")
+    assert done.code == 1
+    assert "connection refused" in done.err
+
+
+@pytest.mark.usefixtures("quick_retries")
+def test_errors_as_json(run: Run) -> None:
+    done = run("verify", "--json", HARBOR_URL="http://127.0.0.1:1")
+    assert done.code == 1
+    assert "connection refused" in done.json["error"]
+
+
+def test_a_slow_harbor_is_waited_for(mirrored: FakeHarbor, run: Run) -> None:
+    mirrored.faults.append(Fault("/policies", None, delay=2.0))
+    assert run("sync", "nginx").code == 0

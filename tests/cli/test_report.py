@@ -1,0 +1,143 @@
+"""The page of `report --html`: what it shows, and that a real browser takes it without complaint."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from mirrorctl.commands.report import load
+from mirrorctl.output.reports import RuleStatus
+from tests.cli.conftest import Run
+from tests.cli.fake_harbor import FakeHarbor
+from tests.programs import program
+
+NOW = datetime(2026, 11, 25, 10, 30, tzinfo=UTC)
+LOG = "2026-11-25T08:00:00Z [ERROR] [/transfer.go:1]: http status code: 429, body: toomanyrequests <b>you</b>"
+
+
+def stamp(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+
+@pytest.fixture
+def lived_in(mirrored: FakeHarbor) -> FakeHarbor:
+    """A Harbor with a day of runs behind it, one rule that failed, one that matched nothing, a project nearly full."""
+    now = datetime.now(UTC)
+    for number in range(12):
+        cron = ("0 7 * * * *", "0 17 */2 * * *", "0 30 3 * * *")[number % 3]
+        mirrored.policy(f"team-{number:02}", 1, repositories=f"team/app-{number}", cron=cron, update_time=stamp(now))
+    for number in mirrored.policies:
+        for hours in range(20, 0, -1):
+            started = now - timedelta(hours=hours)
+            mirrored.execution(
+                number, start_time=stamp(started), end_time=stamp(started + timedelta(seconds=10 * hours + number))
+            )
+    recent = {"start_time": stamp(now - timedelta(seconds=40)), "end_time": stamp(now - timedelta(seconds=3))}
+    failed = mirrored.execution(3, status="Failed", total=2, succeed=1, failed=1, **recent)
+    mirrored.task(failed, "team/app-0", "Failed", LOG)
+    mirrored.execution(4, total=0, succeed=0, status_text="no resources need to be replicated", **recent)
+    del mirrored.policies[5]["enabled"]
+    mirrored.quotas[0] |= {"hard": {"storage": 10_000_000_000}, "used": {"storage": 9_700_000_000}}
+    return mirrored
+
+
+class Outline(HTMLParser):
+    """Tags and text of a page; fails on a tag that is closed wrongly."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: Counter[str] = Counter()
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        names = dict(attrs)
+        assert not {"src", "onclick"} & names.keys()
+        assert not re.match(r"https?:", names.get("href") or "")
+        if tag not in ("meta", "link", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, _attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] != "style":
+            self.text += f"{data}\n"
+
+
+@pytest.mark.usefixtures("lived_in")
+def test_what_the_page_shows(run: Run, tmp_path: Path) -> None:
+    done = run("report", "--html", "page.html")
+    assert done.code == 2
+    outline = Outline()
+    outline.feed((tmp_path / "page.html").read_text())
+    assert not outline.open
+    assert outline.tags["script"] == 0
+    for text in ("team-00", "What needs attention", "toomanyrequests <b>you</b>", "limits requests", "project mirror",
+                 "9.7 GB of 10.0 GB", "no resources need to be replicated"):  # fmt: skip
+        assert text in outline.text
+    # Six rules fire hourly or every two hours, four daily: every one of them has its place in the calendar.
+    assert re.search(r"\d+ runs, in UTC", outline.text)
+
+
+@pytest.mark.usefixtures("mirrored")
+def test_a_mirror_without_failures_is_as_wanted(run: Run) -> None:
+    assert run("report", "--html", "page.html").code == 0
+
+
+@pytest.mark.usefixtures("mirrored")
+def test_a_page_that_cannot_be_written(run: Run) -> None:
+    done = run("report", "--html", "no/such/folder/page.html")
+    assert done.code == 1
+    assert "No such file or directory" in done.err
+
+
+def test_the_calendar_counts_each_minute() -> None:
+    def rule(name: str, cron: str, *, enabled: bool = True) -> RuleStatus:
+        return RuleStatus(rule=name, policy_id=1, state="ok", enabled=enabled, schedule=cron)
+
+    rules = [
+        rule("hourly", "0 15 * * * *"),
+        rule("two-hourly", "0 15 */2 * * *"),
+        rule("off", "0 15 * * * *", enabled=False),
+        rule("manual", "manual"),
+        rule("strange", "0 61 * * * *"),
+    ]
+    minutes = load(rules, NOW)
+    assert len(minutes) == 24
+    assert minutes[NOW.replace(hour=12, minute=15)] == ["hourly", "two-hourly"]
+    assert minutes[NOW.replace(hour=11, minute=15)] == ["hourly"]
+    assert NOW.replace(hour=10, minute=15) not in minutes
+
+
+@pytest.mark.usefixtures("lived_in")
+@pytest.mark.parametrize("window", ["1200,1600", "390,1600"])
+def test_a_browser_shows_it_without_complaint(run: Run, tmp_path: Path, window: str) -> None:
+    browser = shutil.which("google-chrome") or program("chromium")
+    run("report", "--html", "page.html")
+    picture = tmp_path / "page.png"
+    done = subprocess.run(
+        [
+            *(browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"),
+            *(f"--window-size={window}", "--enable-logging=stderr", f"--screenshot={picture}"),
+            (tmp_path / "page.html").as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "CONSOLE" not in done.stderr
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert picture.stat().st_size > 20_000

@@ -1,0 +1,334 @@
+"""The tool as such: logging in, secrets, sessions, passwords, logs, terminals, completion."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import ROOT, Run
+from tests.cli.fake_harbor import ADMIN, PASSWORD, FakeHarbor, Fault
+from tests.cli.fake_stack import FakeStack
+
+NEW = "Brand-New-Secret-9"
+
+
+# Logging in
+
+
+def test_one_login_and_then_a_session(mirrored: FakeHarbor, run: Run) -> None:
+    assert run("status").code == 0
+    assert mirrored.basic_requests == 0
+    assert mirrored.requests.count(("POST", "/c/login")) == 1
+
+
+def test_a_session_that_ends_is_renewed(mirrored: FakeHarbor, run: Run) -> None:
+    unauthorized = '{"errors":[{"code":"UNAUTHORIZED","message":"unauthorized"}]}'
+    mirrored.faults.append(Fault("/replication/policies", 401, unauthorized))
+    assert run("status").code == 0
+    assert mirrored.requests.count(("POST", "/c/login")) == 2
+
+
+def test_without_sessions_basic_auth(mirrored: FakeHarbor, run: Run) -> None:
+    mirrored.sessions_allowed = False
+    assert run("sync", "--all", "--wait").code == 0
+    assert mirrored.basic_requests > 0
+
+
+@pytest.mark.usefixtures("mirrored")
+def test_a_robot(run: Run) -> None:
+    done = run("status", HARBOR_USERNAME="robot$puller", HARBOR_PASSWORD="Robot-Secret-1")
+    assert done.code == 0
+
+
+def test_a_wrong_password_is_not_taken_for_an_empty_harbor(mirrored: FakeHarbor, run: Run) -> None:
+    mirrored.password = "Another-Secret-1"
+    done = run("status")
+    assert (done.code, done.out) == (1, "")
+    assert "refuses the password of admin" in done.err
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"HARBOR_PASSWORD": ""}, "HARBOR_PASSWORD not; set all three"),
+        ({"HARBOR_URL": "harbor.example.com"}, "is no address of a Harbor"),
+        ({"HARBOR_URL": "https://admin:Secret-In-Url-1@harbor.example.com"}, "https://[secret]@harbor.example.com"),
+        ({"HARBOR_URL": "", "PATH": "/nonexistent"}, "there is no pulumi on PATH"),
+    ],
+)
+def test_wrong_connections(mirrored: FakeHarbor, run: Run, settings: dict[str, str], message: str) -> None:
+    done = run("status", **settings)
+    assert done.code == 1
+    assert message in done.err
+    assert "Secret-In-Url-1" not in done.err
+    assert not mirrored.requests
+
+
+def test_a_stack_that_was_never_up(run: Run, stack: FakeStack) -> None:
+    stack.outputs.clear()
+    done = run("status", "--stack", "dev", **stack.environment)
+    assert done.code == 1
+    assert "stack dev has no output harborUrl" in done.err
+
+
+def test_outputs_of_another_project(run: Run, stack: FakeStack) -> None:
+    stack.outputs["rules"] = {"nginx": {"id": 1}}
+    done = run("status", **stack.environment)
+    assert done.code == 1
+    assert "the stack's outputs lack 'endpoint'" in done.err
+
+
+def test_verbose_shows_requests_and_no_secret(mirrored: FakeHarbor, run: Run) -> None:
+    done = run("sync", "--all", "--wait", "--verify", "--verbose")
+    assert "POST " in done.err
+    assert "/c/login: 200" in done.err
+    for secret in (PASSWORD, *mirrored.sessions):
+        assert secret not in done.out + done.err
+
+
+def test_harbors_own_words_never_carry_a_secret(mirrored: FakeHarbor, run: Run) -> None:
+    body = f'{{"errors":[{{"message":"bad password {PASSWORD}"}}]}}'
+    mirrored.faults.append(Fault("/replication/policies", 400, body))
+    done = run("status")
+    assert done.code == 1
+    assert "bad password [secret]" in done.err
+
+
+@pytest.mark.usefixtures("harbor")
+def test_a_mirror_without_rules(run: Run) -> None:
+    for command in (("sync", "--all"), ("verify",)):
+        done = run(*command)
+        assert (done.code, "this mirror has no rules" in done.err) == (1, True)
+    done = run("status")
+    assert (done.code, done.out) == (0, "this mirror has no rules\n")
+
+
+# session
+
+
+def test_session_is_for_the_shell(mirrored: FakeHarbor, run: Run) -> None:
+    done = run("session")
+    assert done.code == 0
+    assert re.fullmatch(r"export HARBOR_SESSION_ID=[0-9a-f]+\n", done.out)
+    assert mirrored.sessions[done.out.strip().partition("=")[2]] == ADMIN
+    done = run("session", HARBOR_USERNAME="robot$puller", HARBOR_PASSWORD="Robot-Secret-1")
+    assert done.code == 1
+    assert "no session" in done.err
+
+
+# rotate-admin-password
+
+
+def test_a_new_password_without_a_stack(mirrored: FakeHarbor, run: Run) -> None:
+    assert run("rotate-admin-password", MIRRORCTL_NEW_PASSWORD=NEW).code == 0
+    assert mirrored.password == NEW
+    assert run("status").code == 1
+
+
+@pytest.mark.parametrize("weak", ["", "short1A", "alllowercase1", "NoDigitsAtAll"])
+def test_a_weak_password_changes_nothing(mirrored: FakeHarbor, run: Run, weak: str) -> None:
+    assert run("rotate-admin-password", MIRRORCTL_NEW_PASSWORD=weak).code == 1
+    assert mirrored.password == PASSWORD
+
+
+def test_a_new_password_in_the_stack_too(mirrored: FakeHarbor, run: Run, stack: FakeStack) -> None:
+    done = run("rotate-admin-password", "--generate", "--stack", "dev", **stack.environment)
+    assert done.code == 0
+    assert "pulumi up --stack dev" in done.out
+    assert stack.saved_config()["harborPassword"] == mirrored.password != PASSWORD
+    # Not on a command line, and not on the screen.
+    assert mirrored.password not in done.out + done.err + str(stack.calls())
+
+
+@pytest.mark.parametrize("had", [True, False])
+def test_a_refused_password_leaves_the_stack_as_it_was(
+    mirrored: FakeHarbor, run: Run, stack: FakeStack, had: bool
+) -> None:
+    if not had:
+        del stack.config["harborPassword"]
+    mirrored.faults.append(Fault("/users/1/password", 403, '{"errors":[{"message":"not allowed"}]}'))
+    done = run("rotate-admin-password", "--generate", **stack.environment)
+    assert done.code == 1
+    assert "the password is unchanged" in done.err
+    assert mirrored.password == PASSWORD
+    assert stack.saved_config().get("harborPassword") == (PASSWORD if had else None)
+
+
+@pytest.mark.usefixtures("quick_retries")
+def test_a_harbor_that_goes_down_after_the_change_locks_nobody_out(
+    mirrored: FakeHarbor, run: Run, stack: FakeStack
+) -> None:
+    # The log-in asks once who it is, the rotation once more; then nobody answers.
+    mirrored.faults.append(Fault("/users/current", 502, "<html>", times=99, after=2))
+    done = run("rotate-admin-password", "--generate", **stack.environment)
+    assert done.code == 1
+    assert "whether Harbor took the new password is not known (the stack's configuration has it)" in done.err
+    assert stack.saved_config()["harborPassword"] == mirrored.password != PASSWORD
+
+
+def test_generating_needs_somebody_who_keeps_it(mirrored: FakeHarbor, run: Run) -> None:
+    assert run("rotate-admin-password", "--generate").code == 1
+    assert mirrored.password == PASSWORD
+
+
+# logs
+
+
+def test_logs_of_the_last_execution(mirrored: FakeHarbor, run: Run) -> None:
+    assert "has never run" in run("logs", "nginx").err
+    old = mirrored.execution(1)
+    failed = mirrored.execution(1, status="Failed", start_time="2026-11-25T09:00:00Z", total=2)
+    mirrored.task(
+        failed, "library/nginx", "Failed", "x [ERROR] [/a.go:1]: http status code: 429, body: toomanyrequests"
+    )
+    mirrored.task(failed, "library/redis", "Succeed", "all well")
+    done = run("logs", "nginx")
+    assert done.code == 2
+    assert "toomanyrequests" in done.out
+    assert "all well" in done.out
+    assert "limits requests" in done.out
+    assert "all well" not in run("logs", "nginx", "--failed").out
+    assert run("logs", "nginx", "--execution", str(old)).code == 0
+    assert run("logs", "redis", "--execution", str(old)).code == 1
+    assert run("logs", "nginx", "--execution", "99").code == 1
+
+
+# Terminals
+
+
+@pytest.mark.usefixtures("mirrored")
+def test_without_a_terminal_there_are_plain_lines(process: Run) -> None:
+    done = process("sync", "--all", "--wait", "--verify")
+    assert done.code == 0
+    assert "\x1b" not in done.out + done.err
+    assert "\r" not in done.out + done.err
+
+
+def on_a_terminal(environment: dict[str, str], columns: int, *arguments: str) -> str:
+    """What a terminal of that width gets to see."""
+    main, side = pty.openpty()
+    tool = subprocess.Popen(
+        [sys.executable, "-m", "mirrorctl", *arguments],
+        env={**environment, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": str(columns)},
+        stdin=side,
+        stdout=side,
+        stderr=side,
+        close_fds=True,
+    )
+    os.close(side)
+    seen = b""
+    while True:
+        ready, _, _ = select.select([main], [], [], 60)
+        try:
+            data = os.read(main, 4096) if ready else b""
+        except OSError:
+            break
+        if not data:
+            break
+        seen += data
+    tool.wait(timeout=60)
+    os.close(main)
+    return seen.decode()
+
+
+@pytest.mark.usefixtures("mirrored")
+def test_forty_columns(environment: dict[str, str]) -> None:
+    shown = on_a_terminal(environment, 40, "sync", "--all", "--wait", "--verify")
+    assert "\x1b[" in shown
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown).replace("\r", "\n")
+    lines = [line.rstrip() for line in plain.split("\n")]
+    # A block of lines for each rule instead of a row that wraps.
+    assert re.search(r"^nginx$", "\n".join(lines), re.MULTILINE)
+    assert "  digest proof equal 2/2" in lines
+    assert max(map(len, lines)) <= 40
+
+
+@pytest.mark.usefixtures("mirrored")
+def test_no_color(environment: dict[str, str]) -> None:
+    shown = on_a_terminal({**environment, "NO_COLOR": "1"}, 100, "status")
+    assert "never" in shown
+    assert not re.search(r"\x1b\[[0-9;]*m", re.sub(r"\x1b\[0?m", "", shown))
+
+
+# Help, speed, completion
+
+
+def test_help_is_quick() -> None:
+    """Under 0.3 s on an idle machine: it may import nothing that is slow, whatever this machine does now."""
+    slow = ("httpx", "pydantic", "rich.console", "yaml", "ssl", "asyncio")
+    code = (
+        "import sys; from mirrorctl.__main__ import main; main(['--help']);"
+        f"print([name for name in {slow!r} if name in sys.modules], file=sys.stderr)"
+    )
+    best = 9.0
+    for _ in range(5):
+        began = time.monotonic()
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+        best = min(best, time.monotonic() - began)
+    assert done.stderr == "[]\n"
+    assert "rotate-admin-password" in done.stdout
+    assert best < 3, "ten times what it takes: something slow is imported"
+
+
+def test_help_names_the_exit_codes(run: Run) -> None:
+    assert "0 as wanted, 1 error or wrong use, 2 bad finding" in " ".join(run("--help").out.split())
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts(run: Run, shell: str) -> None:
+    done = run("completion", shell)
+    assert done.code == 0
+    assert "mirrorctl" in done.out
+    program = shutil.which(shell)
+    if program:
+        subprocess.run([program, "-n"], input=done.out, text=True, check=True)
+    assert run("completion", "tcsh").code == 1
+
+
+@pytest.fixture
+def stack_files(tmp_path: Path) -> None:
+    """Stack `dev` with nginx, `prod` with redis and web (of a rule file); the file in `broken/` is no YAML."""
+    for name, text in {
+        "Pulumi.dev.yaml": "config: {harbor-mirror:rules: {nginx: {}}}",
+        "Pulumi.prod.yaml": "config: {harbor-mirror:rulesDir: mirrors, harbor-mirror:rules: {redis: {}}}",
+        "mirrors/web.yaml": "rules: {web: {}}",
+        "broken/Pulumi.dev.yaml": "[",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+
+
+@pytest.mark.usefixtures("stack_files")
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("st", ["status"]),
+        ("sync n", ["nginx"]),
+        ("sync --stack prod ''", ["redis", "web"]),
+        ("logs w", ["web"]),
+        ("verify nginx --stack p", ["prod"]),
+        ("sync --cwd elsewhere ''", []),
+        ("sync --cwd broken ''", []),
+    ],
+)
+def test_bash_completes_commands_rules_and_stacks(run: Run, tmp_path: Path, typed: str, offered: list[str]) -> None:
+    (tmp_path / "completion").write_text(run("completion", "bash").out)
+    words = f"COMP_WORDS=(mirrorctl {typed}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))"
+    done = subprocess.run(
+        ["bash", "-c", f'. ./completion; {words}; _mirrorctl_complete mirrorctl; echo "${{COMPREPLY[@]}}"'],
+        cwd=tmp_path,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (done.stdout.split(), done.stderr) == (offered, "")

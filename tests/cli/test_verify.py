@@ -1,0 +1,311 @@
+"""verify finds what Harbor's own "Succeed" does not tell: each way in which a mirror is not its source."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from localcloud.http import serve
+from localcloud.oci.images import move_tag, push_image, push_multi_arch
+from localcloud.source import SourceRegistry
+from tests.cli.conftest import Run
+from tests.cli.fake_harbor import ADMIN, PASSWORD, FakeHarbor, Fault
+from tests.cli.fake_stack import FakeStack
+
+
+@pytest.fixture
+def synced(mirrored: FakeHarbor) -> FakeHarbor:
+    """Both rules ran once."""
+    for number in mirrored.policies:
+        mirrored.execution(number, **mirrored.replicate(number))
+    return mirrored
+
+
+def rule(report: Any, name: str) -> Any:
+    return next(found for found in report["rules"] if found["rule"] == name)
+
+
+def statuses(report: Any, name: str) -> dict[str, str]:
+    return {image["destination"].partition("/")[2]: image["status"] for image in rule(report, name)["images"]}
+
+
+@pytest.mark.usefixtures("synced")
+def test_everything_equal(run: Run, source: SourceRegistry) -> None:
+    done = run("verify", "--json")
+    assert done.code == 0
+    assert done.json["ok"] is True
+    assert statuses(done.json, "nginx") == {
+        "mirror/library/nginx:1.25": "equal",
+        "mirror/library/nginx:1.26": "equal",
+    }
+    wanted = source.store.tags("library/nginx")["1.26"]
+    image = next(image for image in rule(done.json, "nginx")["images"] if image["source"].endswith(":1.26"))
+    assert image["sourceDigest"] == image["harborDigest"] == wanted
+    assert rule(done.json, "nginx")["bytes"] > 0
+
+
+def test_nothing_is_pulled_anywhere(synced: FakeHarbor, run: Run, source: SourceRegistry) -> None:
+    run("verify")
+    assert {entry.method for entry in source.requests if "/manifests/" in entry.path} == {"HEAD"}
+    assert {method for method, path in synced.requests if "/v2/" in path and "/manifests/" in path} == {"HEAD"}
+
+
+def test_a_missing_tag(synced: FakeHarbor, run: Run) -> None:
+    synced.store.delete_tag("mirror/library/nginx", "1.25")
+    done = run("verify", "nginx", "--json")
+    assert done.code == 2
+    assert statuses(done.json, "nginx")["mirror/library/nginx:1.25"] == "missing"
+    assert rule(done.json, "nginx")["missing"] == 1
+
+
+def test_a_tag_that_harbor_lists_and_does_not_serve(synced: FakeHarbor, run: Run) -> None:
+    synced.faults.append(Fault("/manifests/1.25", 404, times=9, method="HEAD"))
+    done = run("verify", "nginx")
+    assert done.code == 2
+    assert "Harbor lists it and does not serve it" in done.out
+
+
+def test_a_moved_tag_says_when_override_is_off(synced: FakeHarbor, run: Run, source: SourceRegistry) -> None:
+    move_tag(source.store, "library/nginx", "1.26", "moved")
+    done = run("verify", "nginx")
+    assert done.code == 2
+    assert "different: " in done.out
+    assert "moved at the source since the last run (2026-11-25 08:00 UTC)" in done.out
+    del synced.policies[1]["override"]
+    assert "override is off" in run("verify", "nginx").out
+
+
+@pytest.mark.parametrize(
+    ("execution", "reason"),
+    [
+        (None, "the rule has never run"),
+        ({"status": "InProgress"}, "the rule is running"),
+        ({"status": "Failed", "status_text": "no such host"}, "ended as Failed: no such host"),
+    ],
+)
+def test_why_something_is_missing(
+    mirrored: FakeHarbor, run: Run, execution: dict[str, str] | None, reason: str
+) -> None:
+    if execution:
+        mirrored.execution(1, **execution)
+    done = run("verify", "nginx")
+    assert done.code == 2
+    assert reason in done.out
+
+
+def test_a_filter_changed_behind_the_stacks_back(mirrored: FakeHarbor, run: Run, stack: FakeStack) -> None:
+    mirrored.policies[1]["filters"] = [{"type": "name", "value": "library/nginx"}, {"type": "tag", "value": "1.25"}]
+    mirrored.execution(1, **mirrored.replicate(1))
+    done = run("verify", "nginx", **stack.environment)
+    assert done.code == 2
+    assert "1.26 (the filter in Harbor does not take it" in done.out
+
+
+def test_an_extra_tag(synced: FakeHarbor, run: Run, source: SourceRegistry) -> None:
+    push_image(synced.store, "mirror/library/nginx", "by-hand", "by-hand")
+    source.store.delete_tag("library/nginx", "1.25")
+    done = run("verify", "nginx", "--json")
+    assert done.code == 2
+    found = {image["destination"].partition(":")[2][-7:]: image for image in rule(done.json, "nginx")["images"]}
+    extras = {image["destination"].rpartition(":")[2]: image["reason"] for image in found.values()
+              if image["status"] == "extra"}  # fmt: skip
+    assert extras == {"by-hand": "outside of the rule's tag filter", "1.25": "gone from hub; deletion is off"}
+
+
+def test_what_another_rule_brings_is_not_extra(synced: FakeHarbor, run: Run, source: SourceRegistry) -> None:
+    synced.policy("nginx-2", 1, repositories="library/*", tags="2.*")
+    synced.replicate(3)
+    assert source.store.tags("library/nginx").keys() == synced.store.tags("mirror/library/nginx").keys()
+    assert run("verify", "nginx").code == 0
+
+
+def test_multi_arch_children(synced: FakeHarbor, run: Run, source: SourceRegistry) -> None:
+    push_multi_arch(source.store, "library/nginx", "1.27", "multi")
+    synced.replicate(1)
+    done = run("verify", "nginx", "--json")
+    assert done.code == 0
+    image = next(image for image in rule(done.json, "nginx")["images"] if image["source"].endswith(":1.27"))
+    assert (image["children"], image["missingChildren"]) == (3, [])
+    lost = synced._children("mirror/library/nginx", image["harborDigest"])[1]
+    synced.store.delete_manifest("mirror/library/nginx", lost)
+    done = run("verify", "nginx", "--json")
+    assert done.code == 2
+    image = next(image for image in rule(done.json, "nginx")["images"] if image["source"].endswith(":1.27"))
+    assert (image["status"], image["missingChildren"]) == ("missing", [lost])
+
+
+def test_an_empty_match(synced: FakeHarbor, run: Run) -> None:
+    synced.policy("typo", 1, repositories="library/nginx", tags="9.*")
+    done = run("verify", "typo")
+    assert done.code == 2
+    assert "matches no image at hub" in done.out
+    assert run("verify", "typo", "--allow-empty").code == 0
+
+
+def test_a_repository_that_the_source_does_not_have(synced: FakeHarbor, run: Run) -> None:
+    synced.policy("typo", 1, repositories="library/ngin")
+    done = run("verify", "typo")
+    assert done.code == 2
+    assert "has no repository library/ngin" in done.out
+
+
+def test_a_proxy_cache_destination(synced: FakeHarbor, run: Run) -> None:
+    synced.projects["mirror"]["registry_id"] = 1
+    done = run("verify", "nginx")
+    assert done.code == 2
+    assert "project mirror is a proxy cache" in done.out
+
+
+def test_a_destination_that_cannot_be(synced: FakeHarbor, run: Run) -> None:
+    synced.policy("deep", 1, repositories="library/nginx", dest_namespace_replace_count=2)
+    done = run("verify", "deep")
+    assert done.code == 2
+    assert "flatten is 2" in done.out
+
+
+def test_a_thousand_tags_cost_a_thousand_heads(mirrored: FakeHarbor, run: Run, source: SourceRegistry) -> None:
+    push_image(source.store, "ci/builds", None, "build")
+    digest = source.store.digests("ci/builds")[0]
+    manifest = source.store.manifest("ci/builds", digest)
+    assert manifest is not None
+    for number in range(1000):
+        source.store.put_manifest("ci/builds", f"build-{number:04}", manifest.body, manifest.media_type)
+    mirrored.policy("builds", 1, repositories="ci/*")
+    mirrored.replicate(3)
+    done = run("verify", "builds", "--json")
+    assert done.code == 0
+    assert rule(done.json, "builds")["equal"] == 1000
+    heads = [entry for entry in source.requests if entry.method == "HEAD"]
+    assert len(heads) <= 1000
+
+
+def test_tags_named_one_by_one_need_no_list(synced: FakeHarbor, run: Run, source: SourceRegistry) -> None:
+    synced.policies[1]["filters"][1]["value"] = "{1.25,1.26}"
+    done = run("verify", "nginx", "--json")
+    assert (done.code, rule(done.json, "nginx")["equal"]) == (0, 2)
+    assert not [entry for entry in source.requests if entry.path.endswith("/tags/list")]
+
+
+def test_digest_lines_and_resuming(synced: FakeHarbor, run: Run, source: SourceRegistry, tmp_path: Path) -> None:
+    done = run("verify", "--digests")
+    assert done.code == 0
+    digests = synced.store.tags("mirror/library/nginx")
+    host = synced.url.removeprefix("http://")
+    assert f"{digests['1.25']} {host}/mirror/library/nginx:1.25" in done.out.splitlines()
+    assert len(done.out.splitlines()) == 3
+    assert run("verify", "--resume", str(tmp_path / "known")).code == 0
+    source.requests.clear()
+    assert run("verify", "--resume", str(tmp_path / "known")).code == 0
+    assert not [entry for entry in source.requests if "/manifests/" in entry.path]
+
+
+def test_a_line_for_each_image(synced: FakeHarbor, run: Run) -> None:
+    done = run("verify", "--images")
+    assert done.code == 0
+    host, digest = synced.url.removeprefix("http://"), synced.store.tags("mirror/library/nginx")["1.25"]
+    assert f"equal: {digest} {host}/mirror/library/nginx:1.25" in done.out.splitlines()
+    assert re.search(r"^nginx +1 +1 +2 +[0-9.]+ KB +equal 2/2", done.out, re.MULTILINE)
+
+
+def test_a_source_that_limits_requests_leaves_the_rest_unchecked(
+    synced: FakeHarbor, run: Run, source: SourceRegistry, tmp_path: Path
+) -> None:
+    with serve(_limiting(source, 1)) as server:
+        synced.registries[1]["url"] = server.url
+        done = run("verify", "nginx", "--json", "--resume", str(tmp_path / "known"))
+    assert done.code == 2
+    assert rule(done.json, "nginx")["unchecked"] == 1
+    assert len((tmp_path / "known").read_text().splitlines()) == 1
+
+
+def _limiting(source: SourceRegistry, heads: int) -> Any:
+    """The source, but after some HEADs it answers 429 and asks for a day's pause."""
+    from starlette.responses import Response
+
+    left = heads
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal left
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            left -= 1
+            if left < 0:
+                await Response(status_code=429, headers={"Retry-After": "86400"})(scope, receive, send)
+                return
+        await source.app(scope, receive, send)
+
+    return app
+
+
+def test_source_credentials(mirrored: FakeHarbor, run: Run, tmp_path: Path) -> None:
+    private = SourceRegistry("alice", "Alice-Secret-1", token_flow=True)
+    push_image(private.store, "team/app", "1", "app")
+    with serve(private.app) as server:
+        mirrored.policy("app", mirrored.registry("my.partner", server.url, private.store), repositories="team/app")
+        mirrored.replicate(3)
+        done = run("verify", "app")
+        assert done.code == 2
+        assert "is refused without credentials" in done.out
+        given = {
+            "MIRRORCTL_SOURCE_MY_PARTNER_USERNAME": "alice",
+            "MIRRORCTL_SOURCE_MY_PARTNER_PASSWORD": "Alice-Secret-1",
+        }
+        assert run("verify", "app", **given).code == 0
+        (tmp_path / ".docker").mkdir()
+        host = server.url.removeprefix("http://")
+        auth = "YWxpY2U6QWxpY2UtU2VjcmV0LTE="
+        (tmp_path / ".docker" / "config.json").write_text(f'{{"auths": {{"{host}": {{"auth": "{auth}"}}}}}}')
+        assert run("verify", "app").code == 0
+        wrong = given | {"MIRRORCTL_SOURCE_MY_PARTNER_PASSWORD": "Wrong-Secret-1"}
+        done = run("verify", "app", **wrong)
+        assert done.code == 2
+        assert "Wrong-Secret-1" not in done.out + done.err
+
+
+def test_another_harbor_as_source(mirrored: FakeHarbor, run: Run) -> None:
+    """Wildcards without its catalogue, which is for administrators; labels, which only a Harbor has."""
+    other = FakeHarbor("")
+    other.project("team")
+    for name, tag in (("team/app", "1"), ("team/app", "2"), ("team/sub/web", "1")):
+        push_image(other.store, name, tag, f"{name}-{tag}")
+        if tag == "1":
+            other.labels[name, other.store.tags(name)[tag]] = ["release", "tested"]
+    with serve(other) as server:
+        registry = mirrored.registry("other", server.url, other.store, kind="harbor")
+        mirrored.policy("all", registry, repositories="team/**")
+        mirrored.replicate(3)
+        given = {"MIRRORCTL_SOURCE_OTHER_USERNAME": ADMIN, "MIRRORCTL_SOURCE_OTHER_PASSWORD": PASSWORD}
+        done = run("verify", "all", "--json", **given)
+        assert (done.code, rule(done.json, "all")["equal"]) == (0, 3)
+        assert not [path for _, path in other.requests if "_catalog" in path]
+        mirrored.policies[3]["filters"].append({"type": "label", "value": ["release"], "decoration": "matches"})
+        mirrored.store.delete_tag("mirror/team/app", "2")
+        done = run("verify", "all", "--json", **given)
+        assert (done.code, rule(done.json, "all")["equal"]) == (0, 2)
+
+
+def test_with_a_stacks_outputs_harbor_is_asked_as_a_deployment_would(
+    synced: FakeHarbor, run: Run, stack: FakeStack
+) -> None:
+    done = run("verify", "--digests", "--stack", "dev", **stack.environment)
+    assert done.code == 0
+    assert "harbor.example.com/mirror/library/nginx:1.25" in done.out
+    assert ["stack", "output", "--json", "--show-secrets", "--stack", "dev", "--non-interactive"] in stack.calls()
+    synced.robots.clear()
+    done = run("verify", **stack.environment)
+    assert done.code == 2
+    assert "is refused to robot$puller" in done.out
+
+
+def test_source_credentials_of_the_stack(synced: FakeHarbor, run: Run, stack: FakeStack) -> None:
+    private = SourceRegistry("alice", "Source-Secret-1")
+    push_image(private.store, "library/nginx", "1.25", "nginx-1.25")
+    push_image(private.store, "library/nginx", "1.26", "nginx-1.26")
+    with serve(private.app) as server:
+        stack.outputs["endpoints"]["hub"]["url"] = server.url
+        assert run("verify", "nginx", **stack.environment).code == 2
+        stack.config["endpoints"]["hub"] |= {"username": "alice", "secret": "Source-Secret-1"}
+        assert run("verify", "nginx", **stack.environment).code == 0
+    assert synced.policies
