@@ -20,9 +20,9 @@ lint: setup
 	@ruff check .
 	@mypy
 	@lint-imports --no-logo
-	@shellcheck tools/*.sh .ci/run
-	@scripts/ci/lint.sh
-	@python tools/reference.py --check
+	@shellcheck ci/engine/install.sh .ci/run
+	@ci/lint.sh
+	@python ci/reference.py --check
 
 setup: .venv/installed .tools/bin/pulumi
 
@@ -33,7 +33,7 @@ setup: .venv/installed .tools/bin/pulumi
 	@touch $@
 
 .tools/bin/pulumi:
-	@bash tools/install-engine.sh
+	@bash ci/engine/install.sh
 
 clean:
 	rm -rf .venv .tools .demo

@@ -13,7 +13,7 @@ import pytest
 from localcloud.engine import PROJECT
 from tests.programs import program
 
-SCRIPTS = PROJECT / "scripts" / "ci"
+SCRIPTS = PROJECT / "ci"
 
 
 @dataclass(frozen=True)

@@ -223,17 +223,15 @@ def test_without_a_backend_the_message_says_where_to_read(name: str) -> None:
     ],
 )
 def test_which_environments_a_change_concerns(file: str, environments: list[str], repository: Repository) -> None:
-    scripts = PROJECT / "scripts" / "ci"
-    base = repository.commit(
-        **{f"scripts/ci/{name}": (scripts / name).read_text() for name in ("changed.sh", "lib.sh")}
-    )
+    scripts = PROJECT / "ci"
+    base = repository.commit(**{f"ci/{name}": (scripts / name).read_text() for name in ("changed.sh", "lib.sh")})
     repository.git("checkout", "--quiet", "-b", "branch")
     repository.commit(**{file: "changed"})
     repository.git("checkout", "--quiet", "main")
     ahead = repository.commit(**{"Pulumi.prod.yaml": "changed on main meanwhile"})
     repository.git("checkout", "--quiet", "branch")
     for commit in (base, ahead):
-        ran = script(str(repository.path / "scripts/ci/changed.sh"), commit)
+        ran = script(str(repository.path / "ci/changed.sh"), commit)
         assert ran.code == 0, ran.errors
         assert json.loads(ran.output) == environments
 

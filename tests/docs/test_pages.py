@@ -103,7 +103,7 @@ def newcomer(tmp_path: Path) -> Iterator[Newcomer]:
     with LocalCloud() as cloud:
         directory = tmp_path / "harbor-mirror"
         directory.mkdir()
-        for name in (*PROGRAM, "scripts", "policy"):
+        for name in (*PROGRAM, "ci", "policy"):
             (directory / name).symlink_to(PROJECT / name)
         shutil.copytree(PROJECT / "examples", directory / "examples")
         (directory / "state").mkdir()
@@ -218,6 +218,6 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_the_configurations_reference_is_what_the_models_say() -> None:
     done = subprocess.run(
-        [sys.executable, str(PROJECT / "tools/reference.py"), "--check"], capture_output=True, text=True, check=False
+        [sys.executable, str(PROJECT / "ci/reference.py"), "--check"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout

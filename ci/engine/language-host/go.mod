@@ -1,4 +1,4 @@
-module harbor-mirror/tools/language-host
+module harbor-mirror/ci/engine/language-host
 
 go 1.25.0
 

@@ -30,7 +30,7 @@ section() {
     worst=1
     printf -- '- **%s: failed** (exit code %s)\n' "$title" "$code"
   fi
-  printf '\n~~~diff\n%s\n~~~\n\n' "$(python scripts/ci/as_diff.py "$section_characters" <<<"$output")"
+  printf '\n~~~diff\n%s\n~~~\n\n' "$(python ci/as_diff.py "$section_characters" <<<"$output")"
 }
 
 printf '### Drift of %s\n\n' "$environment"

@@ -6,7 +6,7 @@
 #   4. where that cannot be reached: a build of the CLI from its Go modules, pinned and checked against go.sum.
 # Safe to interrupt: what is cached is moved into place whole, and a build resumes from Go's own cache.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 version=3.274.1
 minimum=3.200.0 # resource hooks with async Python, which the health gate uses
@@ -66,12 +66,12 @@ command -v go >/dev/null || {
 }
 mkdir "$work/bin"
 say "building the CLI from its Go module; about five minutes, once per user and version"
-(cd tools/engine && go build -mod=readonly -trimpath -o "$work/bin/pulumi" \
+(cd ci/engine && go build -mod=readonly -trimpath -o "$work/bin/pulumi" \
   -ldflags "-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v$version" \
   github.com/pulumi/pulumi/pkg/v3/cmd/pulumi)
 say "building the Python language host from its Go module"
 # Later hosts are not published as modules; this one speaks the same protocol and takes the first python on PATH.
-(cd tools/language-host && go build -mod=readonly -trimpath -ldflags "-s -w" \
+(cd ci/engine/language-host && go build -mod=readonly -trimpath -ldflags "-s -w" \
   -o "$work/bin/pulumi-language-python" github.com/pulumi/pulumi/sdk/v3/python/cmd/pulumi-language-python)
-install -m 755 "$(cd tools/language-host && go list -m -f '{{.Dir}}' github.com/pulumi/pulumi/sdk/v3)/python/cmd/pulumi-language-python-exec" "$work/bin/"
+install -m 755 "$(cd ci/engine/language-host && go list -m -f '{{.Dir}}' github.com/pulumi/pulumi/sdk/v3)/python/cmd/pulumi-language-python-exec" "$work/bin/"
 keep "built from its Go module"

@@ -19,7 +19,7 @@ else
 fi
 
 engine preview --stack "$stack" --json >"$work/preview.json"
-mapfile -t changed < <(python scripts/ci/changed_rules.py <"$work/preview.json" | grep . || true)
+mapfile -t changed < <(python ci/changed_rules.py <"$work/preview.json" | grep . || true)
 mapfile -t policies < <(policies "$environment")
 engine up --stack "$stack" --yes --skip-preview --suppress-progress "${policies[@]}"
 

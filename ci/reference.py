@@ -1,7 +1,7 @@
 """Writes docs/configuration.md from the configuration's models, so that it can't be wrong.
 
-python tools/reference.py            writes it
-python tools/reference.py --check    exit code 1 if it is not what the models say
+python ci/reference.py            writes it
+python ci/reference.py --check    exit code 1 if it is not what the models say
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "maintenance.auditPurge": config.AuditPurge,
 }
 WORDS = {"string": "text", "integer": "whole number", "boolean": "true or false", "object": "map", "null": ""}
-HEAD = f"""<!-- Written by tools/reference.py from harbor_mirror/config/models.py. -->
+HEAD = f"""<!-- Written by ci/reference.py from harbor_mirror/config/models.py. -->
 # Configuration
 
 Everything that `Pulumi.<stack>.yaml` can say. Keys stand under `config`, with `{PREFIX}` in front of the first
@@ -151,7 +151,7 @@ def main() -> int:
         return 0
     if PAGE.is_file() and PAGE.read_text() == text:
         return 0
-    print(f"{PAGE.relative_to(PROJECT)} is not what the models say; write it with python tools/reference.py")
+    print(f"{PAGE.relative_to(PROJECT)} is not what the models say; write it with python ci/reference.py")
     return 1
 
 

@@ -5,7 +5,7 @@
 #   PULUMI_BACKEND_URL              state of your own, with PULUMI_CONFIG_PASSPHRASE (or a KMS in the stack's file)
 #   PULUMI_STACK_OWNER              organization in Pulumi Cloud, if it is not the token's default
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export PATH="$PWD/.tools/bin:$PWD/.venv/bin:$PATH"
 export PULUMI_SKIP_UPDATE_CHECK=true
 

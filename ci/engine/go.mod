@@ -1,4 +1,4 @@
-module harbor-mirror/tools/engine
+module harbor-mirror/ci/engine
 
 go 1.26.6
 

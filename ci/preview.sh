@@ -24,6 +24,6 @@ fi
 sed 's/^/- /' "$work/words"
 if [ "$code" -ne 0 ]; then printf '\n**The preview failed** (exit code %s).\n' "$code"; fi
 printf '\n<details><summary>%s</summary>\n\n~~~diff\n' "Pulumi's diff"
-python scripts/ci/as_diff.py <"$work/diff"
+python ci/as_diff.py <"$work/diff"
 printf '~~~\n\n</details>\n'
 exit "$code"
