@@ -12,9 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harbor_mirror.harbor.client import Harbor as HarborClient
-from localcloud.harbor import Harbor, HarborData
+from localcloud.harbor import HarborData, HarborSimulator
 from localcloud.http import free_port, serve
-from localcloud.source import SourceRegistry
+from localcloud.registry import RegistrySimulator
 
 PROJECT = Path(__file__).resolve().parents[1]
 PASSWORD = "Bench-Admin-1"  # noqa: S105 - of a Harbor that lives for this run
@@ -60,10 +60,10 @@ def main() -> None:
     shown = best(python("-m", "mirrorctl", "--help"))
     print(f"mirrorctl --help: {shown:.2f} s, {shown / nothing:.1f} times an empty Python")
 
-    source, port = SourceRegistry(), free_port()
+    source, port = RegistrySimulator(), free_port()
     source.seed()
     url = f"http://127.0.0.1:{port}"
-    harbor = Harbor(HarborData(), hostname="127.0.0.1", external_url=url, admin_password=PASSWORD)
+    harbor = HarborSimulator(HarborData(), hostname="127.0.0.1", external_url=url, admin_password=PASSWORD)
     with harbor, serve(source.app) as registry, serve(harbor.app, port=port):
         with HarborClient(url, "admin", PASSWORD) as client:
             fill(client, registry.url, rules)

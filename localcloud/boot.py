@@ -79,7 +79,7 @@ class HarborConfig:
 
 
 class Boot:
-    """The boot hook of a LinodeApi: called with an instance, gives the guest that runs in it."""
+    """The boot hook of a LinodeSimulator: called with an instance, gives the guest that runs in it."""
 
     def __init__(
         self,
@@ -347,10 +347,12 @@ def _new_data() -> Any:
 
 def boot_harbor(data: Any, hostname: str, external_url: str, admin_password: str, port: int, version: str) -> Closable:
     """Starts the simulated Harbor: what a guest runs unless it is told otherwise."""
-    from localcloud.harbor import Harbor
+    from localcloud.harbor import HarborSimulator
 
     return _Served(
-        Harbor(data, hostname=hostname, external_url=external_url, admin_password=admin_password, version=version),
+        HarborSimulator(
+            data, hostname=hostname, external_url=external_url, admin_password=admin_password, version=version
+        ),
         port,
     )
 

@@ -7,9 +7,9 @@ from types import TracebackType
 
 from localcloud.boot import Boot
 from localcloud.http import serve
-from localcloud.linode import LinodeApi
+from localcloud.linode import LinodeSimulator
 from localcloud.providers import Providers
-from localcloud.source import SourceRegistry
+from localcloud.registry import RegistrySimulator
 from localcloud.tls import trust
 
 LINODE_TOKEN = "local-cloud-token"  # noqa: S105 - opens nothing but this process
@@ -27,10 +27,10 @@ class LocalCloud:
 
     def __init__(self, *, boot: Boot | None = None, boot_seconds: float = 1.0, providers: bool = True) -> None:
         self._open = ExitStack()
-        self.linode = LinodeApi(LINODE_TOKEN, boot or Boot(), boot_seconds=boot_seconds)
+        self.linode = LinodeSimulator(LINODE_TOKEN, boot or Boot(), boot_seconds=boot_seconds)
         self._open.callback(self.linode.close)
-        self.hub = SourceRegistry(token_flow=True)
-        self.partner = SourceRegistry(PARTNER_USERNAME, PARTNER_PASSWORD)
+        self.hub = RegistrySimulator(token_flow=True)
+        self.partner = RegistrySimulator(PARTNER_USERNAME, PARTNER_PASSWORD)
         for source in (self.hub, self.partner):
             source.seed()
         self.linode_url = self._open.enter_context(serve(self.linode.app)).url

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from types import TracebackType
 from urllib.parse import parse_qsl
@@ -12,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
+from localcloud.faults import Exchange, FaultInjector
 from localcloud.harbor import (
     artifacts,
     executions,
@@ -35,7 +37,7 @@ from localcloud.harbor.auth import (
     good_csrf_cookie,
     new_csrf_cookie,
 )
-from localcloud.harbor.core import Clock, Core
+from localcloud.harbor.core import Clock, Conditions, Core
 from localcloud.harbor.data import HarborData
 from localcloud.harbor.distribution import Gate, registry_app, token_endpoint
 from localcloud.harbor.errors import ApiError, forbidden, not_found
@@ -55,11 +57,12 @@ def _utcnow() -> datetime:
     return datetime.now(UTC)
 
 
-class Harbor:
-    """A Harbor on `data`; the first one on a blank volume gives the admin `admin_password`, later ones ignore it.
+class HarborSimulator:
+    """A simulated Harbor on `data`; the first one on a blank volume gives the admin `admin_password`, later ones not.
 
-    `status_lag_seconds` is how long an execution stays InProgress after its last task (real Harbor: up to 30 s).
-    `.app` serves it; `.start()` begins the jobs and schedules, `.close()` ends them.
+    Serve `app`; `start()` begins to fire schedules, `close()` stops them and running jobs. `faults` makes it
+    misbehave, `conditions` sets states that it does not reach by itself. `status_lag_seconds` is how long an execution
+    stays InProgress after its last task (real Harbor: up to 30 s).
     """
 
     def __init__(
@@ -75,31 +78,47 @@ class Harbor:
     ) -> None:
         self.data = data
         accounts = Accounts(data)
-        self._core = Core(data, hostname, external_url.rstrip("/"), "v" + version.lstrip("v"), clock, accounts)
-        self._core.runner = Runner(self._core, status_lag_seconds)
+        self.core = Core(data, hostname, external_url.rstrip("/"), "v" + version.lstrip("v"), clock, accounts)
+        self.core.runner = Runner(self.core, status_lag_seconds)
         with data.lock:
             accounts.first_boot(admin_password, clock())
-            projects.first_boot(self._core)
+            projects.first_boot(self.core)
         self._router = Router(ENDPOINTS)
-        gate = Gate(self._core)
-        self.app = Starlette(
+        gate = Gate(self.core)
+        app = Starlette(
             routes=[
                 Route("/c/{action}", self._account, methods=["GET", "POST"]),
                 Route("/service/token", token_endpoint(gate), methods=["GET", "POST"]),
-                Mount("/v2", registry_app(self._core, gate)),
+                Mount("/v2", registry_app(self.core, gate)),
                 Route("/{path:path}", self._api, methods=_METHODS),
             ]
         )
+        self.app = self.faults = FaultInjector(app, _error_body)
+
+    @property
+    def conditions(self) -> Conditions:
+        """States that tests set."""
+        return self.core.conditions
+
+    @property
+    def requests(self) -> list[Exchange]:
+        """Every request so far."""
+        return self.faults.requests
+
+    def restart_job_service(self) -> None:
+        """Lose all running jobs: their executions stay InProgress for ever (measured on Harbor 2.15.2)."""
+        with self.data.lock:
+            self.core.runner.abandon()
 
     def start(self) -> None:
         """Begins to fire schedules."""
-        self._core.runner.start()
+        self.core.runner.start()
 
     def close(self) -> None:
         """Stops running jobs and ends schedules."""
-        self._core.runner.close()
+        self.core.runner.close()
 
-    def __enter__(self) -> Harbor:
+    def __enter__(self) -> HarborSimulator:
         self.start()
         return self
 
@@ -123,15 +142,15 @@ class Harbor:
     def _answer(self, request: Request, path: str, body: bytes) -> Response:
         try:
             handler, params = self._router.find(request.method, path)
-            principal = self._core.accounts.of_request(request, self._core.clock())
-            return handler(Call(self._core, request, principal, params, body))
+            principal = self.core.accounts.of_request(request, self.core.clock())
+            return handler(Call(self.core, request, principal, params, body))
         except ApiError as error:
             return error.response()
 
     async def _account(self, request: Request) -> Response:
         """The portal's own log-in and log-out: a form with the CSRF token."""
         action = request.path_params["action"]
-        accounts = self._core.accounts
+        accounts = self.core.accounts
         fault = _csrf(request)
         if fault is not None:
             return self._with_cookies(request, fault.response(), True)
@@ -151,7 +170,7 @@ class Harbor:
 
     def _with_cookies(self, request: Request, response: Response, csrf: bool) -> Response:
         """A session for whoever has none, and with a session the CSRF cookie and token."""
-        accounts = self._core.accounts
+        accounts = self.core.accounts
         if not accounts.knows_session(cookies_of(request).get(SESSION_COOKIE)):
             response.set_cookie(SESSION_COOKIE, accounts.open_session(), httponly=True)
         if csrf:
@@ -161,6 +180,10 @@ class Harbor:
                 response.set_cookie(CSRF_COOKIE, cookie, httponly=True, samesite="strict")
             response.headers[CSRF_HEADER] = csrf_token(cookie)
         return response
+
+
+def _error_body(_status: int, reason: str) -> str:
+    return json.dumps({"errors": [{"code": "UNKNOWN", "message": reason}]})
 
 
 def _csrf(request: Request) -> ApiError | None:

@@ -122,7 +122,7 @@ def _show(data: HarborData, row: Repository, artifact: Artifact, *, with_tag: bo
         "extra_attrs": {},
         "icon": "",
         "id": artifact.id,
-        "labels": None,
+        "labels": [{"name": label} for label in artifact.labels] or None,
         "manifest_media_type": media_type,
         "media_type": media_type if media_type in INDEX_TYPES else config_type,
         "project_id": row.project_id,

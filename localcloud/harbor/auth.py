@@ -93,7 +93,7 @@ class Accounts:
 
     def __init__(self, data: HarborData) -> None:
         self._data = data
-        self._sessions: dict[str, bool] = {}  # session id -> somebody has logged in
+        self.sessions: dict[str, bool] = {}  # session id -> somebody has logged in
 
     def first_boot(self, password: str, now: datetime) -> None:
         """Gives the admin the password, unless a Harbor on this data already has one."""
@@ -126,20 +126,20 @@ class Accounts:
         credentials = basic_credentials(request)
         if credentials is not None:
             return self.by_password(*credentials, now)
-        if self._sessions.get(cookies_of(request).get(SESSION_COOKIE, "")):
+        if self.sessions.get(cookies_of(request).get(SESSION_COOKIE, "")):
             return Principal(ADMIN, is_admin=True)
         return NOBODY
 
     def open_session(self, logged_in: bool = False) -> str:
         session = secrets.token_hex(16)
-        self._sessions[session] = logged_in
+        self.sessions[session] = logged_in
         return session
 
     def knows_session(self, session: str | None) -> bool:
-        return session in self._sessions
+        return session in self.sessions
 
     def close_session(self, session: str | None) -> None:
-        self._sessions.pop(session or "", None)
+        self.sessions.pop(session or "", None)
 
 
 def cookies_of(request: Request) -> dict[str, str]:

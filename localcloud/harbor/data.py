@@ -43,6 +43,7 @@ class Quota:
     storage: int
     creation_time: datetime
     update_time: datetime
+    reported_use: int | None = None  # shown instead of what is stored
 
 
 @dataclass
@@ -113,6 +114,7 @@ class Execution:
     status_text: str = ""
     end_time: datetime = ZERO_TIME
     stopped: bool = False  # somebody asked for it
+    abandoned: bool = False  # its jobs were lost with the job service: it never ends
 
 
 @dataclass
@@ -165,13 +167,14 @@ class Repository:
 
 @dataclass
 class Artifact:
-    """What Harbor knows of a manifest beyond its bytes; `listed` is False for an index's children without a tag."""
+    """What Harbor knows of a manifest beyond its bytes."""
 
     id: int
     repository_id: int
     digest: str
     push_time: datetime
     pull_time: datetime = ZERO_TIME
+    labels: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -254,6 +257,9 @@ class Table(Generic[Row]):
     def get(self, row_id: int) -> Row | None:
         return self._rows.get(row_id)
 
+    def __getitem__(self, row_id: int) -> Row:
+        return self._rows[row_id]
+
     def find(self, **wanted: Any) -> Row | None:
         """The first row whose fields have these values."""
         return next(self.where(**wanted), None)
@@ -265,6 +271,9 @@ class Table(Generic[Row]):
 
     def delete(self, row_id: int) -> None:
         self._rows.pop(row_id, None)
+
+    def clear(self) -> None:
+        self._rows.clear()
 
     def __iter__(self) -> Iterator[Row]:
         return iter(list(self._rows.values()))

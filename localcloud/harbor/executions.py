@@ -13,7 +13,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from localcloud.harbor.api import Call, Endpoint, created, listing, ok, timestamp
 from localcloud.harbor.body import Struct
-from localcloud.harbor.core import Core
+from localcloud.harbor.core import Core, Outcome
 from localcloud.harbor.cron import BadCron, parse
 from localcloud.harbor.data import Execution, Policy, Task
 from localcloud.harbor.errors import not_found, precondition
@@ -53,12 +53,28 @@ class Runner:
         data = self._core.data
         running = any(run.status == "InProgress" for run in data.executions.where(policy_id=policy.id))
         now = self._core.clock()
+        conditions = self._core.conditions
         execution = data.executions.add(Execution(data.executions.next_id(), policy.id, trigger, now))
-        if policy.single_active_replication and running:
+        execution.abandoned = conditions.stalled
+        if policy.id in conditions.outcomes:
+            self._force(execution, conditions.outcomes[policy.id])
+        elif policy.single_active_replication and running:
             self._end(execution, "Failed", SKIPPED)
         else:
             threading.Thread(target=self._run, args=(policy, execution), daemon=True).start()
         return execution
+
+    def abandon(self) -> None:
+        """Lose all running jobs, as a restart of the job service does: their executions stay InProgress for ever."""
+        for execution in self._core.data.executions.where(status="InProgress"):
+            execution.abandoned = True
+
+    def _force(self, execution: Execution, outcome: Outcome) -> None:
+        data, now = self._core.data, self._core.clock()
+        for repository, status, log in outcome.tasks:
+            text = f"{repository} [1 item(s) in total]"
+            data.tasks.add(Task(data.tasks.next_id(), execution.id, text, text, now, status=status, log=[log]))
+        self._end(execution, outcome.status, outcome.status_text)
 
     def _run(self, policy: Policy, execution: Execution) -> None:
         core = self._core
@@ -86,6 +102,8 @@ class Runner:
         except Exception as error:
             self._end(execution, "Failed", f"internal: {error}")
             return
+        if execution.abandoned:
+            return
         if not jobs:
             self._end(execution, "Succeed", NOTHING)
             return
@@ -94,6 +112,8 @@ class Runner:
                 future.result()
         except Exception:
             self._end(execution, "Stopped" if self._stopping.is_set() else "Failed", "")
+            return
+        if execution.abandoned:
             return
         self._stopping.wait(self._lag)
         statuses = {task.status for task in core.data.tasks.where(execution_id=execution.id)}

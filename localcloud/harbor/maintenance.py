@@ -228,18 +228,20 @@ def list_schedules(call: Call) -> Response:
             }
             for row in call.data.schedules
         ]
-        return listing(call, rows, {"id": lambda row: row["id"]}, "-id", lambda row: row)
+        rows += call.core.conditions.schedules
+        return listing(call, rows, {"id": lambda row: row.get("id", 0)}, "-id", lambda row: row)
 
 
 def paused(call: Call) -> Response:
     call.require_system("jobservice-monitor", "list")
-    return ok({"paused": False})
+    return ok({"paused": call.core.conditions.scheduler_paused})
 
 
 def list_queues(call: Call) -> Response:
     call.require_system("jobservice-monitor", "list")
     kinds = ("REPLICATION", "SCHEDULER", "GARBAGE_COLLECTION", "RETENTION", "PURGE_AUDIT_LOG", "IMAGE_SCAN")
-    return ok([{"count": 0, "job_type": kind, "latency": 0, "paused": False} for kind in kinds])
+    given = call.core.conditions.queues
+    return ok([{"count": 0, "job_type": kind, "latency": 0, "paused": False, **given.get(kind, {})} for kind in kinds])
 
 
 def list_pools(call: Call) -> Response:

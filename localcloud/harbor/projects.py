@@ -281,7 +281,7 @@ def _show_quota(call: Call, quota: Quota, project: Project) -> dict[str, Any]:
         "id": quota.id,
         "ref": {"id": project.id, "name": project.name, "owner_name": ""},
         "update_time": timestamp(quota.update_time),
-        "used": {"storage": used_storage(call.data, project)},
+        "used": {"storage": used_storage(call.data, project) if quota.reported_use is None else quota.reported_use},
     }
 
 

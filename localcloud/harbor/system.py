@@ -37,9 +37,10 @@ def setting(call: Call, name: str) -> Any:
     return call.data.configuration.get(name, default_configuration()[name])
 
 
-def health(_call: Call) -> Response:
-    components = [{"name": name, "status": "healthy"} for name in _COMPONENTS]
-    return ok({"components": components, "status": "healthy"})
+def health(call: Call) -> Response:
+    unhealthy = call.core.conditions.unhealthy
+    components = [{"name": name, "status": "unhealthy" if name in unhealthy else "healthy"} for name in _COMPONENTS]
+    return ok({"components": components, "status": "unhealthy" if unhealthy else "healthy"})
 
 
 def ping(_call: Call) -> Response:
@@ -75,7 +76,7 @@ def ca_certificate(_call: Call) -> Response:
 
 def volumes(call: Call) -> Response:
     call.require_system("system-volumes", "read")
-    return ok({"storage": [{}]})
+    return ok({"storage": call.core.conditions.volumes})
 
 
 def configurations(call: Call) -> Response:

@@ -34,6 +34,10 @@ class Stopped(Exception):
     """Somebody stopped the execution."""
 
 
+class Abandoned(Exception):
+    """The job service lost the job."""
+
+
 @dataclass(frozen=True)
 class Resource:
     """A repository at the source, with the tags that match, and where it goes."""
@@ -161,6 +165,8 @@ class Job:
                 self._copy(remote, tag)
         except Stopped:
             self._becomes("Stopped")
+        except Abandoned:
+            return
         except (RegistryError, RegistryUnreachable, ValueError) as error:
             self._log(195, str(error).rstrip(), "ERROR")
             self._log(201, "got error during the whole transfer period, mark the job failure", "ERROR")
@@ -230,6 +236,8 @@ class Job:
         return f'http status code: 403, body: {{"errors":[{{"code":"DENIED","message":"{message}"}}]}}'
 
     def _step(self, step: Step) -> None:
+        if self._execution.abandoned:
+            raise Abandoned
         if self._execution.stopped:
             raise Stopped
         source, target = f"{step.source}:{step.reference}", f"{step.destination}:{step.destination_reference}"

@@ -1,4 +1,4 @@
-"""The simulator: Linode's API v4 as one ASGI application, with its state, request log and fault injection."""
+"""Linode's API v4 as one ASGI application, with its state and a fault injector in front."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from types import TracebackType
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Mount
-from starlette.types import ASGIApp
 
+from localcloud.faults import Exchange, FaultInjector
 from localcloud.linode import (
     account,
     addresses,
@@ -23,10 +23,8 @@ from localcloud.linode import (
     s3,
     volumes,
 )
-from localcloud.linode.faults import Faults, Seen
-from localcloud.linode.frontdoor import FrontDoor
 from localcloud.linode.machine import Instance
-from localcloud.linode.routing import http_exception, routes
+from localcloud.linode.routing import error_body, http_exception, routes
 from localcloud.linode.state import Boot, Cloud
 from localcloud.linode.volumes import Volume
 
@@ -34,8 +32,8 @@ _FAMILIES = (catalog, account, events, instances, disks, addresses, volumes, fir
 VERSIONS = ("/v4", "/v4beta")
 
 
-class LinodeApi:
-    """A Linode account of its own.
+class LinodeSimulator:
+    """A simulated Linode account: serve `app` as the API and `s3` as object storage.
 
     `token`: the only one accepted. `boot`: starts what runs in an instance, called in a thread of its own
     `boot_seconds` after creation. `job_seconds`: how long every other job takes. `zones`: DNS zones it begins with.
@@ -50,9 +48,7 @@ class LinodeApi:
         job_seconds: float = 0.2,
         zones: tuple[str, ...] = ("example.com",),
     ) -> None:
-        self.faults = Faults()
-        self.requests: list[Seen] = []
-        self.cloud = Cloud(boot, self.faults, boot_seconds, job_seconds)
+        self.cloud = Cloud(boot, boot_seconds, job_seconds)
         for zone in zones:
             domains.seed(self.cloud, zone)
         operations = [operation for family in _FAMILIES for operation in family.OPERATIONS]
@@ -61,8 +57,13 @@ class LinodeApi:
             routes=[Mount(version, routes=mounted) for version in VERSIONS],
             exception_handlers={HTTPException: http_exception, Exception: http_exception},
         )
-        self.app: ASGIApp = FrontDoor(api, self.faults, self.requests, lambda: self.cloud.closing)
-        self.s3: ASGIApp = s3.application(self.cloud)
+        self.app = self.faults = FaultInjector(api, error_body, lambda: self.cloud.closing)
+        self.s3 = s3.application(self.cloud)
+
+    @property
+    def requests(self) -> list[Exchange]:
+        """Every request so far."""
+        return self.faults.requests
 
     @property
     def instances(self) -> list[Instance]:
@@ -83,7 +84,7 @@ class LinodeApi:
         for instance in self.instances:
             machine.stop_guest(instance)
 
-    def __enter__(self) -> LinodeApi:
+    def __enter__(self) -> LinodeSimulator:
         return self
 
     def __exit__(

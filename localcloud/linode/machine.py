@@ -96,7 +96,7 @@ class Instance:
 def provision(instance: Instance, event: Event, boot: bool) -> None:
     """Takes a new instance from provisioning to running, or to offline if it is not to boot."""
     cloud = instance.cloud
-    if cloud.faults.never_running:
+    if cloud.never_running:
         event.start()
         return
     instance.busy = True

@@ -67,6 +67,11 @@ def error_response(status: int, errors: list[dict[str, str]], headers: Mapping[s
     return JSONResponse({"errors": errors}, status_code=status, headers=headers)
 
 
+def error_body(_status: int, reason: str) -> str:
+    """Return an error as the API writes it."""
+    return json.dumps({"errors": [{"reason": reason}]})
+
+
 async def http_exception(_: Request, error: Exception) -> Response:
     """What the router itself refuses (no such path, wrong method), in Linode's form."""
     status = error.status_code if isinstance(error, HTTPException) else 500

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Protocol
 from localcloud.linode import catalog
 from localcloud.linode.addresses import Address, pool
 from localcloud.linode.events import Entity, Event
-from localcloud.linode.faults import Faults
 from localcloud.linode.timers import Timers
 
 if TYPE_CHECKING:
@@ -38,12 +37,13 @@ Boot = Callable[["Instance"], Guest]
 class Cloud:
     """The account's state. Read and change it under `lock` only."""
 
-    def __init__(self, boot: Boot, faults: Faults, boot_seconds: float, job_seconds: float) -> None:
+    def __init__(self, boot: Boot, boot_seconds: float, job_seconds: float) -> None:
         self.boot = boot
-        self.faults = faults
         self.boot_seconds = boot_seconds
         self.job_seconds = job_seconds
         self.closing = False
+        #: Instances created from now on stay in `provisioning`.
+        self.never_running = False
         # Where the S3 side is served, host and port; Linode's own names where nobody serves it.
         self.s3_host = ""
         self.lock = threading.RLock()

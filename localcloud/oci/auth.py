@@ -54,8 +54,13 @@ def absolute_url(request: Request, path: str, query: str = "") -> str:
 
 
 def basic_credentials(request: Request) -> tuple[str, str] | None:
-    """User name and password of a Basic Authorization header; None if there is none or it is garbled."""
-    scheme, _, value = request.headers.get("authorization", "").partition(" ")
+    """Return user name and password of a Basic Authorization header; None if there is none or it is garbled."""
+    return decode_basic(request.headers.get("authorization", ""))
+
+
+def decode_basic(header: str) -> tuple[str, str] | None:
+    """Return user name and password of the value of an Authorization header; None if it has none."""
+    scheme, _, value = header.partition(" ")
     if scheme.lower() != "basic":
         return None
     try:

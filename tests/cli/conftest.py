@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from harbor_mirror.http import Retry
 from localcloud.http import serve
 from localcloud.oci.images import push_image
-from localcloud.source import SourceRegistry
+from localcloud.registry import RegistrySimulator
 from mirrorctl.__main__ import main
 from tests.cli.fake_harbor import ADMIN, PASSWORD, FakeHarbor
 from tests.cli.fake_stack import FakeStack
@@ -70,9 +70,9 @@ def harbor(fronts: tuple[Front, Front]) -> FakeHarbor:
 
 
 @pytest.fixture
-def source(fronts: tuple[Front, Front]) -> SourceRegistry:
+def source(fronts: tuple[Front, Front]) -> RegistrySimulator:
     """Three tags of one repository and one of another, behind the token flow."""
-    source = SourceRegistry(token_flow=True)
+    source = RegistrySimulator(token_flow=True)
     for tag in ("1.25", "1.26", "2.0"):
         push_image(source.store, "library/nginx", tag, f"nginx-{tag}")
     push_image(source.store, "library/redis", "7", "redis-7")
@@ -87,7 +87,7 @@ def source_url(fronts: tuple[Front, Front]) -> str:
 
 
 @pytest.fixture
-def mirrored(harbor: FakeHarbor, source: SourceRegistry, source_url: str) -> FakeHarbor:
+def mirrored(harbor: FakeHarbor, source: RegistrySimulator, source_url: str) -> FakeHarbor:
     """A Harbor with the endpoint `hub`, the project `mirror` and the rules `nginx` (tags 1.*) and `redis`."""
     hub = harbor.registry("hub", source_url, source.store)
     harbor.project("mirror")

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from harbor_mirror.harbor.client import Harbor
-from localcloud.harbor import Harbor as RehearsalHarbor
-from localcloud.harbor import HarborData
+from localcloud.harbor import HarborData, HarborSimulator
 from localcloud.http import free_port, serve
-from localcloud.source import SourceRegistry
+from localcloud.registry import RegistrySimulator
 from tests.cli.fake_harbor import ADMIN, PASSWORD
 
 
@@ -20,7 +19,7 @@ class Stage:
     """A Harbor with the endpoint `hub` and the project `mirror`."""
 
     url: str
-    source: SourceRegistry
+    source: RegistrySimulator
     client: Harbor
     endpoint: int
 
@@ -51,9 +50,9 @@ def stage() -> Iterator[Stage]:
     """A stage as it is before anything ran."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    harbor = RehearsalHarbor(HarborData(), hostname="127.0.0.1", external_url=url, admin_password=PASSWORD)
+    harbor = HarborSimulator(HarborData(), hostname="127.0.0.1", external_url=url, admin_password=PASSWORD)
     harbor.start()
-    source = SourceRegistry(token_flow=True)
+    source = RegistrySimulator(token_flow=True)
     source.seed()
     with serve(harbor.app, port=port), serve(source.app) as served, Harbor(url, ADMIN, PASSWORD) as client:
         body = {"name": "hub", "type": "docker-registry", "url": served.url, "insecure": True}

@@ -13,10 +13,10 @@ import pytest
 from harbor_mirror.harbor.maintenance import GC_SCHEDULE, PURGE_SCHEDULE
 from localcloud.engine import Workspace
 from localcloud.http import serve
-from localcloud.source import SourceRegistry
 from tests.cli.conftest import Run
-from tests.cli.fake_harbor import PASSWORD
 from tests.cli.stage import Stage
+from localcloud.registry import RegistrySimulator
+from tests.cli.fake_harbor import PASSWORD
 from tests.plugins import plugins
 
 BOT, BOT_SECRET = "bot", "Secret-Of-The-Bot-1"
@@ -25,7 +25,7 @@ BOT, BOT_SECRET = "bot", "Secret-Of-The-Bot-1"
 @pytest.fixture
 def by_hand(stage: Stage) -> Iterator[Stage]:
     """What people click together: two endpoints, two projects, three rules, retention, maintenance."""
-    partner = SourceRegistry(BOT, BOT_SECRET)
+    partner = RegistrySimulator(BOT, BOT_SECRET)
     partner.seed()
     with serve(partner.app) as served:
         create = stage.client.request

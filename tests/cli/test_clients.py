@@ -30,9 +30,10 @@ from harbor_mirror.http import Retry, retry_after
 from harbor_mirror.registry.credentials import Credentials, stored_credentials
 from harbor_mirror.registry.distribution import NoSuchName, RateLimited, Registry, RegistryError
 from harbor_mirror.registry.docker_hub import DockerHub
+from localcloud.faults import Fault as RegistryFault
 from localcloud.http import serve
 from localcloud.oci.images import push_image, push_multi_arch
-from localcloud.source import SourceRegistry
+from localcloud.registry import RegistrySimulator
 from tests.cli.fake_harbor import ADMIN, PASSWORD, FakeHarbor, Fault
 
 Answer = Callable[[Request], Response]
@@ -195,15 +196,15 @@ def test_lists_are_read_whole(mirrored: FakeHarbor) -> None:
 
 
 @pytest.fixture(params=["open", "basic", "token", "open token"])
-def registry(request: pytest.FixtureRequest) -> Iterator[tuple[SourceRegistry, Registry]]:
+def registry(request: pytest.FixtureRequest) -> Iterator[tuple[RegistrySimulator, Registry]]:
     secret = ("alice", "Alice-Secret-1") if request.param in ("basic", "token") else ()
-    source = SourceRegistry(*secret, token_flow="token" in request.param, page_size=7)
+    source = RegistrySimulator(*secret, token_flow="token" in request.param, page_size=7)
     source.seed()
     with serve(source.app) as server, Registry(server.url, Credentials(*secret) if secret else None) as client:
         yield source, client
 
 
-def test_every_kind_of_registry(registry: tuple[SourceRegistry, Registry]) -> None:
+def test_every_kind_of_registry(registry: tuple[RegistrySimulator, Registry]) -> None:
     source, client = registry
     assert client.catalog() == sorted(source.store.repositories())
     assert sorted(client.tags("ci/builds")) == sorted(source.store.tags("ci/builds"))
@@ -219,7 +220,7 @@ def test_every_kind_of_registry(registry: tuple[SourceRegistry, Registry]) -> No
 
 
 def test_one_challenge_for_many_repositories() -> None:
-    source = SourceRegistry(token_flow=True)
+    source = RegistrySimulator(token_flow=True)
     source.seed()
     with serve(source.app) as server, Registry(server.url) as client:
         for repository in source.store.repositories():
@@ -229,7 +230,7 @@ def test_one_challenge_for_many_repositories() -> None:
 
 def test_a_token_is_renewed_before_it_ends() -> None:
     clock = Clock()
-    source = SourceRegistry(token_flow=True, clock=clock)
+    source = RegistrySimulator(token_flow=True, clock=clock)
     source.seed()
     with serve(source.app) as server, Registry(server.url, clock=clock) as client:
         client.tags("library/nginx")
@@ -239,7 +240,7 @@ def test_a_token_is_renewed_before_it_ends() -> None:
 
 
 def test_wrong_credentials_are_said_without_the_password() -> None:
-    source = SourceRegistry("alice", "Alice-Secret-1", token_flow=True)
+    source = RegistrySimulator("alice", "Alice-Secret-1", token_flow=True)
     source.seed()
     with serve(source.app) as server:
         for credentials in (None, Credentials("alice", "Wrong-Secret-1")):
@@ -250,7 +251,7 @@ def test_wrong_credentials_are_said_without_the_password() -> None:
 
 
 def test_the_pull_limit_is_known_and_kept(retry: Retry) -> None:
-    source = SourceRegistry(rate_limit=2)
+    source = RegistrySimulator(rate_limit=2)
     source.seed()
     with serve(source.app) as server, Registry(server.url, retry=retry) as client:
         client.manifest("library/nginx", "1.25.0")
@@ -265,7 +266,7 @@ def test_the_pull_limit_is_known_and_kept(retry: Retry) -> None:
 
 @pytest.mark.parametrize("status", [405, 501])
 def test_a_registry_that_knows_no_head(status: int) -> None:
-    source = SourceRegistry()
+    source = RegistrySimulator()
     push_multi_arch(source.store, "app", "1", "app")
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -279,7 +280,7 @@ def test_a_registry_that_knows_no_head(status: int) -> None:
 
 
 def test_a_registry_that_serves_from_elsewhere() -> None:
-    source = SourceRegistry()
+    source = RegistrySimulator()
     push_image(source.store, "app", "1", "app")
     seen: list[str | None] = []
 
@@ -303,7 +304,7 @@ def test_a_registry_that_serves_from_elsewhere() -> None:
 
 def test_an_identity_token() -> None:
     """What `az acr login` and other browser logins leave: no password, a refresh token."""
-    source = SourceRegistry()
+    source = RegistrySimulator()
     push_image(source.store, "app", "1", "app")
     forms: list[str] = []
 
@@ -348,12 +349,12 @@ def test_a_registry_that_makes_no_sense(answer: Response, message: str, retry: R
 
 
 def test_a_registry_that_breaks_off(retry: Retry) -> None:
-    source = SourceRegistry()
+    source = RegistrySimulator()
     source.seed()
     with serve(source.app) as server, Registry(server.url, retry=retry) as client:
-        source.drop_next(2)
+        source.faults.add(RegistryFault(close="before", times=2))
         assert client.digest("library/nginx", "1.25.0")
-        source.drop_next(9)
+        source.faults.add(RegistryFault(close="before", times=9))
         with pytest.raises(RegistryError, match="broke off"):
             client.digest("library/nginx", "1.25.0")
 

@@ -10,10 +10,10 @@ import pytest
 
 from localcloud.http import serve
 from localcloud.oci.images import move_tag, push_image, push_multi_arch
-from localcloud.source import SourceRegistry
 from tests.cli.conftest import Run
-from tests.cli.fake_harbor import ADMIN, PASSWORD, FakeHarbor, Fault
 from tests.cli.fake_stack import FakeStack
+from localcloud.registry import RegistrySimulator
+from tests.cli.fake_harbor import ADMIN, PASSWORD, FakeHarbor, Fault
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def statuses(report: Any, name: str) -> dict[str, str]:
 
 
 @pytest.mark.usefixtures("synced")
-def test_everything_equal(run: Run, source: SourceRegistry) -> None:
+def test_everything_equal(run: Run, source: RegistrySimulator) -> None:
     done = run("verify", "--json")
     assert done.code == 0
     assert done.json["ok"] is True
@@ -47,7 +47,7 @@ def test_everything_equal(run: Run, source: SourceRegistry) -> None:
     assert rule(done.json, "nginx")["bytes"] > 0
 
 
-def test_nothing_is_pulled_anywhere(synced: FakeHarbor, run: Run, source: SourceRegistry) -> None:
+def test_nothing_is_pulled_anywhere(synced: FakeHarbor, run: Run, source: RegistrySimulator) -> None:
     run("verify")
     assert {entry.method for entry in source.requests if "/manifests/" in entry.path} == {"HEAD"}
     assert {method for method, path in synced.requests if "/v2/" in path and "/manifests/" in path} == {"HEAD"}
@@ -68,7 +68,7 @@ def test_a_tag_that_harbor_lists_and_does_not_serve(synced: FakeHarbor, run: Run
     assert "Harbor lists it and does not serve it" in done.out
 
 
-def test_a_moved_tag_says_when_override_is_off(synced: FakeHarbor, run: Run, source: SourceRegistry) -> None:
+def test_a_moved_tag_says_when_override_is_off(synced: FakeHarbor, run: Run, source: RegistrySimulator) -> None:
     move_tag(source.store, "library/nginx", "1.26", "moved")
     done = run("verify", "nginx")
     assert done.code == 2
@@ -104,7 +104,7 @@ def test_a_filter_changed_behind_the_stacks_back(mirrored: FakeHarbor, run: Run,
     assert "1.26 (the filter in Harbor does not take it" in done.out
 
 
-def test_an_extra_tag(synced: FakeHarbor, run: Run, source: SourceRegistry) -> None:
+def test_an_extra_tag(synced: FakeHarbor, run: Run, source: RegistrySimulator) -> None:
     push_image(synced.store, "mirror/library/nginx", "by-hand", "by-hand")
     source.store.delete_tag("library/nginx", "1.25")
     done = run("verify", "nginx", "--json")
@@ -115,14 +115,14 @@ def test_an_extra_tag(synced: FakeHarbor, run: Run, source: SourceRegistry) -> N
     assert extras == {"by-hand": "outside of the rule's tag filter", "1.25": "gone from hub; deletion is off"}
 
 
-def test_what_another_rule_brings_is_not_extra(synced: FakeHarbor, run: Run, source: SourceRegistry) -> None:
+def test_what_another_rule_brings_is_not_extra(synced: FakeHarbor, run: Run, source: RegistrySimulator) -> None:
     synced.policy("nginx-2", 1, repositories="library/*", tags="2.*")
     synced.replicate(3)
     assert source.store.tags("library/nginx").keys() == synced.store.tags("mirror/library/nginx").keys()
     assert run("verify", "nginx").code == 0
 
 
-def test_multi_arch_children(synced: FakeHarbor, run: Run, source: SourceRegistry) -> None:
+def test_multi_arch_children(synced: FakeHarbor, run: Run, source: RegistrySimulator) -> None:
     push_multi_arch(source.store, "library/nginx", "1.27", "multi")
     synced.replicate(1)
     done = run("verify", "nginx", "--json")
@@ -166,7 +166,7 @@ def test_a_destination_that_cannot_be(synced: FakeHarbor, run: Run) -> None:
     assert "flatten is 2" in done.out
 
 
-def test_a_thousand_tags_cost_a_thousand_heads(mirrored: FakeHarbor, run: Run, source: SourceRegistry) -> None:
+def test_a_thousand_tags_cost_a_thousand_heads(mirrored: FakeHarbor, run: Run, source: RegistrySimulator) -> None:
     push_image(source.store, "ci/builds", None, "build")
     digest = source.store.digests("ci/builds")[0]
     manifest = source.store.manifest("ci/builds", digest)
@@ -182,14 +182,14 @@ def test_a_thousand_tags_cost_a_thousand_heads(mirrored: FakeHarbor, run: Run, s
     assert len(heads) <= 1000
 
 
-def test_tags_named_one_by_one_need_no_list(synced: FakeHarbor, run: Run, source: SourceRegistry) -> None:
+def test_tags_named_one_by_one_need_no_list(synced: FakeHarbor, run: Run, source: RegistrySimulator) -> None:
     synced.policies[1]["filters"][1]["value"] = "{1.25,1.26}"
     done = run("verify", "nginx", "--json")
     assert (done.code, rule(done.json, "nginx")["equal"]) == (0, 2)
     assert not [entry for entry in source.requests if entry.path.endswith("/tags/list")]
 
 
-def test_digest_lines_and_resuming(synced: FakeHarbor, run: Run, source: SourceRegistry, tmp_path: Path) -> None:
+def test_digest_lines_and_resuming(synced: FakeHarbor, run: Run, source: RegistrySimulator, tmp_path: Path) -> None:
     done = run("verify", "--digests")
     assert done.code == 0
     digests = synced.store.tags("mirror/library/nginx")
@@ -211,7 +211,7 @@ def test_a_line_for_each_image(synced: FakeHarbor, run: Run) -> None:
 
 
 def test_a_source_that_limits_requests_leaves_the_rest_unchecked(
-    synced: FakeHarbor, run: Run, source: SourceRegistry, tmp_path: Path
+    synced: FakeHarbor, run: Run, source: RegistrySimulator, tmp_path: Path
 ) -> None:
     with serve(_limiting(source, 1)) as server:
         synced.registries[1]["url"] = server.url
@@ -221,7 +221,7 @@ def test_a_source_that_limits_requests_leaves_the_rest_unchecked(
     assert len((tmp_path / "known").read_text().splitlines()) == 1
 
 
-def _limiting(source: SourceRegistry, heads: int) -> Any:
+def _limiting(source: RegistrySimulator, heads: int) -> Any:
     """The source, but after some HEADs it answers 429 and asks for a day's pause."""
     from starlette.responses import Response
 
@@ -240,7 +240,7 @@ def _limiting(source: SourceRegistry, heads: int) -> Any:
 
 
 def test_source_credentials(mirrored: FakeHarbor, run: Run, tmp_path: Path) -> None:
-    private = SourceRegistry("alice", "Alice-Secret-1", token_flow=True)
+    private = RegistrySimulator("alice", "Alice-Secret-1", token_flow=True)
     push_image(private.store, "team/app", "1", "app")
     with serve(private.app) as server:
         mirrored.policy("app", mirrored.registry("my.partner", server.url, private.store), repositories="team/app")
@@ -300,7 +300,7 @@ def test_with_a_stacks_outputs_harbor_is_asked_as_a_deployment_would(
 
 
 def test_source_credentials_of_the_stack(synced: FakeHarbor, run: Run, stack: FakeStack) -> None:
-    private = SourceRegistry("alice", "Source-Secret-1")
+    private = RegistrySimulator("alice", "Source-Secret-1")
     push_image(private.store, "library/nginx", "1.25", "nginx-1.25")
     push_image(private.store, "library/nginx", "1.26", "nginx-1.26")
     with serve(private.app) as server:

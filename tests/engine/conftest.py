@@ -21,9 +21,9 @@ from harbor_mirror.harbor.client import Harbor as HarborClient
 from harbor_mirror.registry.distribution import Registry
 from localcloud.cloud import LocalCloud
 from localcloud.engine import Workspace
-from localcloud.harbor import Harbor, HarborData
+from localcloud.harbor import HarborData, HarborSimulator
 from localcloud.http import free_port, serve
-from localcloud.source import SourceRegistry
+from localcloud.registry import RegistrySimulator
 from tests.plugins import REAL_PLUGINS, plugin_home
 
 ADMIN_PASSWORD = "Harbor-Admin-1"
@@ -65,7 +65,7 @@ def target() -> Iterator[Target]:
         return
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    harbor = Harbor(HarborData(), hostname="127.0.0.1", external_url=url, admin_password=ADMIN_PASSWORD)
+    harbor = HarborSimulator(HarborData(), hostname="127.0.0.1", external_url=url, admin_password=ADMIN_PASSWORD)
     harbor.start()
     with serve(harbor.app, port=port):
         yield Target(url, ADMIN_PASSWORD)
@@ -77,16 +77,16 @@ def source() -> Iterator[Source]:
     if "E2E_SOURCE_URL" in os.environ:
         yield _seen(os.environ["E2E_SOURCE_URL"])
         return
-    registry = SourceRegistry()
+    registry = RegistrySimulator()
     registry.seed()
     with serve(registry.app) as server:
         yield _seen(server.url)
 
 
 @pytest.fixture
-def locked_source() -> Iterator[tuple[SourceRegistry, str]]:
+def locked_source() -> Iterator[tuple[RegistrySimulator, str]]:
     """A source registry that asks for credentials, with its URL."""
-    registry = SourceRegistry(SOURCE_USERNAME, SOURCE_PASSWORD)
+    registry = RegistrySimulator(SOURCE_USERNAME, SOURCE_PASSWORD)
     registry.seed()
     with serve(registry.app) as server:
         yield registry, server.url

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from localcloud.engine import Result, names
-from localcloud.source import SourceRegistry
+from localcloud.registry import RegistrySimulator
 
 from .conftest import SOURCE_PASSWORD, SOURCE_USERNAME, Mirror
 
@@ -128,7 +128,7 @@ def test_a_renamed_project_takes_its_rule_along(mirror: Mirror) -> None:
 
 
 def test_a_rotated_secret_reaches_harbor_and_never_the_state(
-    mirror: Mirror, locked_source: tuple[SourceRegistry, str]
+    mirror: Mirror, locked_source: tuple[RegistrySimulator, str]
 ) -> None:
     registry, url = locked_source
     mirror.section("endpoints")[mirror.name] |= {"url": url, "username": SOURCE_USERNAME}

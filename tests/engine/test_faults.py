@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from localcloud.engine import Workspace
-from localcloud.source import SourceRegistry
+from localcloud.registry import RegistrySimulator
 
 from .conftest import SOURCE_PASSWORD, SOURCE_USERNAME, Mirror
 
@@ -39,7 +39,7 @@ def test_ten_faults_are_ten_lines_and_nothing_is_registered(workspace: Callable[
 
 
 def test_a_source_that_is_down_is_named_and_a_rerun_converges(
-    mirror: Mirror, locked_source: tuple[SourceRegistry, str]
+    mirror: Mirror, locked_source: tuple[RegistrySimulator, str]
 ) -> None:
     _, url = locked_source
     mirror.section("endpoints")[mirror.name] |= {"url": url, "username": SOURCE_USERNAME}

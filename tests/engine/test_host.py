@@ -15,6 +15,7 @@ import pytest
 
 from localcloud.cloud import LINODE_TOKEN, LocalCloud
 from localcloud.engine import Result, Workspace, names
+from localcloud.faults import Fault
 from localcloud.http import free_port
 from localcloud.linode import Instance
 from localcloud.linode.objects import Bucket
@@ -77,12 +78,12 @@ def test_whatever_linode_does_while_the_server_is_made_ends_in_a_way_out(stack: 
     faults = cloud.linode.faults
 
     # It answers 500: nothing is made, and the next `up` asks again.
-    faults.on("POST", INSTANCES, status=500)
+    faults.add(Fault(INSTANCES, method="POST", status=500))
     assert stack.refused(stack.up()).startswith(f"Linode did not make the server {stack.label}. Run `pulumi up` again")
     assert not stack.servers
 
     # Its answer gets lost: a server that nobody knows. The next `up` names it; the operator deletes it by hand.
-    faults.on("POST", INSTANCES, drop=True, but_do_it=True)
+    faults.add(Fault(INSTANCES, method="POST", close="before", takes_effect=True))
     assert stack.refused(stack.up()).startswith("Linode did not make the server")
     (orphan,) = stack.servers
     said = stack.refused(stack.up())
@@ -92,21 +93,21 @@ def test_whatever_linode_does_while_the_server_is_made_ends_in_a_way_out(stack: 
     until(lambda: not stack.servers, seconds=PATIENCE_SECONDS, every=0.05)
 
     # The server is made, and is not seen to run. (One that never runs ends so too, after the plugin's 15 minutes.)
-    faults.on("GET", INSTANCE, status=500)
+    faults.add(Fault(INSTANCE, method="GET", status=500))
     said = stack.refused(stack.up())
     assert said.startswith(f"the server {stack.label} was made and does not run.")
     assert "`pulumi up --replace '**harbor-instance'`" in said
     (dead,) = stack.servers
 
     # Its way out; meanwhile the volume's name is taken.
-    faults.on("POST", "/volumes$", status=400, reason="Label must be unique among your Volumes")
+    faults.add(Fault("/volumes$", method="POST", status=400, reason="Label must be unique among your Volumes"))
     said = stack.refused(stack.up("--replace", "**harbor-instance"))
     assert said.startswith(f"Linode has a volume called {stack.label}-data already")
     (alive,) = stack.servers
     assert alive.id != dead.id
 
     # It has too many requests: the provider waits, nobody is told, and all is well.
-    busy = faults.on("POST", "/volumes$", status=429, headers={"Retry-After": "1"})
+    busy = faults.add(Fault("/volumes$", method="POST", status=429, headers={"Retry-After": "1"}))
     stack.up().ok()
     assert busy.fired == 1
     assert stack.preview("--expect-no-changes").code == 0

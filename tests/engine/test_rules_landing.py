@@ -18,8 +18,8 @@ from harbor_mirror.harbor.client import Harbor
 from harbor_mirror.plan.registry_types import url_of
 from harbor_mirror.plan.validation import validate
 from localcloud.http import serve
-from localcloud.source import SourceRegistry
 from mirrorctl.live.desired import policy
+from localcloud.registry import RegistrySimulator
 from tests.data.model import configurations, stack
 
 from .conftest import Target
@@ -55,7 +55,7 @@ def samples() -> Iterator[str]:
     if "E2E_SAMPLES_URL" in os.environ:
         yield os.environ["E2E_SAMPLES_URL"]
         return
-    source = SourceRegistry()
+    source = RegistrySimulator()
     source.seed()
     with serve(source.app) as server:
         yield server.url

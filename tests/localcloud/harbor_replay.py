@@ -24,10 +24,10 @@ from typing import Any
 import httpx
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from localcloud.harbor import Harbor, HarborData
+from localcloud.harbor import HarborData, HarborSimulator
 from localcloud.http import Server, free_port, serve
 from localcloud.oci.store import OCI_MANIFEST, ImageStore
-from localcloud.source import SourceRegistry
+from localcloud.registry import RegistrySimulator
 from tests.programs import program
 from tests.waiting import until
 
@@ -91,7 +91,7 @@ class Stage:
         self,
         harbor: httpx.Client,
         ports: dict[int, int],
-        sources: dict[int, SourceRegistry],
+        sources: dict[int, RegistrySimulator],
         slow: Valve,
         doomed: Server,
     ) -> None:
@@ -267,8 +267,8 @@ def _location(response: httpx.Response) -> int | None:
 def stage() -> Iterator[Stage]:
     """A fresh stage: sources open (25000), with credentials (25011), slow (25012) and doomed (25013); Harbor (8080)."""
     with ExitStack() as stack:
-        sources = {port: SourceRegistry() for port in (25000, 25012, 25013)}
-        sources[25011] = SourceRegistry("alice", "alicepw")
+        sources = {port: RegistrySimulator() for port in (25000, 25012, 25013)}
+        sources[25011] = RegistrySimulator("alice", "alicepw")
         slow = Valve(sources[25012].app)
         servers = {}
         for recorded_port, source in sources.items():
@@ -276,7 +276,7 @@ def stage() -> Iterator[Stage]:
             servers[recorded_port] = stack.enter_context(serve(slow if recorded_port == 25012 else source.app))
         ports = {recorded_port: server.port for recorded_port, server in servers.items()} | {8080: free_port()}
         url = f"http://127.0.0.1:{ports[8080]}"
-        harbor = Harbor(
+        harbor = HarborSimulator(
             HarborData(), hostname="127.0.0.1", external_url=url, admin_password=PASSWORD, version="2.15.2-local"
         )
         stack.enter_context(harbor)

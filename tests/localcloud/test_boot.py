@@ -16,7 +16,7 @@ import yaml
 
 from localcloud.boot import Boot, BootError, cloud_init, prepare
 from localcloud.http import serve
-from localcloud.linode import Instance, LinodeApi
+from localcloud.linode import Instance, LinodeSimulator
 from tests.waiting import until
 
 PATIENCE = 20.0
@@ -203,7 +203,7 @@ class Harbors:
 class Stage:
     """A Linode account, what its instances start, and a client."""
 
-    api: LinodeApi
+    api: LinodeSimulator
     boot: Boot
     harbors: Harbors
     http: httpx.Client
@@ -237,7 +237,7 @@ class Stage:
 def stage() -> Iterator[Stage]:
     harbors = Harbors()
     boot = Boot(harbors.start, list, volume_seconds=PATIENCE)
-    with LinodeApi(TOKEN, boot, boot_seconds=0.02, job_seconds=0.01) as api, serve(api.app) as server:
+    with LinodeSimulator(TOKEN, boot, boot_seconds=0.02, job_seconds=0.01) as api, serve(api.app) as server:
         headers = {"Authorization": f"Bearer {TOKEN}"}
         with httpx.Client(base_url=f"{server.url}/v4", headers=headers, timeout=PATIENCE, verify=False) as http:
             yield Stage(api, boot, harbors, http)
@@ -377,7 +377,7 @@ def test_a_port_that_is_taken_is_said_so() -> None:
         raise AssertionError("bound twice")
 
     boot = Boot(taken, list)
-    with LinodeApi(TOKEN, boot, boot_seconds=0.02, job_seconds=0.01) as api, serve(api.app) as server:
+    with LinodeSimulator(TOKEN, boot, boot_seconds=0.02, job_seconds=0.01) as api, serve(api.app) as server:
         headers = {"Authorization": f"Bearer {TOKEN}"}
         with httpx.Client(base_url=f"{server.url}/v4", headers=headers, timeout=PATIENCE, verify=False) as http:
             instance = Stage(api, boot, Harbors(), http).host(user_data(host_files()))
@@ -411,7 +411,7 @@ def test_a_real_harbor_keeps_its_first_admin_password_on_the_volume() -> None:
         return harbor.get("/users/current", auth=("admin", password)).status_code == 200
 
     boot = Boot()
-    with harbor, LinodeApi(TOKEN, boot, boot_seconds=0.02, job_seconds=0.01) as api, serve(api.app) as server:
+    with harbor, LinodeSimulator(TOKEN, boot, boot_seconds=0.02, job_seconds=0.01) as api, serve(api.app) as server:
         headers = {"Authorization": f"Bearer {TOKEN}"}
         with httpx.Client(base_url=f"{server.url}/v4", headers=headers, timeout=PATIENCE, verify=False) as http:
             stage = Stage(api, boot, Harbors(), http)

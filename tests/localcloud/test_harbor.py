@@ -12,10 +12,11 @@ from typing import Any
 import httpx
 import pytest
 
-from localcloud.harbor import Harbor, HarborData
+from localcloud.faults import Fault
+from localcloud.harbor import HarborData, HarborSimulator
 from localcloud.http import free_port, serve
 from localcloud.oci.store import references
-from localcloud.source import SourceRegistry
+from localcloud.registry import RegistrySimulator
 from tests import waiting
 
 PASSWORD = "Harbor-Admin-1"
@@ -38,7 +39,7 @@ class Place:
 
     http: httpx.Client
     data: HarborData
-    source: SourceRegistry
+    source: RegistrySimulator
     clock: Clock
     endpoint: int = 0
 
@@ -70,10 +71,10 @@ until = partial(waiting.until, seconds=PATIENCE_SECONDS, every=0.02)
 
 @pytest.fixture
 def place() -> Iterator[Place]:
-    port, clock, data, source = free_port(), Clock(), HarborData(), SourceRegistry(token_flow=True)
+    port, clock, data, source = free_port(), Clock(), HarborData(), RegistrySimulator(token_flow=True)
     source.seed()
     url = f"http://127.0.0.1:{port}"
-    harbor = Harbor(data, hostname="127.0.0.1", external_url=url, admin_password=PASSWORD, clock=clock)
+    harbor = HarborSimulator(data, hostname="127.0.0.1", external_url=url, admin_password=PASSWORD, clock=clock)
     no_session = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
     api = httpx.Client(base_url=f"{url}/api/v2.0", auth=("admin", PASSWORD), cookies=no_session)
     with harbor, serve(source.app) as served, serve(harbor.app, port=port), api:
@@ -150,7 +151,7 @@ def _another(place: Place) -> tuple[bytes, str]:
 
 def test_a_source_that_limits_is_named_in_the_log(place: Place) -> None:
     rule = place.rule("nginx", "library/nginx")
-    place.source.fail_next(1, status=429, path="/manifests/")
+    place.source.faults.add(Fault("/manifests/", status=429))
     done = place.run(rule)
     assert done["status"] == "Failed"
     (task,) = place.http.get(f"/replication/executions/{done['id']}/tasks").json()

@@ -1,4 +1,4 @@
-"""The simulated Linode account over HTTP: its rules, what changes over time, what it refuses, faults on demand."""
+"""The simulated Linode account over HTTP: its rules, what changes over time, what it refuses."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import httpx
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from localcloud.faults import Fault
 from localcloud.http import serve
-from localcloud.linode import Instance, LinodeApi
+from localcloud.linode import Instance, LinodeSimulator
 from tests.waiting import until
 
 TOKEN = "test-token"
@@ -58,7 +59,7 @@ class Guest:
 class Account:
     """A client that knows the token and how to wait."""
 
-    def __init__(self, url: str, api: LinodeApi, guests: Guests) -> None:
+    def __init__(self, url: str, api: LinodeSimulator, guests: Guests) -> None:
         self.api, self.guests = api, guests
         headers = {"Authorization": f"Bearer {TOKEN}"}
         # verify: loading certificates for nothing takes longer than most tests.
@@ -130,7 +131,7 @@ def door() -> Iterator[tuple[Door, str]]:
 @pytest.fixture
 def account(door: tuple[Door, str]) -> Iterator[Account]:
     guests = Guests()
-    with LinodeApi(TOKEN, guests, boot_seconds=0.02, job_seconds=0.01) as api:
+    with LinodeSimulator(TOKEN, guests, boot_seconds=0.02, job_seconds=0.01) as api:
         door[0].app = api.app
         account = Account(door[1], api, guests)
         yield account
@@ -741,57 +742,21 @@ def test_tags(account: Account) -> None:
     assert account.do("GET", f"/linode/instances/{host['id']}")["tags"] == ["blue"]
 
 
-# --- faults
-
-
-def test_a_fault_is_answered_so_many_times(account: Account) -> None:
-    fault = account.api.faults.on("POST", r"/linode/instances$", status=429, times=2, headers={"Retry-After": "3"})
-    for _ in range(2):
-        response = account.ask("POST", "/linode/instances", HOST)
-        assert (response.status_code, response.headers["Retry-After"]) == (429, "3")
-        assert response.json() == {"errors": [{"reason": "Too many requests"}]}
-    assert account.api.instances == []
-    account.host()
-    assert fault.fired == 2
-
-
-def test_done_and_answered_500_leaves_an_orphan(account: Account) -> None:
-    account.api.faults.on("POST", r"/linode/instances$", but_do_it=True)
-    assert account.ask("POST", "/linode/instances", HOST).status_code == 500
+def test_a_request_that_took_effect_and_was_answered_500_leaves_an_orphan(account: Account) -> None:
+    account.api.faults.add(Fault(r"/linode/instances$", method="POST", status=500, takes_effect=True))
+    response = account.ask("POST", "/linode/instances", HOST)
+    assert (response.status_code, response.json()) == (500, {"errors": [{"reason": "internal server error"}]})
     assert account.refused("POST", "/linode/instances", HOST)[0]["field"] == "label"
 
 
-@pytest.mark.parametrize("done", [True, False])
-def test_a_dropped_connection(account: Account, done: bool) -> None:
-    account.api.faults.on("POST", r"/linode/instances$", drop=True, but_do_it=done)
-    with pytest.raises(httpx.RemoteProtocolError):
-        account.ask("POST", "/linode/instances", HOST)
-    assert len(account.api.instances) == done
-    assert account.api.requests[-1].status is None
-
-
-def test_a_server_that_does_not_answer(account: Account) -> None:
-    account.api.faults.on("GET", r"/profile$", hang=PATIENCE)
-    with pytest.raises(httpx.ReadTimeout):
-        account.ask("GET", "/profile", timeout=0.2)
-    assert account.ask("GET", "/profile").status_code == 200
-
-
 def test_an_instance_that_never_runs(account: Account) -> None:
-    account.api.faults.never_running = True
+    account.api.cloud.never_running = True
     made = account.do("POST", "/linode/instances", HOST)
-    account.api.faults.clear()
+    account.api.cloud.never_running = False
     account.host(label="sound")
     assert account.do("GET", f"/linode/instances/{made['id']}")["status"] == "provisioning"
     assert [one.label for one in account.guests.booted] == ["sound"]
     account.delete_host(made)
-
-
-def test_the_log_shows_what_was_asked(account: Account) -> None:
-    account.ask("POST", "/linode/instances?x=1", {"label": "a"}, headers={"X-Filter": "{}"})
-    seen = account.api.requests[-1]
-    assert (seen.method, seen.path, seen.query) == ("POST", "/v4/linode/instances", "x=1")
-    assert (seen.body, seen.filter, seen.status) == ({"label": "a"}, "{}", 400)
 
 
 def test_many_clients_at_once(account: Account) -> None:

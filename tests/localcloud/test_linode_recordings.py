@@ -19,8 +19,9 @@ from typing import Any
 import httpx
 import pytest
 
+from localcloud.faults import Fault
 from localcloud.http import serve
-from localcloud.linode import LinodeApi
+from localcloud.linode import LinodeSimulator
 
 RECORDINGS = Path(__file__).parents[1] / "data" / "linode" / "recordings.jsonl.gz"
 TOKEN = "recorded-token"
@@ -58,7 +59,7 @@ LEFT_OUT = ("06b-downsize",)
 class Account:
     """One replay: a fresh simulator, and what is called what there."""
 
-    api: LinodeApi
+    api: LinodeSimulator
     http: httpx.Client
     names: dict[Any, Any] = field(default_factory=dict)
     findings: list[str] = field(default_factory=list)
@@ -76,8 +77,11 @@ def recorded() -> list[list[dict[str, Any]]]:
 
 
 def _replay(phases: list[dict[str, Any]]) -> Account:
-    with LinodeApi(TOKEN, lambda _: _Nothing(), boot_seconds=0.02, job_seconds=0.01) as api, serve(api.app) as server:
-        api.faults.never_running = "never-running" in phases[0]["phase"]
+    with (
+        LinodeSimulator(TOKEN, lambda _: _Nothing(), boot_seconds=0.02, job_seconds=0.01) as api,
+        serve(api.app) as server,
+    ):
+        api.cloud.never_running = "never-running" in phases[0]["phase"]
         with httpx.Client(base_url=server.url, timeout=PATIENCE, verify=False) as http:
             account = Account(api, http)
             for phase in (one for one in phases if one["phase"] not in LEFT_OUT):
@@ -107,12 +111,12 @@ def _ask(account: Account, phase: str, call: dict[str, Any], *, final: bool) -> 
         headers["X-Filter"] = json.dumps(_ours(account, json.loads(call["filter"])))
     status, answer = call["status"], call["response"]
     if status in _INJECTED or (status == 400 and path.endswith("/detach")):
-        account.api.faults.on(call["method"], f"{path}$", status=status, but_do_it="created" in phase)
+        account.api.faults.add(Fault(f"{path}$", method=call["method"], status=status, takes_effect="created" in phase))
     if status == 404 and path.rpartition("/")[2].isdigit():
         _remove_behind_its_back(account, path)
     body = _ours(account, call["body"]) if "body" in call else None
     if call.get("dropped"):
-        account.api.faults.on(call["method"], f"{path}$", drop=True, but_do_it=True)
+        account.api.faults.add(Fault(f"{path}$", method=call["method"], close="before", takes_effect=True))
         with pytest.raises(httpx.RemoteProtocolError):
             account.http.request(call["method"], path, json=body, headers=headers)
         account.agreed += 1

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from localcloud.faults import Fault
 from localcloud.http import serve
 from localcloud.oci.client import (
     RegistryError,
@@ -23,18 +24,18 @@ from localcloud.oci.client import (
 )
 from localcloud.oci.images import move_tag, push_image
 from localcloud.oci.store import FOREIGN_LAYER, OCI_INDEX, Descriptor, ImageStore, digest_of, references
-from localcloud.source import SourceRegistry
+from localcloud.registry import RegistrySimulator
 
 
 @pytest.fixture(scope="module")
-def source() -> Iterator[tuple[SourceRegistry, Remote]]:
-    registry = SourceRegistry(page_size=100)
+def source() -> Iterator[tuple[RegistrySimulator, Remote]]:
+    registry = RegistrySimulator(page_size=100)
     registry.seed()
     with serve(registry.app) as server, Remote(server.url) as remote:
         yield registry, remote
 
 
-def test_reads_all_pages(source: tuple[SourceRegistry, Remote]) -> None:
+def test_reads_all_pages(source: tuple[RegistrySimulator, Remote]) -> None:
     registry, remote = source
     assert remote.catalog() == registry.store.repositories()
     before = len(registry.requests)
@@ -42,7 +43,7 @@ def test_reads_all_pages(source: tuple[SourceRegistry, Remote]) -> None:
     assert [r.query for r in registry.requests[before:]] == ["", "last=build-0099&n=100", "last=build-0199&n=100"]
 
 
-def test_reads_manifests_of_every_kind(source: tuple[SourceRegistry, Remote]) -> None:
+def test_reads_manifests_of_every_kind(source: tuple[RegistrySimulator, Remote]) -> None:
     registry, remote = source
     for repository, tag in (("library/nginx", "stable"), ("library/alpine", "latest"), ("library/redis", "latest")):
         manifest = remote.manifest(repository, tag)
@@ -70,7 +71,7 @@ def test_reads_manifests_of_every_kind(source: tuple[SourceRegistry, Remote]) ->
         (" ", "http status code: 404, body: 404 page not found\n"),
     ],
 )
-def test_errors_read_as_in_harbor(source: tuple[SourceRegistry, Remote], repository: str, text: str) -> None:
+def test_errors_read_as_in_harbor(source: tuple[RegistrySimulator, Remote], repository: str, text: str) -> None:
     with pytest.raises(RegistryError) as caught:
         source[1].tags(repository)
     assert str(caught.value) == text
@@ -80,7 +81,7 @@ def test_errors_read_as_in_harbor(source: tuple[SourceRegistry, Remote], reposit
 
 @pytest.mark.parametrize("token_flow", [False, True])
 def test_credentials(token_flow: bool) -> None:
-    registry = SourceRegistry("bot", "pass:word", token_flow=token_flow)
+    registry = RegistrySimulator("bot", "pass:word", token_flow=token_flow)
     registry.seed()
     with serve(registry.app) as server:
         with Remote(server.url, "bot", "pass:word") as remote:
@@ -104,7 +105,7 @@ def test_credentials(token_flow: bool) -> None:
 
 
 def test_a_token_is_asked_for_once_per_scope() -> None:
-    registry = SourceRegistry("bot", "pw", token_flow=True)
+    registry = RegistrySimulator("bot", "pw", token_flow=True)
     registry.seed()
     with serve(registry.app) as server, Remote(server.url, "bot", "pw") as remote:
         for _ in range(3):
@@ -116,13 +117,13 @@ def test_a_token_is_asked_for_once_per_scope() -> None:
     assert {logged.username for logged in registry.requests if logged.path != "/token"} == {None}
 
 
-def test_an_address_without_scheme_is_http(source: tuple[SourceRegistry, Remote]) -> None:
+def test_an_address_without_scheme_is_http(source: tuple[RegistrySimulator, Remote]) -> None:
     with Remote(source[1].url.removeprefix("http://") + "/") as remote:
         remote.ping()
 
 
 def test_a_dead_registry_reads_as_in_harbor() -> None:
-    server = serve(SourceRegistry().app)
+    server = serve(RegistrySimulator().app)
     server.close()
     with Remote(server.url) as remote, pytest.raises(RegistryUnreachable) as caught:
         remote.tags("library/nginx")
@@ -134,8 +135,8 @@ def test_a_dead_registry_reads_as_in_harbor() -> None:
 def test_an_unknown_host_and_a_cut_connection() -> None:
     with Remote("http://registry.invalid") as remote, pytest.raises(RegistryUnreachable, match="no such host"):
         remote.ping()
-    registry = SourceRegistry()
-    registry.drop_next(1)
+    registry = RegistrySimulator()
+    registry.faults.add(Fault(close="before"))
     with serve(registry.app) as server, Remote(server.url) as remote:
         with pytest.raises(RegistryUnreachable, match=r'^Get "http://127.0.0.1:\d+/v2/": EOF$'):
             remote.ping()
@@ -151,7 +152,7 @@ def test_the_password_stays_out_of_errors() -> None:
 # Copying
 
 
-def test_copies_a_nested_index_whole(source: tuple[SourceRegistry, Remote]) -> None:
+def test_copies_a_nested_index_whole(source: tuple[RegistrySimulator, Remote]) -> None:
     registry, remote = source
     store = ImageStore()
     copied = copy_image(remote, "team/nested", "1.0.0", store, "mirror/nested", "1.0.0")
@@ -168,7 +169,7 @@ def kinds(steps: list[Step]) -> list[str]:
     return [step.kind for step in steps]
 
 
-def test_tells_each_step_and_moves_no_blob_twice(source: tuple[SourceRegistry, Remote]) -> None:
+def test_tells_each_step_and_moves_no_blob_twice(source: tuple[RegistrySimulator, Remote]) -> None:
     registry, remote = source
     store = ImageStore()
     steps: list[Step] = []
@@ -194,7 +195,7 @@ def test_tells_each_step_and_moves_no_blob_twice(source: tuple[SourceRegistry, R
 
 
 def test_a_moved_tag_is_followed_only_with_override() -> None:
-    registry = SourceRegistry()
+    registry = RegistrySimulator()
     old = push_image(registry.store, "a", "latest", "old").digest
     store = ImageStore()
     steps: list[Step] = []
@@ -214,7 +215,7 @@ class Stopped(Exception):
     pass
 
 
-def test_what_a_watcher_raises_ends_the_copy(source: tuple[SourceRegistry, Remote]) -> None:
+def test_what_a_watcher_raises_ends_the_copy(source: tuple[RegistrySimulator, Remote]) -> None:
     store = ImageStore()
 
     def stop(step: Step) -> None:
@@ -226,7 +227,7 @@ def test_what_a_watcher_raises_ends_the_copy(source: tuple[SourceRegistry, Remot
     assert store.tags("m/nginx") == {}
 
 
-def test_a_mover_of_blobs_can_be_put_in_between(source: tuple[SourceRegistry, Remote]) -> None:
+def test_a_mover_of_blobs_can_be_put_in_between(source: tuple[RegistrySimulator, Remote]) -> None:
     tries: list[str] = []
 
     def with_retry(remote: Remote, repository: str, blob: Descriptor, *rest: object) -> int:
@@ -237,7 +238,7 @@ def test_a_mover_of_blobs_can_be_put_in_between(source: tuple[SourceRegistry, Re
     assert len(tries) == 9
 
 
-def test_a_foreign_layer_is_left_where_it_is(source: tuple[SourceRegistry, Remote]) -> None:
+def test_a_foreign_layer_is_left_where_it_is(source: tuple[RegistrySimulator, Remote]) -> None:
     steps: list[Step] = []
     layer = Descriptor(FOREIGN_LAYER, digest_of(b"windows"), 7)
     store = ImageStore()
@@ -296,12 +297,12 @@ def test_an_altered_child_manifest_is_refused() -> None:
     assert store.tags("m/a") == {}
 
 
-def test_the_references_of_an_image_come_config_first(source: tuple[SourceRegistry, Remote]) -> None:
+def test_the_references_of_an_image_come_config_first(source: tuple[RegistrySimulator, Remote]) -> None:
     manifest = source[1].manifest("library/nginx", "latest")
     assert [c.media_type.rpartition(".")[2] for c in references(manifest.body)] == ["v1+json", "tar+gzip", "tar+gzip"]
 
 
-def test_httpx_alone_sees_the_same(source: tuple[SourceRegistry, Remote]) -> None:
+def test_httpx_alone_sees_the_same(source: tuple[RegistrySimulator, Remote]) -> None:
     """The client and the server agree with each other; a plain request shows that the digest is the body's."""
     url = f"{source[1].url}/v2/library/nginx/manifests/latest"
     answer = httpx.get(url, headers={"Accept": "application/vnd.oci.image.manifest.v1+json"}, trust_env=False)

@@ -11,7 +11,7 @@ import pytest
 
 from localcloud.http import Server, serve
 from localcloud.oci.images import BUILDS
-from localcloud.source import SourceRegistry
+from localcloud.registry import RegistrySimulator
 from tests.programs import program
 
 
@@ -38,15 +38,15 @@ def skopeo(tmp_path: Path) -> Skopeo:
 
 
 @pytest.fixture(scope="module", params=["open", "basic", "token"])
-def registry(request: pytest.FixtureRequest) -> Iterator[tuple[SourceRegistry, Server, list[str]]]:
+def registry(request: pytest.FixtureRequest) -> Iterator[tuple[RegistrySimulator, Server, list[str]]]:
     credentials = () if request.param == "open" else ("bot", "pw")
-    source = SourceRegistry(*credentials, token_flow=request.param == "token", page_size=100)
+    source = RegistrySimulator(*credentials, token_flow=request.param == "token", page_size=100)
     source.seed()
     with serve(source.app) as server:
         yield source, server, ["--creds", "bot:pw"] if credentials else []
 
 
-Registry = tuple[SourceRegistry, Server, list[str]]
+Registry = tuple[RegistrySimulator, Server, list[str]]
 
 
 def at(server: Server, image: str) -> str:

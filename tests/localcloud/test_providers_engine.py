@@ -27,7 +27,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from localcloud.http import serve
-from localcloud.linode import LinodeApi
+from localcloud.linode import LinodeSimulator
 from localcloud.providers import Providers
 
 LINODE_TOKEN = "engine-test-token"
@@ -124,7 +124,7 @@ class Stage:
 
     harbor: SmallHarbor
     harbor_url: str
-    linode: LinodeApi
+    linode: LinodeSimulator
     linode_url: str
     wanted: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -255,7 +255,7 @@ def find_pulumi() -> Path:
 @pytest.fixture
 def stage() -> Iterator[Stage]:
     small = SmallHarbor()
-    api = LinodeApi(LINODE_TOKEN, lambda _: Idle(), boot_seconds=0.05, job_seconds=0.02)
+    api = LinodeSimulator(LINODE_TOKEN, lambda _: Idle(), boot_seconds=0.05, job_seconds=0.02)
     with serve(small.app) as harbor_server, serve(api.app) as linode_server:
         yield Stage(small, harbor_server.url, api, linode_server.url)
     api.close()

@@ -12,7 +12,7 @@ from harbor_mirror.plan.checks import tag_filters
 from harbor_mirror.plan.destinations import destination
 from harbor_mirror.plan.filters import join, matches
 from harbor_mirror.plan.validation import validate
-from localcloud.source import SourceRegistry
+from localcloud.registry import RegistrySimulator
 from tests.data.model import checked, configurations, stack
 
 BAD, GOOD = configurations("bad"), configurations("good")
@@ -41,7 +41,7 @@ def test_a_good_configuration_is_taken_and_warns_of_no_more_than_this(case: Mapp
 @pytest.fixture(scope="module")
 def images() -> dict[str, list[str]]:
     """Repository -> tags of the local source's sample images."""
-    source = SourceRegistry()
+    source = RegistrySimulator()
     source.seed()
     return {repository: list(source.store.tags(repository)) for repository in source.store.repositories()}
 

@@ -1,8 +1,7 @@
-"""The source registry's moods: rate limits, planned faults, delay, rotated credentials, and its log."""
+"""The registry simulator: rate limits, rotated credentials, the token flow, and its log."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 import httpx
@@ -10,7 +9,7 @@ import pytest
 
 from localcloud.http import serve
 from localcloud.oci.store import OCI_MANIFEST
-from localcloud.source import RATE_WINDOW_SECONDS, Logged, SourceRegistry
+from localcloud.registry import RATE_WINDOW_SECONDS, RegistrySimulator
 
 NGINX = "/v2/library/nginx/manifests/latest"
 ACCEPT = {"Accept": OCI_MANIFEST}
@@ -29,14 +28,14 @@ class Clock:
 
 
 @pytest.fixture
-def source() -> SourceRegistry:
-    source = SourceRegistry()
+def source() -> RegistrySimulator:
+    source = RegistrySimulator()
     source.seed()
     return source
 
 
 @pytest.fixture
-def http(source: SourceRegistry) -> Iterator[httpx.Client]:
+def http(source: RegistrySimulator) -> Iterator[httpx.Client]:
     with serve(source.app) as server, client(server.url) as http:
         yield http
 
@@ -46,14 +45,14 @@ def remaining(answer: httpx.Response) -> str | None:
     return value
 
 
-def test_without_a_rate_limit_there_are_no_headers(http: httpx.Client, source: SourceRegistry) -> None:
+def test_without_a_rate_limit_there_are_no_headers(http: httpx.Client, source: RegistrySimulator) -> None:
     assert "ratelimit-limit" not in http.get(NGINX).headers
     assert source.pulls == 0
 
 
 def test_rate_limit_counts_manifest_pulls_until_the_window_ends() -> None:
     clock = Clock()
-    source = SourceRegistry(rate_limit=2, clock=clock)
+    source = RegistrySimulator(rate_limit=2, clock=clock)
     source.seed()
     with serve(source.app) as server, client(server.url) as http:
         assert remaining(http.head(NGINX)) == "2;w=21600"
@@ -79,40 +78,15 @@ def test_rate_limit_counts_manifest_pulls_until_the_window_ends() -> None:
 
 
 def test_only_who_may_pull_uses_up_the_limit() -> None:
-    source = SourceRegistry("bot", "pw", rate_limit=1)
+    source = RegistrySimulator("bot", "pw", rate_limit=1)
     source.seed()
     with serve(source.app) as server, client(server.url) as http:
         assert [http.get(NGINX).status_code for _ in range(3)] == [401, 401, 401]
         assert [http.get(NGINX, auth=("bot", "pw")).status_code for _ in range(2)] == [200, 429]
 
 
-def test_planned_failures_hit_the_next_requests_on_their_path(http: httpx.Client, source: SourceRegistry) -> None:
-    source.fail_next(2, 503, "/manifests/")
-    source.fail_next(1, 500, "/tags/")
-    assert http.get("/v2/").status_code == 200
-    answers = [http.get(path).status_code for path in (NGINX, "/v2/library/nginx/tags/list", NGINX, NGINX)]
-    assert answers == [503, 500, 503, 200]
-    assert http.get("/v2/library/nginx/tags/list").status_code == 200
-
-
-def test_a_dropped_connection_gives_no_answer(http: httpx.Client, source: SourceRegistry) -> None:
-    source.drop_next(2)
-    for _ in range(2):
-        with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
-            http.get("/v2/")
-    assert http.get("/v2/").status_code == 200
-    assert [logged.status for logged in source.requests] == [0, 0, 200]
-
-
-def test_a_delay_comes_before_each_answer(http: httpx.Client, source: SourceRegistry) -> None:
-    source.delay = 0.3
-    before = time.monotonic()
-    assert http.get("/v2/").status_code == 200
-    assert time.monotonic() - before >= 0.3
-
-
 def test_rotated_credentials() -> None:
-    source = SourceRegistry("bot", "old")
+    source = RegistrySimulator("bot", "old")
     with serve(source.app) as server, client(server.url) as http:
         assert http.get("/v2/", auth=("bot", "old")).status_code == 200
         source.set_credentials("bot", "new")
@@ -121,7 +95,7 @@ def test_rotated_credentials() -> None:
 
 
 def test_open_token_flow_gives_tokens_to_anybody() -> None:
-    source = SourceRegistry(token_flow=True)
+    source = RegistrySimulator(token_flow=True)
     source.seed()
     with serve(source.app) as server, client(server.url) as http:
         assert http.get(NGINX).status_code == 401
@@ -130,19 +104,19 @@ def test_open_token_flow_gives_tokens_to_anybody() -> None:
 
 
 def test_the_log_names_request_answer_and_user_but_no_password() -> None:
-    source = SourceRegistry("bot", "s3cret")
+    source = RegistrySimulator("bot", "s3cret")
     source.seed()
     with serve(source.app) as server, client(server.url) as http:
         http.get("/v2/")
         http.get("/v2/_catalog?n=1", auth=("bot", "s3cret"))
-    assert source.requests == [
-        Logged("GET", "/v2/", "", 401, None),
-        Logged("GET", "/v2/_catalog", "n=1", 200, "bot"),
+    assert [(seen.method, seen.path, seen.query, seen.status, seen.username) for seen in source.requests] == [
+        ("GET", "/v2/", "", 401, None),
+        ("GET", "/v2/_catalog", "n=1", 200, "bot"),
     ]
     assert "s3cret" not in repr(source.requests)
 
 
-def test_each_registry_has_images_of_its_own(source: SourceRegistry) -> None:
-    assert SourceRegistry().store.repositories() == []
-    shared = SourceRegistry(store=source.store)
+def test_each_registry_has_images_of_its_own(source: RegistrySimulator) -> None:
+    assert RegistrySimulator().store.repositories() == []
+    shared = RegistrySimulator(store=source.store)
     assert shared.store is source.store

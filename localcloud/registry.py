@@ -1,31 +1,23 @@
-"""A source registry to mirror from: open, with credentials, or with the token flow; it can also limit and fail.
-
-Served with `localcloud.http.serve(source.app)`. It stands for Docker Hub and its like.
-"""
+"""A registry to mirror from, such as Docker Hub: open, with credentials or with the token flow, with a rate limit."""
 
 from __future__ import annotations
 
-import asyncio
+import json
 import secrets
-import threading
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from typing import Any
 
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.requests import Request
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from localcloud.faults import Exchange, FaultInjector
 from localcloud.oci import images
 from localcloud.oci.auth import (
     Authorizer,
     BasicAuth,
     TokenService,
     allow_all,
-    basic_credentials,
     registry_error,
 )
 from localcloud.oci.server import distribution_app
@@ -35,19 +27,8 @@ RATE_WINDOW_SECONDS = 21600  # Docker Hub counts pulls per six hours
 _TOO_MANY = "You have reached your pull rate limit."
 
 
-@dataclass(frozen=True)
-class Logged:
-    """A request as it was answered; `status` is 0 if the connection was cut instead."""
-
-    method: str
-    path: str
-    query: str
-    status: int
-    username: str | None  # of Basic credentials, right or wrong
-
-
-class SourceRegistry:
-    """A registry with images of its own; `.app` serves it, `.store` holds the images, `.requests` is its log.
+class RegistrySimulator:
+    """A simulated registry: serve `app`; `store` has the images, `faults` makes it misbehave, `requests` is its log.
 
     Without `username` and `password` it is open, with them it asks for Basic credentials, and with `token_flow` for
     tokens (given to anybody if there are no credentials). `rate_limit` is how many manifests may be pulled per
@@ -67,13 +48,8 @@ class SourceRegistry:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.store = store or ImageStore()
-        self.requests: list[Logged] = []
-        self.delay = 0.0  # seconds before each answer; may be changed at any time
         self._credentials = None if username is None else (username, password or "")
         self._limit = None if rate_limit is None else _RateLimit(rate_limit, clock)
-        self._faults: list[tuple[str, int | None]] = []  # part of the path, and a status or None for a cut
-        self._lock = threading.Lock()
-
         routes: list[Route | Mount] = []
         authorize: Authorizer = allow_all
         if token_flow:
@@ -83,21 +59,19 @@ class SourceRegistry:
         elif self._credentials is not None:
             authorize = BasicAuth(self._check)
         routes.append(Mount("/", distribution_app(self.store, authorize, page_size=page_size)))
-        self.app = Starlette(routes=routes, middleware=[Middleware(_Front, source=self)])
+        app: ASGIApp = Starlette(routes=routes)
+        if self._limit:
+            app = _RateLimited(app, self._limit)
+        self.app = self.faults = FaultInjector(app, _error_body)
+
+    @property
+    def requests(self) -> list[Exchange]:
+        """Every request so far."""
+        return self.faults.requests
 
     def seed(self) -> None:
         """Fills the registry with the sample images."""
         images.seed(self.store)
-
-    def fail_next(self, count: int, status: int = 503, path: str = "") -> None:
-        """Answers the next `count` requests whose path contains `path` with `status`."""
-        with self._lock:
-            self._faults += [(path, status)] * count
-
-    def drop_next(self, count: int, path: str = "") -> None:
-        """Cuts the connection of the next `count` requests whose path contains `path`, without an answer."""
-        with self._lock:
-            self._faults += [(path, None)] * count
 
     def set_credentials(self, username: str, password: str) -> None:
         """Rotates the credentials of a registry that has some; tokens already given stay valid until they end."""
@@ -122,13 +96,6 @@ class SourceRegistry:
 
     def _grant(self, username: str, _kind: str, _name: str, actions: Collection[str]) -> Collection[str]:
         return actions if username or self._credentials is None else ()
-
-    def _take_fault(self, path: str) -> tuple[str, int | None] | None:
-        with self._lock:
-            fault = next((fault for fault in self._faults if fault[0] in path), None)
-            if fault is not None:
-                self._faults.remove(fault)
-            return fault
 
 
 class _RateLimit:
@@ -157,57 +124,34 @@ class _RateLimit:
         return [(name.encode(), f"{value};w={RATE_WINDOW_SECONDS}".encode()) for name, value in values.items()]
 
 
-class _Front:
-    """What stands before the registry: the log, the planned faults, the delay and the rate limit."""
+class _RateLimited:
+    """Refuses the manifest pulls beyond the limit, after the registry has accepted them: only such pulls count."""
 
-    def __init__(self, app: ASGIApp, source: SourceRegistry) -> None:
-        self._app = app
-        self._source = source
+    def __init__(self, app: ASGIApp, limit: _RateLimit) -> None:
+        self._app, self._limit = app, limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        source, limit = self._source, self._source._limit
-        request = Request(scope)
-        path = request.url.path
-        manifest = limit is not None and "/manifests/" in path
+        if "/manifests/" not in scope["path"]:
+            await self._app(scope, receive, send)
+            return
+        limit, refused = self._limit, False
 
-        def log(status: int) -> None:
-            username, _ = basic_credentials(request) or (None, None)
-            source.requests.append(Logged(request.method, path, request.url.query, status, username))
-
-        async def finish(message: Message) -> None:
+        async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                log(message["status"])
-                if manifest and limit is not None:
-                    message["headers"] = [*message["headers"], *limit.headers()]
+                message["headers"] = [*message["headers"], *limit.headers()]
             await send(message)
 
-        refused = False
-
         async def limited(message: Message) -> None:
-            # The registry has decided first: only a pull that would have succeeded counts.
             nonlocal refused
-            start = message["type"] == "http.response.start"
-            if start and request.method == "GET" and message["status"] == 200 and limit and not limit.take():
+            is_pull = message["type"] == "http.response.start" and scope["method"] == "GET" and message["status"] == 200
+            if is_pull and not limit.take():
                 refused = True
-                await registry_error(429, "TOOMANYREQUESTS", _TOO_MANY)(scope, receive, finish)
+                await registry_error(429, "TOOMANYREQUESTS", _TOO_MANY)(scope, receive, with_headers)
             elif not refused:
-                await finish(message)
+                await with_headers(message)
 
-        if source.delay:
-            await asyncio.sleep(source.delay)
-        fault = source._take_fault(path)
-        if fault is None:
-            await self._app(scope, receive, limited if manifest else finish)
-        elif fault[1] is None:
-            log(0)
-            await _cut(receive)
-        else:
-            await registry_error(fault[1], "UNKNOWN", "fault injected by a test")(scope, receive, finish)
+        await self._app(scope, receive, limited)
 
 
-async def _cut(receive: Receive) -> None:
-    """Closes the client's connection; ASGI has no word for it, so it goes to uvicorn's transport behind `receive`."""
-    cycle: Any = getattr(receive, "__self__", None)
-    cycle.transport.abort()
-    while (await receive())["type"] != "http.disconnect":
-        pass
+def _error_body(_status: int, reason: str) -> str:
+    return json.dumps({"errors": [{"code": "UNKNOWN", "message": reason}]})
