@@ -31,7 +31,7 @@ class Runner:
     """Runs executions and fires crons; one for each Harbor."""
 
     def __init__(self, core: Core, status_lag_seconds: float) -> None:
-        self._core, self._lag = core, status_lag_seconds
+        self._core, self.status_lag_seconds = core, status_lag_seconds
         self._stopping = threading.Event()
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="harbor-job")
         self._scheduler = threading.Thread(target=self._schedule, name="harbor-scheduler", daemon=True)
@@ -115,7 +115,7 @@ class Runner:
             return
         if execution.abandoned:
             return
-        self._stopping.wait(self._lag)
+        self._stopping.wait(self.status_lag_seconds)
         statuses = {task.status for task in core.data.tasks.where(execution_id=execution.id)}
         worst = next((status for status in ("Failed", "Stopped") if status in statuses), "Succeed")
         if execution.status == "InProgress":

@@ -1,4 +1,4 @@
-"""mirrorctl over real HTTP: a Harbor that does as it is told, a source registry, and the tool as a user runs it."""
+"""mirrorctl over real HTTP: a simulated Harbor and source registry, and the tool as a user runs it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from localcloud.http import serve
 from localcloud.oci.images import push_image
 from localcloud.registry import RegistrySimulator
 from mirrorctl.__main__ import main
-from tests.cli.fake_harbor import ADMIN, PASSWORD, FakeHarbor
 from tests.cli.fake_stack import FakeStack
+from tests.cli.harbor_fixture import ADMIN, PASSWORD, HarborFixture
 from tests.cli.stage import Stage
 from tests.cli.stage import stage as open_stage
 
@@ -64,9 +64,11 @@ def fronts() -> Iterator[tuple[Front, Front]]:
 
 
 @pytest.fixture
-def harbor(fronts: tuple[Front, Front]) -> FakeHarbor:
-    fronts[0].app = harbor = FakeHarbor(fronts[0].server.url)
-    return harbor
+def harbor(fronts: tuple[Front, Front]) -> Iterator[HarborFixture]:
+    harbor = HarborFixture(fronts[0].server.url)
+    fronts[0].app = harbor.app
+    yield harbor
+    harbor.close()
 
 
 @pytest.fixture
@@ -87,18 +89,19 @@ def source_url(fronts: tuple[Front, Front]) -> str:
 
 
 @pytest.fixture
-def mirrored(harbor: FakeHarbor, source: RegistrySimulator, source_url: str) -> FakeHarbor:
+def mirrored(harbor: HarborFixture, source: RegistrySimulator, source_url: str) -> HarborFixture:
     """A Harbor with the endpoint `hub`, the project `mirror` and the rules `nginx` (tags 1.*) and `redis`."""
-    hub = harbor.registry("hub", source_url, source.store)
-    harbor.project("mirror")
-    harbor.policy("nginx", hub, repositories="library/nginx", tags="1.*")
-    harbor.policy("redis", hub, repositories="library/redis", cron="0 0 */6 * * *")
+    assert source.store.repositories()
+    hub = harbor.add_registry("hub", source_url)
+    harbor.add_project("mirror")
+    harbor.add_policy("nginx", hub, repositories="library/nginx", tags="1.*")
+    harbor.add_policy("redis", hub, repositories="library/redis", cron="0 0 */6 * * *")
     return harbor
 
 
 @pytest.fixture
-def environment(harbor: FakeHarbor, tmp_path: Path) -> dict[str, str]:
-    """A user's environment, with the fake Harbor in it and a home of its own."""
+def environment(harbor: HarborFixture, tmp_path: Path) -> dict[str, str]:
+    """A user's environment, with the simulated Harbor in it and a home of its own."""
     return {
         "PATH": os.environ["PATH"],
         "HOME": str(tmp_path),
@@ -161,9 +164,9 @@ def _no_pause(retry: Retry, attempt: int, _answer: object) -> float | None:
 
 
 @pytest.fixture
-def stack(mirrored: FakeHarbor, tmp_path: Path) -> FakeStack:
+def stack(mirrored: HarborFixture, tmp_path: Path) -> FakeStack:
     """A stack that declares what the Harbor has of it."""
-    return FakeStack(tmp_path, mirrored.url, mirrored.registries[1]["url"])
+    return FakeStack(tmp_path, mirrored.url, mirrored.registries[1].url)
 
 
 @pytest.fixture

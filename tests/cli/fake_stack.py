@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.cli.fake_harbor import ADMIN, PASSWORD
+from tests.cli.harbor_fixture import ADMIN, PASSWORD
 
 _PROGRAM = """#!{python}
 import json, pathlib, sys

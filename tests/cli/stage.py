@@ -11,7 +11,7 @@ from harbor_mirror.harbor.client import Harbor
 from localcloud.harbor import HarborData, HarborSimulator
 from localcloud.http import free_port, serve
 from localcloud.registry import RegistrySimulator
-from tests.cli.fake_harbor import ADMIN, PASSWORD
+from tests.cli.harbor_fixture import ADMIN, PASSWORD
 
 
 @dataclass

@@ -9,19 +9,21 @@ from typing import Any
 import pytest
 import yaml
 
+from localcloud.harbor.data import Credential
+from localcloud.harbor.maintenance import GC, PURGE
 from mirrorctl import stack_file
 from tests.cli.conftest import Run
-from tests.cli.fake_harbor import FakeHarbor
+from tests.cli.harbor_fixture import HarborFixture, change
 
 
 @pytest.fixture
-def by_hand(mirrored: FakeHarbor) -> FakeHarbor:
+def by_hand(mirrored: HarborFixture) -> HarborFixture:
     """A Harbor as people click it together."""
-    hub = mirrored.registry("Docker Hub (paid)", "https://hub.docker.com", kind="docker-hub")
-    mirrored.registries[hub]["credential"] = {"type": "basic", "access_key": "bot", "access_secret": "*****"}
-    mirrored.project("team-a", metadata={"public": "true", "auto_scan": "true"})
-    mirrored.quotas[1]["hard"]["storage"] = 5 * 1024**3
-    mirrored.policy(
+    credential = Credential("basic", "bot", "Hub-Secret-1")
+    hub = mirrored.add_registry("Docker Hub (paid)", "https://hub.docker.com", type="docker-hub", credential=credential)
+    mirrored.add_project("team-a", public="true", auto_scan="true")
+    mirrored.quota("team-a").storage = 5 * 1024**3
+    mirrored.add_policy(
         "Base images!",
         hub,
         repositories="library/{alpine,busybox}",
@@ -42,12 +44,12 @@ def adopted(run: Run, folder: Path, *arguments: str) -> tuple[Any, Any]:
     return done.json, yaml.safe_load((folder / "Pulumi.hand.yaml").read_text())["config"]
 
 
-def test_the_configuration_says_what_harbor_has(by_hand: FakeHarbor, run: Run, tmp_path: Path) -> None:
-    before = by_hand.requests.copy()
+def test_the_configuration_says_what_harbor_has(by_hand: HarborFixture, run: Run, tmp_path: Path) -> None:
+    before = by_hand.calls()
     report, config = adopted(run, tmp_path)
     assert config["harbor-mirror:harbor"] == {"url": by_hand.url, "username": "admin"}
     assert config["harbor-mirror:endpoints"] == {
-        "hub": {"type": "docker-registry", "url": by_hand.registries[1]["url"], "name": "hub"},
+        "hub": {"type": "docker-registry", "url": by_hand.registries[1].url, "name": "hub"},
         "docker-hub-paid": {
             "type": "docker-hub",
             "url": "https://hub.docker.com",
@@ -77,11 +79,11 @@ def test_the_configuration_says_what_harbor_has(by_hand: FakeHarbor, run: Run, t
     }
     assert report["secretsNeeded"] == ["harborPassword", "endpoints.docker-hub-paid.secret"]
     assert report["leftOut"] == []
-    changed = {method for method, path in by_hand.requests[len(before) :] if "/c/login" not in path} - {"GET"}
+    changed = {method for method, path in by_hand.calls()[len(before) :] if "/c/login" not in path} - {"GET"}
     assert not changed
 
 
-def test_what_it_writes_is_right(by_hand: FakeHarbor, run: Run, tmp_path: Path) -> None:
+def test_what_it_writes_is_right(by_hand: HarborFixture, run: Run, tmp_path: Path) -> None:
     _, config = adopted(run, tmp_path)
     secure = {"secure": "v1:abc"}
     config["harbor-mirror:harborPassword"] = secure
@@ -115,26 +117,26 @@ def test_the_import_file_and_the_script(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda h: h.policies[1]["filters"].append({"type": "name", "value": "x"}), "several name filters"),
+        (lambda h: h.policies[1].filters.append({"type": "name", "value": "x"}), "several name filters"),
         (
-            lambda h: h.policies[1]["filters"].append({"type": "label", "value": ["x"], "decoration": "excludes"}),
+            lambda h: h.policies[1].filters.append({"type": "label", "value": ["x"], "decoration": "excludes"}),
             "label excludes has no counterpart",
         ),
-        (lambda h: h.policies[1].update(dest_namespace=""), "it has no destination"),
-        (lambda h: h.policies[1].update(dest_namespace="gone"), "its project gone does not exist yet"),
-        (lambda h: h.projects["mirror"].update(registry_id=4), "is a proxy cache"),
-        (lambda h: h.policies[1].update(trigger={"type": "event_based"}), "its trigger is event_based"),
+        (lambda h: change(h.policies[1], dest_namespace=""), "it has no destination"),
+        (lambda h: change(h.policies[1], dest_namespace="gone"), "its project gone does not exist yet"),
+        (lambda h: change(h.project("mirror"), registry_id=4), "is a proxy cache"),
+        (lambda h: change(h.policies[1], trigger={"type": "event_based"}), "its trigger is event_based"),
         (
-            lambda h: h.policies[1].update(
-                trigger={"type": "scheduled", "trigger_settings": {"cron": "0 */1 * * * *"}}
+            lambda h: change(
+                h.policies[1], trigger={"type": "scheduled", "trigger_settings": {"cron": "0 */1 * * * *"}}
             ),
             "schedule 0 */1 * * * *",
         ),
-        (lambda h: h.policies[1]["filters"][0].update(value="{a,b"), "repositories"),
-        (lambda h: h.policies[1].update(dest_namespace_replace_count=2), "flatten"),
+        (lambda h: h.policies[1].filters[0].update(value="{a,b"), "repositories"),
+        (lambda h: change(h.policies[1], dest_namespace_replace_count=2), "flatten"),
     ],
 )
-def test_what_is_left_out_and_why(mirrored: FakeHarbor, run: Run, tmp_path: Path, change: Any, reason: str) -> None:
+def test_what_is_left_out_and_why(mirrored: HarborFixture, run: Run, tmp_path: Path, change: Any, reason: str) -> None:
     change(mirrored)
     report, config = adopted(run, tmp_path)
     assert "nginx" not in config["harbor-mirror:rules"]
@@ -148,10 +150,10 @@ def test_one_rule_with_what_it_needs(run: Run, tmp_path: Path) -> None:
     assert list(config["harbor-mirror:rules"]) == ["nginx"]
 
 
-def test_names_that_become_one_key_stay_apart(mirrored: FakeHarbor, run: Run, tmp_path: Path) -> None:
+def test_names_that_become_one_key_stay_apart(mirrored: HarborFixture, run: Run, tmp_path: Path) -> None:
     for name in ("HUB!", "Hub "):
-        number = mirrored.registry(name, mirrored.registries[1]["url"])
-        mirrored.policy(f"of {name}", number, repositories=f"team/app-{number}")
+        number = mirrored.add_registry(name, mirrored.registries[1].url)
+        mirrored.add_policy(f"of {name}", number, repositories=f"team/app-{number}")
     _, config = adopted(run, tmp_path)
     assert set(config["harbor-mirror:endpoints"]) == {"hub", "hub-2", "hub-3"}
     assert set(config["harbor-mirror:rules"]) == {"nginx", "redis", "of-HUB", "of-Hub"}
@@ -183,13 +185,12 @@ def kept(**fields: Any) -> dict[str, Any]:
     }
 
 
-def with_retention(harbor: FakeHarbor, *rules: dict[str, Any], cron: str = "0 0 4 * * *") -> None:
-    harbor.projects["mirror"]["metadata"]["retention_id"] = "1"
+def with_retention(harbor: HarborFixture, *rules: dict[str, Any], cron: str = "0 0 4 * * *") -> None:
     trigger = {"kind": "Schedule", "settings": {"cron": cron}}
-    harbor.retentions[1] = {"id": 1, "algorithm": "or", "rules": list(rules), "trigger": trigger}
+    harbor.add_retention("mirror", {"algorithm": "or", "rules": list(rules), "trigger": trigger})
 
 
-def test_retention_and_maintenance_come_along(mirrored: FakeHarbor, run: Run, tmp_path: Path) -> None:
+def test_retention_and_maintenance_come_along(mirrored: HarborFixture, run: Run, tmp_path: Path) -> None:
     selector = {"kind": "doublestar", "decoration": "repoExcludes", "pattern": "keep/**"}
     with_retention(
         mirrored,
@@ -197,14 +198,9 @@ def test_retention_and_maintenance_come_along(mirrored: FakeHarbor, run: Run, tm
         kept(template="nDaysSinceLastPull", params={"nDaysSinceLastPull": 30}, scope_selectors={"x": [selector]}),
         kept(template="always", params={}, tag_selectors=[{"decoration": "matches", "pattern": "v*"}]),
     )
-    mirrored.maintenance["gc"] = {
-        "schedule": {"type": "Weekly", "cron": "0 0 0 * * 0"},
-        "job_parameters": '{"delete_untagged":true,"workers":3}',
-    }
-    mirrored.maintenance["purgeaudit"] = {
-        "schedule": {"type": "Custom", "cron": "0 15 1 * * *"},
-        "job_parameters": '{"audit_retention_hour":720,"include_event_types":"pull_artifact,other"}',
-    }
+    mirrored.add_schedule(GC, "Weekly", "0 0 0 * * 0", delete_untagged=True, workers=3)
+    events = "pull_artifact,other"
+    mirrored.add_schedule(PURGE, "Custom", "0 15 1 * * *", audit_retention_hour=720, include_event_types=events)
     report, config = adopted(run, tmp_path)
     assert report["leftOut"] == []
     assert config["harbor-mirror:projects"]["mirror"]["retention"] == {
@@ -230,8 +226,8 @@ def test_retention_and_maintenance_come_along(mirrored: FakeHarbor, run: Run, tm
     assert {("create", "harbor-garbage-collection"), ("create", "harbor-audit-purge")} <= announced
 
 
-def test_maintenance_is_the_whole_harbors(mirrored: FakeHarbor, run: Run, tmp_path: Path) -> None:
-    mirrored.maintenance["gc"] = {"schedule": {"type": "Custom", "cron": "0 0 5 * * *"}, "job_parameters": "{}"}
+def test_maintenance_is_the_whole_harbors(mirrored: HarborFixture, run: Run, tmp_path: Path) -> None:
+    mirrored.add_schedule(GC, "Custom", "0 0 5 * * *")
     report, config = adopted(run, tmp_path, "--rule", "nginx")
     assert "harbor-mirror:maintenance" not in config
     assert not [change for change in report["announced"] if change["name"] == "harbor-garbage-collection"]
@@ -248,28 +244,23 @@ def test_maintenance_is_the_whole_harbors(mirrored: FakeHarbor, run: Run, tmp_pa
             "retention of project mirror: schedule 0 0 0 31 2 *",
         ),
         (
-            lambda h: h.maintenance.update(
-                gc={"schedule": {"type": "Custom", "cron": "0 0 3 * * *"}, "job_parameters": '{"workers":10}'}
-            ),
+            lambda h: h.add_schedule(GC, "Custom", "0 0 3 * * *", workers=10),
             "maintenance garbageCollection: workers 10",
         ),
         (
-            lambda h: h.maintenance.update(
-                purgeaudit={
-                    "schedule": {"type": "Custom", "cron": "0 0 3 * * *"},
-                    "job_parameters": '{"audit_retention_hour":1,"include_event_types":"delete_user"}',
-                }
+            lambda h: h.add_schedule(
+                PURGE, "Custom", "0 0 3 * * *", audit_retention_hour=1, include_event_types="delete_user"
             ),
             "maintenance auditPurge: operations",
         ),
     ],
 )
 def test_a_part_that_cannot_be_said_leaves_the_rest(
-    mirrored: FakeHarbor, run: Run, tmp_path: Path, change: Any, reason: str
+    mirrored: HarborFixture, run: Run, tmp_path: Path, change: Any, reason: str
 ) -> None:
     change(mirrored)
     report, config = adopted(run, tmp_path)
     assert any(reason in text for text in report["leftOut"]), report["leftOut"]
     assert "retention" not in config["harbor-mirror:projects"]["mirror"]
     assert "harbor-mirror:maintenance" not in config
-    assert list(config["harbor-mirror:rules"]) == ["nginx", "redis"]
+    assert set(config["harbor-mirror:rules"]) == {"nginx", "redis"}

@@ -13,10 +13,10 @@ import pytest
 from harbor_mirror.harbor.maintenance import GC_SCHEDULE, PURGE_SCHEDULE
 from localcloud.engine import Workspace
 from localcloud.http import serve
-from tests.cli.conftest import Run
-from tests.cli.stage import Stage
 from localcloud.registry import RegistrySimulator
-from tests.cli.fake_harbor import PASSWORD
+from tests.cli.conftest import Run
+from tests.cli.harbor_fixture import PASSWORD
+from tests.cli.stage import Stage
 from tests.plugins import plugins
 
 BOT, BOT_SECRET = "bot", "Secret-Of-The-Bot-1"

@@ -30,11 +30,11 @@ from harbor_mirror.http import Retry, retry_after
 from harbor_mirror.registry.credentials import Credentials, stored_credentials
 from harbor_mirror.registry.distribution import NoSuchName, RateLimited, Registry, RegistryError
 from harbor_mirror.registry.docker_hub import DockerHub
-from localcloud.faults import Fault as RegistryFault
+from localcloud.faults import Fault
 from localcloud.http import serve
 from localcloud.oci.images import push_image, push_multi_arch
 from localcloud.registry import RegistrySimulator
-from tests.cli.fake_harbor import ADMIN, PASSWORD, FakeHarbor, Fault
+from tests.cli.harbor_fixture import ADMIN, PASSWORD, HarborFixture
 
 Answer = Callable[[Request], Response]
 
@@ -123,7 +123,7 @@ def test_the_gate_says_that_nobody_is_there() -> None:
         wait_until_healthy("http://no-such-host.invalid", timeout_seconds=0, interval_seconds=1, report=print)
 
 
-def test_credentials(harbor: FakeHarbor) -> None:
+def test_credentials(harbor: HarborFixture) -> None:
     check_credentials(harbor.url, ADMIN, PASSWORD)
     check_credentials(harbor.url, "robot$puller", "Robot-Secret-1")
     with pytest.raises(WrongCredentials) as caught:
@@ -147,30 +147,30 @@ def retry(naps: list[float]) -> Retry:
     return Retry(sleep=naps.append)
 
 
-def test_reads_are_repeated_and_pauses_grow(harbor: FakeHarbor, retry: Retry, naps: list[float]) -> None:
-    harbor.faults.append(Fault("/replication/policies", 503, times=3))
+def test_reads_are_repeated_and_pauses_grow(harbor: HarborFixture, retry: Retry, naps: list[float]) -> None:
+    harbor.faults.add(Fault("/replication/policies", 503, times=3))
     with Harbor(harbor.url, ADMIN, PASSWORD, retry=retry) as client:
         assert client.policies() == []
     assert len(naps) == 3
     assert naps[0] <= 0.5 < naps[2] <= 2
 
 
-def test_writes_are_not_repeated_after_an_answer(mirrored: FakeHarbor, retry: Retry) -> None:
-    mirrored.faults.append(Fault("/replication/executions", 502, "<html>", method="POST", times=9))
+def test_writes_are_not_repeated_after_an_answer(mirrored: HarborFixture, retry: Retry) -> None:
+    mirrored.faults.add(Fault("/replication/executions", 502, "<html>", method="POST", times=9))
     with Harbor(mirrored.url, ADMIN, PASSWORD, retry=retry) as client, pytest.raises(HarborError):
         client.start(1)
-    assert mirrored.requests.count(("POST", "/api/v2.0/replication/executions")) == 1
+    assert mirrored.calls().count(("POST", "/api/v2.0/replication/executions")) == 1
 
 
-def test_a_write_refused_for_its_rate_is_repeated(mirrored: FakeHarbor, retry: Retry, naps: list[float]) -> None:
-    mirrored.faults.append(Fault("/replication/executions", 429, method="POST", headers={"Retry-After": "7"}))
+def test_a_write_refused_for_its_rate_is_repeated(mirrored: HarborFixture, retry: Retry, naps: list[float]) -> None:
+    mirrored.faults.add(Fault("/replication/executions", 429, method="POST", headers={"Retry-After": "7"}))
     with Harbor(mirrored.url, ADMIN, PASSWORD, retry=retry) as client:
         assert client.start(1) == 1
     assert naps == [7]
 
 
-def test_a_pause_that_is_too_long_is_not_made(harbor: FakeHarbor, retry: Retry, naps: list[float]) -> None:
-    harbor.faults.append(Fault("/replication/policies", 429, headers={"Retry-After": "3600"}, times=9))
+def test_a_pause_that_is_too_long_is_not_made(harbor: HarborFixture, retry: Retry, naps: list[float]) -> None:
+    harbor.faults.add(Fault("/replication/policies", 429, headers={"Retry-After": "3600"}, times=9))
     with Harbor(harbor.url, ADMIN, PASSWORD, retry=retry) as client, pytest.raises(HarborError):
         client.policies()
     assert naps == []
@@ -184,12 +184,12 @@ def test_retry_after_as_a_date() -> None:
     assert retry_after(httpx.Response(429, headers={"Retry-After": "soon"})) is None
 
 
-def test_lists_are_read_whole(mirrored: FakeHarbor) -> None:
+def test_lists_are_read_whole(mirrored: HarborFixture) -> None:
     for number in range(250):
-        mirrored.policy(f"rule-{number}", 1)
+        mirrored.add_policy(f"rule-{number}", 1)
     with Harbor(mirrored.url, ADMIN, PASSWORD) as client:
         names = [policy["name"] for policy in client.policies()]
-    assert names == [policy["name"] for policy in mirrored.policies.values()]
+    assert sorted(names) == sorted(policy.name for policy in mirrored.policies)
 
 
 # Registries
@@ -352,9 +352,9 @@ def test_a_registry_that_breaks_off(retry: Retry) -> None:
     source = RegistrySimulator()
     source.seed()
     with serve(source.app) as server, Registry(server.url, retry=retry) as client:
-        source.faults.add(RegistryFault(close="before", times=2))
+        source.faults.add(Fault(close="before", times=2))
         assert client.digest("library/nginx", "1.25.0")
-        source.faults.add(RegistryFault(close="before", times=9))
+        source.faults.add(Fault(close="before", times=9))
         with pytest.raises(RegistryError, match="broke off"):
             client.digest("library/nginx", "1.25.0")
 

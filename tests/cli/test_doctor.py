@@ -12,16 +12,17 @@ from typing import Any
 
 import pytest
 
+from localcloud.faults import Fault
 from tests.cli.conftest import Run
-from tests.cli.fake_harbor import FakeHarbor, Fault
 from tests.cli.fake_stack import FakeStack
+from tests.cli.harbor_fixture import HarborFixture, change
 
 
 def lines(report: Any) -> dict[str, str]:
     return {line["subject"]: line["state"] for line in report["lines"]}
 
 
-def test_a_sound_mirror(mirrored: FakeHarbor, run: Run, stack: FakeStack) -> None:
+def test_a_sound_mirror(mirrored: HarborFixture, run: Run, stack: FakeStack) -> None:
     done = run("doctor", "--json", **stack.environment)
     assert done.code == 0
     found = lines(done.json)
@@ -29,40 +30,46 @@ def test_a_sound_mirror(mirrored: FakeHarbor, run: Run, stack: FakeStack) -> Non
     sound = {"dns", "health", "clock", "credentials", "version", "queues", "schedules", "disk", "quotas"}
     sound |= {"destinations", "endpoint hub", "pull access", "engine"}
     assert {found[name] for name in sound} == {"ok"}
-    assert mirrored.basic_requests <= 5
+    assert mirrored.basic_requests() <= 5
 
 
 @pytest.mark.parametrize(
     ("break_it", "subject", "state", "text"),
     [
-        (lambda h: setattr(h, "unhealthy", ["jobservice"]), "health", "bad", "docker logs harbor-jobservice"),
-        (lambda h: setattr(h, "version", "v2.9.0"), "version", "warning", "v2.9.0"),
-        (lambda h: h.queues[0].update(paused=True), "queues", "bad", "REPLICATION is paused"),
-        (lambda h: h.queues[0].update(latency=7200, count=5), "queues", "warning", "the oldest 2 h 00 min"),
-        (lambda h: setattr(h, "scheduler_paused", True), "schedules", "bad", "no rule fires"),
+        (lambda h: h.conditions.unhealthy.add("jobservice"), "health", "bad", "docker logs harbor-jobservice"),
+        (lambda h: setattr(h.core, "version", "v2.9.0"), "version", "warning", "v2.9.0"),
+        (lambda h: h.conditions.queues.update(REPLICATION={"paused": True}), "queues", "bad", "REPLICATION is paused"),
         (
-            lambda h: h.schedules.append({"vendor_type": "GC", "vendor_id": 1, "cron": "0 0 0 31 2 *"}),
+            lambda h: h.conditions.queues.update(REPLICATION={"latency": 7200, "count": 5}),
+            "queues", "warning", "the oldest 2 h 00 min",
+        ),
+        (lambda h: setattr(h.conditions, "scheduler_paused", True), "schedules", "bad", "no rule fires"),
+        (
+            lambda h: h.conditions.schedules.append({"vendor_type": "GC", "vendor_id": 1, "cron": "0 0 0 31 2 *"}),
             "schedules", "bad", "GC 1: 0 0 0 31 2 *",
         ),
-        (lambda h: setattr(h, "volumes", [{"total": 100, "free": 5}]), "disk", "bad", "95% of 100 B used"),
-        (lambda h: setattr(h, "volumes", [{}]), "disk", "unknown", "not told"),
+        (lambda h: setattr(h.conditions, "volumes", [{"total": 100, "free": 5}]), "disk", "bad", "95% of 100 B used"),
+        (lambda h: setattr(h.conditions, "volumes", [{}]), "disk", "unknown", "not told"),
         (
-            lambda h: h.quotas[0].update(hard={"storage": 100}, used={"storage": 100}),
+            lambda h: change(h.quota("mirror"), storage=100, reported_use=100),
             "quotas", "bad", "project mirror uses 100 B of 100 B",
         ),
-        (lambda h: h.bad_pings.update({1: (400, "the registry is unhealthy")}), "endpoint hub", "bad", "unhealthy"),
         (
-            lambda h: h.projects["mirror"].update(registry_id=1),
+            lambda h: h.faults.add(Fault("/registries/ping", 400, reason="the registry is unhealthy")),
+            "endpoint hub", "bad", "unhealthy",
+        ),
+        (
+            lambda h: change(h.project("mirror"), registry_id=1),
             "destinations", "bad", "rule nginx leads into project mirror, a proxy cache",
         ),
         (
-            lambda h: h.faults.append(Fault("/jobservice/queues", 403, '{"errors":[{"message":"forbidden"}]}')),
+            lambda h: h.faults.add(Fault("/jobservice/queues", 403)),
             "queues", "unknown", "needs an administrator",
         ),
-        (lambda h: h.faults.append(Fault("/api/v2.0/health", 502, "<html>")), "health", "bad", "HTTP 502"),
+        (lambda h: h.faults.add(Fault("/api/v2.0/health", 502, "<html>")), "health", "bad", "HTTP 502"),
     ],
 )  # fmt: skip
-def test_what_is_wrong(mirrored: FakeHarbor, run: Run, break_it: Any, subject: str, state: str, text: str) -> None:
+def test_what_is_wrong(mirrored: HarborFixture, run: Run, break_it: Any, subject: str, state: str, text: str) -> None:
     break_it(mirrored)
     done = run("doctor")
     found = [line for line in done.out.splitlines() if line.startswith(f"{state}: {subject}:")]
@@ -70,15 +77,15 @@ def test_what_is_wrong(mirrored: FakeHarbor, run: Run, break_it: Any, subject: s
     assert done.code == (2 if state == "bad" else 0)
 
 
-def test_a_wrong_password(mirrored: FakeHarbor, run: Run) -> None:
-    mirrored.password = "Another-Secret-1"
+def test_a_wrong_password(mirrored: HarborFixture, run: Run) -> None:
+    mirrored.set_password("Another-Secret-1")
     done = run("doctor")
     assert done.code == 2
     assert "bad: credentials: Harbor at" in done.out
 
 
-def test_a_wrong_pull_password(mirrored: FakeHarbor, run: Run, stack: FakeStack) -> None:
-    mirrored.robots.clear()
+def test_a_wrong_pull_password(mirrored: HarborFixture, run: Run, stack: FakeStack) -> None:
+    mirrored.data.robots.clear()
     done = run("doctor", **stack.environment)
     assert done.code == 2
     assert "bad: pull access: robot$puller is refused" in done.out

@@ -9,10 +9,11 @@ from dataclasses import replace
 import pytest
 from jsonschema import Draft202012Validator
 
+from localcloud.faults import Fault
 from mirrorctl.commands.schema import of_report
 from tests.cli.conftest import Done, Run
-from tests.cli.fake_harbor import PASSWORD, FakeHarbor, Fault
 from tests.cli.fake_stack import FakeStack
+from tests.cli.harbor_fixture import PASSWORD, HarborFixture
 
 COMMANDS = {
     "sync": ("sync", "nginx"),
@@ -27,7 +28,7 @@ COMMANDS = {
 }
 OF_A_STACK = {"drift", "rotate-admin-password"}
 REFUSED = '{"errors":[{"code":"X","message":"not so"}]}'
-#: What comes instead of every answer; status 0 cuts the connection in the middle of one.
+#: What comes instead of every answer.
 FAULTS = {
     "401": Fault("/api/", 401, REFUSED),
     "403": Fault("/api/", 403, REFUSED),
@@ -43,24 +44,24 @@ FAULTS = {
     "object": Fault("/api/", 200, '{"a": 1}'),
     "numbers": Fault("/api/", 200, "[1]"),
     "empty": Fault("/api/", 200, "[{}]"),
-    "cut": Fault("/api/", 0),
+    "cut": Fault("/api/", close="during"),
 }
 #: What a Harbor that goes down does while a command works; the rest shows from its first answer.
 IN_THE_MIDDLE = ("500", "502", "cut")
 
 
 @pytest.fixture
-def lived_in(mirrored: FakeHarbor, run: Run) -> FakeHarbor:
+def lived_in(mirrored: HarborFixture, run: Run) -> HarborFixture:
     """A Harbor whose rules have run."""
     assert run("sync", "--all", "--wait").code == 0
-    mirrored.requests.clear()
+    mirrored.faults.requests.clear()
     return mirrored
 
 
-def api_requests(harbor: FakeHarbor) -> int:
+def api_requests(harbor: HarborFixture) -> int:
     """How many there were since the last look."""
-    count = sum(path.startswith("/api/") for _, path in harbor.requests)
-    harbor.requests.clear()
+    count = sum(path.startswith("/api/") for _, path in harbor.calls())
+    harbor.faults.requests.clear()
     return count
 
 
@@ -74,12 +75,12 @@ def valid(report: str, command: str) -> bool:
 @pytest.mark.usefixtures("quick_retries")
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_harbor_that_fails_from_the_start_or_in_the_middle(
-    lived_in: FakeHarbor, run: Run, stack: FakeStack, name: str
+    lived_in: HarborFixture, run: Run, stack: FakeStack, name: str
 ) -> None:
     fresh = itertools.count()
 
     def command() -> Done:
-        lived_in.password = PASSWORD
+        lived_in.set_password(PASSWORD)
         words = [word.replace("NEW", f"new{next(fresh)}") for word in COMMANDS[name]]
         return run(*words, "--json", **stack.environment if name in OF_A_STACK else {})
 
@@ -89,7 +90,8 @@ def test_a_harbor_that_fails_from_the_start_or_in_the_middle(
     middle = (login + api_requests(lived_in)) // 2
     for kind, fault in FAULTS.items():
         for after in (login, middle) if kind in IN_THE_MIDDLE else (login,):
-            lived_in.faults = [replace(fault, times=10_000, after=after)]
+            lived_in.faults.clear()
+            lived_in.faults.add(replace(fault, times=None, skip=after))
             done = command()
             said = f"{kind} after {after} requests: {done}"
             # What only administrators may see is no bad finding for a doctor of others.
@@ -116,14 +118,14 @@ def test_a_harbor_that_fails_from_the_start_or_in_the_middle(
         (Fault("/policies", 200, "<html>Welcome</html>"), "no JSON but"),
         (Fault("/policies", 200, "{broken"), "broken JSON"),
         (Fault("/policies", 200, '{"a": 1}'), "no list of objects but"),
-        (Fault("/policies", 0, times=99), "broke off in the middle"),
+        (Fault("/policies", close="during", times=99), "broke off in the middle"),
         (Fault("/users/current", 401, '{"errors":[{"message":"unauthorized"}]}', times=99), "refuses the password"),
     ],
     ids=lambda value: str(value.status) if isinstance(value, Fault) else None,
 )
 @pytest.mark.usefixtures("quick_retries")
-def test_harbor_misbehaves(mirrored: FakeHarbor, run: Run, fault: Fault, message: str) -> None:
-    mirrored.faults.append(fault)
+def test_harbor_misbehaves(mirrored: HarborFixture, run: Run, fault: Fault, message: str) -> None:
+    mirrored.faults.add(fault)
     done = run("sync", "nginx")
     assert (done.code, done.out) == (1, "")
     assert message in done.err
@@ -144,6 +146,6 @@ def test_errors_as_json(run: Run) -> None:
     assert "connection refused" in done.json["error"]
 
 
-def test_a_slow_harbor_is_waited_for(mirrored: FakeHarbor, run: Run) -> None:
-    mirrored.faults.append(Fault("/policies", None, delay=2.0))
+def test_a_slow_harbor_is_waited_for(mirrored: HarborFixture, run: Run) -> None:
+    mirrored.faults.add(Fault("/policies", delay=2.0))
     assert run("sync", "nginx").code == 0

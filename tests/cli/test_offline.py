@@ -18,8 +18,8 @@ from mirrorctl.__main__ import app
 from mirrorctl.commands.explain import explain
 from mirrorctl.commands.schema import REPORTS
 from tests.cli.conftest import ROOT, Run
-from tests.cli.fake_harbor import FakeHarbor
 from tests.cli.fake_stack import FakeStack
+from tests.cli.harbor_fixture import HarborFixture
 
 COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
 
@@ -218,7 +218,7 @@ def test_what_commands_print_follows_their_schema(run: Run, stack: FakeStack, ar
     assert list(Draft202012Validator(schema).iter_errors(done.json)) == []
 
 
-def test_images(mirrored: FakeHarbor, run: Run, stack: FakeStack) -> None:
+def test_images(mirrored: HarborFixture, run: Run, stack: FakeStack) -> None:
     place = "harbor.example.com/mirror/library/nginx"
     assert run("images", **stack.environment).json == {"docker.io/library/nginx": place}
     assert run("images", "--format", "env", **stack.environment).out == f"IMAGE_DOCKER_IO_LIBRARY_NGINX={place}\n"

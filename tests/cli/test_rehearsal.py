@@ -11,8 +11,8 @@ import yaml
 from harbor_mirror.harbor.client import API
 from localcloud.oci.images import move_tag
 from tests.cli.conftest import Run
-from tests.cli.fake_harbor import ADMIN, PASSWORD
 from tests.cli.fake_stack import FakeStack
+from tests.cli.harbor_fixture import ADMIN, PASSWORD
 from tests.cli.stage import Stage
 
 

@@ -15,36 +15,31 @@ import pytest
 from mirrorctl.commands.report import load
 from mirrorctl.output.reports import RuleStatus
 from tests.cli.conftest import Run
-from tests.cli.fake_harbor import FakeHarbor
+from tests.cli.harbor_fixture import HarborFixture, change
 from tests.programs import program
 
 NOW = datetime(2026, 11, 25, 10, 30, tzinfo=UTC)
 LOG = "2026-11-25T08:00:00Z [ERROR] [/transfer.go:1]: http status code: 429, body: toomanyrequests <b>you</b>"
 
 
-def stamp(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.000Z")
-
-
 @pytest.fixture
-def lived_in(mirrored: FakeHarbor) -> FakeHarbor:
+def lived_in(mirrored: HarborFixture) -> HarborFixture:
     """A Harbor with a day of runs behind it, one rule that failed, one that matched nothing, a project nearly full."""
     now = datetime.now(UTC)
     for number in range(12):
         cron = ("0 7 * * * *", "0 17 */2 * * *", "0 30 3 * * *")[number % 3]
-        mirrored.policy(f"team-{number:02}", 1, repositories=f"team/app-{number}", cron=cron, update_time=stamp(now))
-    for number in mirrored.policies:
+        mirrored.add_policy(f"team-{number:02}", 1, repositories=f"team/app-{number}", cron=cron, update_time=now)
+    for policy in mirrored.policies:
         for hours in range(20, 0, -1):
             started = now - timedelta(hours=hours)
-            mirrored.execution(
-                number, start_time=stamp(started), end_time=stamp(started + timedelta(seconds=10 * hours + number))
-            )
-    recent = {"start_time": stamp(now - timedelta(seconds=40)), "end_time": stamp(now - timedelta(seconds=3))}
-    failed = mirrored.execution(3, status="Failed", total=2, succeed=1, failed=1, **recent)
-    mirrored.task(failed, "team/app-0", "Failed", LOG)
-    mirrored.execution(4, total=0, succeed=0, status_text="no resources need to be replicated", **recent)
-    del mirrored.policies[5]["enabled"]
-    mirrored.quotas[0] |= {"hard": {"storage": 10_000_000_000}, "used": {"storage": 9_700_000_000}}
+            end = started + timedelta(seconds=10 * hours + policy.id)
+            mirrored.add_execution(policy.id, start=started, end_time=end)
+    recent: dict[str, datetime] = {"start": now - timedelta(seconds=40), "end_time": now - timedelta(seconds=3)}
+    tasks = [("team/app-0", "Failed", LOG), ("team/app-1", "Succeed", "")]
+    mirrored.add_execution(3, tasks, status="Failed", **recent)
+    mirrored.add_execution(4, (), status_text="no resources need to be replicated", **recent)
+    mirrored.policies[5].enabled = False
+    change(mirrored.quota("mirror"), storage=10_000_000_000, reported_use=9_700_000_000)
     return mirrored
 
 

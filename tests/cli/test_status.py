@@ -10,19 +10,16 @@ from typing import Any
 import pytest
 
 from harbor_mirror.harbor.client import Harbor
+from localcloud.faults import Fault
 from mirrorctl.commands.status import status
 from mirrorctl.live import mirror
 from tests.cli.conftest import Run
-from tests.cli.fake_harbor import ADMIN, PASSWORD, FakeHarbor, Fault
+from tests.cli.harbor_fixture import ADMIN, PASSWORD, STARTED, HarborFixture
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 
 
-def stamp(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.000Z")
-
-
-def state(harbor: FakeHarbor, name: str = "redis", now: datetime = NOW) -> tuple[str, str]:
+def state(harbor: HarborFixture, name: str = "redis", now: datetime = NOW) -> tuple[str, str]:
     """The state of a rule at a moment of the test's choice."""
     with Harbor(harbor.url, ADMIN, PASSWORD) as client:
         report = status(client, list(mirror.live(client).values()), frozenset(), now)
@@ -37,25 +34,25 @@ def state(harbor: FakeHarbor, name: str = "redis", now: datetime = NOW) -> tuple
         ({"status": "Failed", "status_text": "no such host"}, "failed"),
         ({"status": "Failed", "status_text": "Execution skipped: active replication still in progress."}, "skipped"),
         ({"status": "Stopped"}, "stopped"),
-        ({"status": "InProgress", "end_time": "0001-01-01T00:00:00.000Z"}, "running"),
-        ({"total": 0, "succeed": 0, "status_text": "no resources need to be replicated"}, "empty"),
+        ({"status": "InProgress", "tasks": [("library/redis", "InProgress", "")]}, "running"),
+        ({"tasks": [], "status_text": "no resources need to be replicated"}, "empty"),
         (None, "never"),
     ],
 )
-def test_states(mirrored: FakeHarbor, execution: dict[str, Any] | None, expected: str) -> None:
-    mirrored.policies[2]["update_time"] = stamp(NOW)
+def test_states(mirrored: HarborFixture, execution: dict[str, Any] | None, expected: str) -> None:
+    mirrored.policies[2].update_time = NOW
     if execution is not None:
-        mirrored.execution(2, start_time=stamp(NOW), **execution)
+        mirrored.add_execution(2, start=NOW, **execution)
     assert state(mirrored)[0] == expected
 
 
-def test_disabled(mirrored: FakeHarbor) -> None:
-    del mirrored.policies[2]["enabled"]
+def test_disabled(mirrored: HarborFixture) -> None:
+    mirrored.policies[2].enabled = False
     assert state(mirrored)[0] == "disabled"
 
 
-def test_overdue(mirrored: FakeHarbor) -> None:
-    mirrored.execution(2, start_time="2026-11-25T06:00:00Z")
+def test_overdue(mirrored: HarborFixture) -> None:
+    mirrored.add_execution(2, start=NOW.replace(hour=6))
     at_noon = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
     assert state(mirrored, now=at_noon + timedelta(minutes=10))[0] == "ok"
     found, text = state(mirrored, now=at_noon + timedelta(minutes=20))
@@ -63,17 +60,17 @@ def test_overdue(mirrored: FakeHarbor) -> None:
     assert "should have run at 2026-11-25 12:00 UTC" in text
 
 
-def test_a_rule_saved_since_is_not_overdue(mirrored: FakeHarbor) -> None:
-    mirrored.execution(2, start_time="2026-11-20T06:00:00Z")
-    mirrored.policies[2]["update_time"] = "2026-11-25T11:00:00.000Z"
+def test_a_rule_saved_since_is_not_overdue(mirrored: HarborFixture) -> None:
+    mirrored.add_execution(2, start=NOW.replace(day=20))
+    mirrored.policies[2].update_time = NOW.replace(hour=11)
     assert state(mirrored)[0] == "ok"
 
 
-def test_the_worst_comes_first_and_the_last_success_is_found(mirrored: FakeHarbor, run: Run) -> None:
+def test_the_worst_comes_first_and_the_last_success_is_found(mirrored: HarborFixture, run: Run) -> None:
     now = datetime.now(UTC)
-    mirrored.execution(1, start_time=stamp(now - timedelta(hours=3)), end_time=stamp(now - timedelta(hours=3)))
-    mirrored.execution(1, status="Failed", status_text="no such host", start_time=stamp(now), end_time=stamp(now))
-    mirrored.execution(2, start_time=stamp(now), end_time=stamp(now))
+    mirrored.add_execution(1, start=now - timedelta(hours=3))
+    mirrored.add_execution(1, status="Failed", status_text="no such host", start=now)
+    mirrored.add_execution(2, start=now)
     done = run("status", "--json")
     assert done.code == 0
     first, second = done.json["rules"]
@@ -85,13 +82,13 @@ def test_the_worst_comes_first_and_the_last_success_is_found(mirrored: FakeHarbo
     assert lines[-1] == "failed: nginx: no such host"
 
 
-def test_fail_on(mirrored: FakeHarbor, run: Run) -> None:
-    mirrored.execution(1, status="Failed")
+def test_fail_on(mirrored: HarborFixture, run: Run) -> None:
+    mirrored.add_execution(1, status="Failed")
     assert run("status").code == 0
     assert run("status", "--fail-on", "failed,overdue").code == 2
     assert run("status", "redis", "--fail-on", "failed").code == 0
     assert run("status", "--fail-on", "paused").code == 0
-    mirrored.scheduler_paused = True
+    mirrored.conditions.scheduler_paused = True
     done = run("status", "--fail-on", "paused")
     assert done.code == 2
     assert "the scheduler is paused" in done.out
@@ -100,20 +97,20 @@ def test_fail_on(mirrored: FakeHarbor, run: Run) -> None:
     assert "late is no state; there are disabled, empty, failed" in done.err
 
 
-def test_a_paused_queue(mirrored: FakeHarbor, run: Run) -> None:
-    mirrored.queues[0]["paused"] = True
+def test_a_paused_queue(mirrored: HarborFixture, run: Run) -> None:
+    mirrored.conditions.queues["REPLICATION"] = {"paused": True}
     assert "the queue REPLICATION is paused" in run("status").out
 
 
-def test_without_an_administrators_rights_it_still_shows_the_rules(mirrored: FakeHarbor, run: Run) -> None:
+def test_without_an_administrators_rights_it_still_shows_the_rules(mirrored: HarborFixture, run: Run) -> None:
     forbidden = '{"errors":[{"code":"FORBIDDEN","message":"forbidden"}]}'
-    mirrored.faults += [Fault("/jobservice/queues", 403, forbidden), Fault("/schedules", 403, forbidden)]
+    mirrored.faults.add(Fault("/jobservice/queues", 403, forbidden), Fault("/schedules", 403, forbidden))
     assert run("status").code == 0
 
 
-def test_prometheus(mirrored: FakeHarbor, run: Run, tmp_path: Path) -> None:
-    mirrored.execution(1, status="Failed", start_time="2026-11-25T08:00:00Z", end_time="2026-11-25T08:00:30Z")
-    mirrored.policies[2]["name"] = 'quo"te'
+def test_prometheus(mirrored: HarborFixture, run: Run, tmp_path: Path) -> None:
+    mirrored.add_execution(1, status="Failed", end_time=STARTED + timedelta(seconds=30))
+    mirrored.policies[2].name = 'quo"te'
     assert run("status", "--prometheus", "mirror.prom").code == 0
     lines = (tmp_path / "mirror.prom").read_text().splitlines()
     assert 'harbor_mirror_rule_state{rule="nginx",state="failed"} 1' in lines
@@ -128,19 +125,19 @@ def test_prometheus(mirrored: FakeHarbor, run: Run, tmp_path: Path) -> None:
     assert run("status", "--prometheus", "no/such/mirror.prom").code == 1
 
 
-def test_a_thousand_rules(mirrored: FakeHarbor, run: Run) -> None:
+def test_a_thousand_rules(mirrored: HarborFixture, run: Run) -> None:
     mirrored.policies.clear()
     for number in range(1000):
-        mirrored.policy(f"rule-{number:04}", 1, cron="0 0 */6 * * *")
-        mirrored.execution(number + 1)
-    mirrored.requests.clear()
+        policy = mirrored.add_policy(f"rule-{number:04}", 1, cron="0 0 */6 * * *")
+        mirrored.add_execution(policy)
+    mirrored.faults.requests.clear()
     done = run("status", "--json")
     assert len(done.json["rules"]) == 1000
     # 2 s on 1,000 rules comes from asking for a hundred at a time; the time itself is the bench's to measure.
-    assert len(mirrored.requests) < 50
+    assert len(mirrored.calls()) < 50
 
 
-def test_watch_shows_it_again_until_ctrl_c(mirrored: FakeHarbor, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watch_shows_it_again_until_ctrl_c(mirrored: HarborFixture, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     naps: list[float] = []
 
     def nap(seconds: float) -> None:
@@ -150,7 +147,7 @@ def test_watch_shows_it_again_until_ctrl_c(mirrored: FakeHarbor, run: Run, monke
 
     monkeypatch.setattr("mirrorctl.commands.status.pause", nap)
     done = run("status", "--watch", "--interval", "7")
-    assert mirrored.policies
+    assert len(mirrored.policies) == 2
     assert done.code == 0
     assert naps == [7, 7, 7]
     assert len(re.findall(r"^rule ", done.out, re.MULTILINE)) == 3

@@ -10,13 +10,15 @@ import shutil
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from localcloud.faults import Fault
 from tests.cli.conftest import ROOT, Run
-from tests.cli.fake_harbor import ADMIN, PASSWORD, FakeHarbor, Fault
 from tests.cli.fake_stack import FakeStack
+from tests.cli.harbor_fixture import PASSWORD, ROBOT, ROBOT_SECRET, STARTED, HarborFixture
 
 NEW = "Brand-New-Secret-9"
 
@@ -24,33 +26,34 @@ NEW = "Brand-New-Secret-9"
 # Logging in
 
 
-def test_one_login_and_then_a_session(mirrored: FakeHarbor, run: Run) -> None:
+def test_one_login_and_then_a_session(mirrored: HarborFixture, run: Run) -> None:
     assert run("status").code == 0
-    assert mirrored.basic_requests == 0
-    assert mirrored.requests.count(("POST", "/c/login")) == 1
+    assert mirrored.basic_requests() == 0
+    assert mirrored.calls().count(("POST", "/c/login")) == 1
 
 
-def test_a_session_that_ends_is_renewed(mirrored: FakeHarbor, run: Run) -> None:
+def test_a_session_that_ends_is_renewed(mirrored: HarborFixture, run: Run) -> None:
     unauthorized = '{"errors":[{"code":"UNAUTHORIZED","message":"unauthorized"}]}'
-    mirrored.faults.append(Fault("/replication/policies", 401, unauthorized))
+    mirrored.faults.add(Fault("/replication/policies", 401, unauthorized))
     assert run("status").code == 0
-    assert mirrored.requests.count(("POST", "/c/login")) == 2
+    assert mirrored.calls().count(("POST", "/c/login")) == 2
 
 
-def test_without_sessions_basic_auth(mirrored: FakeHarbor, run: Run) -> None:
-    mirrored.sessions_allowed = False
+def test_without_sessions_basic_auth(mirrored: HarborFixture, run: Run) -> None:
+    mirrored.faults.add(Fault("/c/login", 404, times=None))
     assert run("sync", "--all", "--wait").code == 0
-    assert mirrored.basic_requests > 0
+    assert mirrored.basic_requests() > 0
 
 
-@pytest.mark.usefixtures("mirrored")
-def test_a_robot(run: Run) -> None:
-    done = run("status", HARBOR_USERNAME="robot$puller", HARBOR_PASSWORD="Robot-Secret-1")
+def test_a_robot(mirrored: HarborFixture, run: Run) -> None:
+    access = [{"resource": name, "action": "list"} for name in ("replication-policy", "replication")]
+    mirrored.add_robot("robot$watcher", ROBOT_SECRET, [{"kind": "system", "namespace": "/", "access": access}])
+    done = run("status", HARBOR_USERNAME="robot$watcher", HARBOR_PASSWORD=ROBOT_SECRET)
     assert done.code == 0
 
 
-def test_a_wrong_password_is_not_taken_for_an_empty_harbor(mirrored: FakeHarbor, run: Run) -> None:
-    mirrored.password = "Another-Secret-1"
+def test_a_wrong_password_is_not_taken_for_an_empty_harbor(mirrored: HarborFixture, run: Run) -> None:
+    mirrored.set_password("Another-Secret-1")
     done = run("status")
     assert (done.code, done.out) == (1, "")
     assert "refuses the password of admin" in done.err
@@ -65,12 +68,12 @@ def test_a_wrong_password_is_not_taken_for_an_empty_harbor(mirrored: FakeHarbor,
         ({"HARBOR_URL": "", "PATH": "/nonexistent"}, "there is no pulumi on PATH"),
     ],
 )
-def test_wrong_connections(mirrored: FakeHarbor, run: Run, settings: dict[str, str], message: str) -> None:
+def test_wrong_connections(mirrored: HarborFixture, run: Run, settings: dict[str, str], message: str) -> None:
     done = run("status", **settings)
     assert done.code == 1
     assert message in done.err
     assert "Secret-In-Url-1" not in done.err
-    assert not mirrored.requests
+    assert not mirrored.calls()
 
 
 def test_a_stack_that_was_never_up(run: Run, stack: FakeStack) -> None:
@@ -87,17 +90,17 @@ def test_outputs_of_another_project(run: Run, stack: FakeStack) -> None:
     assert "the stack's outputs lack 'endpoint'" in done.err
 
 
-def test_verbose_shows_requests_and_no_secret(mirrored: FakeHarbor, run: Run) -> None:
+def test_verbose_shows_requests_and_no_secret(mirrored: HarborFixture, run: Run) -> None:
     done = run("sync", "--all", "--wait", "--verify", "--verbose")
     assert "POST " in done.err
     assert "/c/login: 200" in done.err
-    for secret in (PASSWORD, *mirrored.sessions):
+    for secret in (PASSWORD, *mirrored.accounts.sessions):
         assert secret not in done.out + done.err
 
 
-def test_harbors_own_words_never_carry_a_secret(mirrored: FakeHarbor, run: Run) -> None:
+def test_harbors_own_words_never_carry_a_secret(mirrored: HarborFixture, run: Run) -> None:
     body = f'{{"errors":[{{"message":"bad password {PASSWORD}"}}]}}'
-    mirrored.faults.append(Fault("/replication/policies", 400, body))
+    mirrored.faults.add(Fault("/replication/policies", 400, body))
     done = run("status")
     assert done.code == 1
     assert "bad password [secret]" in done.err
@@ -115,12 +118,12 @@ def test_a_mirror_without_rules(run: Run) -> None:
 # session
 
 
-def test_session_is_for_the_shell(mirrored: FakeHarbor, run: Run) -> None:
+def test_session_is_for_the_shell(mirrored: HarborFixture, run: Run) -> None:
     done = run("session")
     assert done.code == 0
     assert re.fullmatch(r"export HARBOR_SESSION_ID=[0-9a-f]+\n", done.out)
-    assert mirrored.sessions[done.out.strip().partition("=")[2]] == ADMIN
-    done = run("session", HARBOR_USERNAME="robot$puller", HARBOR_PASSWORD="Robot-Secret-1")
+    assert mirrored.accounts.sessions[done.out.strip().partition("=")[2]]
+    done = run("session", HARBOR_USERNAME=ROBOT, HARBOR_PASSWORD=ROBOT_SECRET)
     assert done.code == 1
     assert "no session" in done.err
 
@@ -128,69 +131,70 @@ def test_session_is_for_the_shell(mirrored: FakeHarbor, run: Run) -> None:
 # rotate-admin-password
 
 
-def test_a_new_password_without_a_stack(mirrored: FakeHarbor, run: Run) -> None:
+def test_a_new_password_without_a_stack(mirrored: HarborFixture, run: Run) -> None:
     assert run("rotate-admin-password", MIRRORCTL_NEW_PASSWORD=NEW).code == 0
-    assert mirrored.password == NEW
+    assert mirrored.accepts(NEW)
     assert run("status").code == 1
 
 
 @pytest.mark.parametrize("weak", ["", "short1A", "alllowercase1", "NoDigitsAtAll"])
-def test_a_weak_password_changes_nothing(mirrored: FakeHarbor, run: Run, weak: str) -> None:
+def test_a_weak_password_changes_nothing(mirrored: HarborFixture, run: Run, weak: str) -> None:
     assert run("rotate-admin-password", MIRRORCTL_NEW_PASSWORD=weak).code == 1
-    assert mirrored.password == PASSWORD
+    assert mirrored.accepts(PASSWORD)
 
 
-def test_a_new_password_in_the_stack_too(mirrored: FakeHarbor, run: Run, stack: FakeStack) -> None:
+def test_a_new_password_in_the_stack_too(mirrored: HarborFixture, run: Run, stack: FakeStack) -> None:
     done = run("rotate-admin-password", "--generate", "--stack", "dev", **stack.environment)
     assert done.code == 0
     assert "pulumi up --stack dev" in done.out
-    assert stack.saved_config()["harborPassword"] == mirrored.password != PASSWORD
+    saved = stack.saved_config()["harborPassword"]
+    assert mirrored.accepts(saved)
+    assert saved != PASSWORD
     # Not on a command line, and not on the screen.
-    assert mirrored.password not in done.out + done.err + str(stack.calls())
+    assert saved not in done.out + done.err + str(stack.calls())
 
 
 @pytest.mark.parametrize("had", [True, False])
 def test_a_refused_password_leaves_the_stack_as_it_was(
-    mirrored: FakeHarbor, run: Run, stack: FakeStack, had: bool
+    mirrored: HarborFixture, run: Run, stack: FakeStack, had: bool
 ) -> None:
     if not had:
         del stack.config["harborPassword"]
-    mirrored.faults.append(Fault("/users/1/password", 403, '{"errors":[{"message":"not allowed"}]}'))
+    mirrored.faults.add(Fault("/users/1/password", 403, '{"errors":[{"message":"not allowed"}]}'))
     done = run("rotate-admin-password", "--generate", **stack.environment)
     assert done.code == 1
     assert "the password is unchanged" in done.err
-    assert mirrored.password == PASSWORD
+    assert mirrored.accepts(PASSWORD)
     assert stack.saved_config().get("harborPassword") == (PASSWORD if had else None)
 
 
 @pytest.mark.usefixtures("quick_retries")
 def test_a_harbor_that_goes_down_after_the_change_locks_nobody_out(
-    mirrored: FakeHarbor, run: Run, stack: FakeStack
+    mirrored: HarborFixture, run: Run, stack: FakeStack
 ) -> None:
     # The log-in asks once who it is, the rotation once more; then nobody answers.
-    mirrored.faults.append(Fault("/users/current", 502, "<html>", times=99, after=2))
+    mirrored.faults.add(Fault("/users/current", 502, "<html>", times=99, skip=2))
     done = run("rotate-admin-password", "--generate", **stack.environment)
     assert done.code == 1
     assert "whether Harbor took the new password is not known (the stack's configuration has it)" in done.err
-    assert stack.saved_config()["harborPassword"] == mirrored.password != PASSWORD
+    assert mirrored.accepts(stack.saved_config()["harborPassword"])
+    assert not mirrored.accepts(PASSWORD)
 
 
-def test_generating_needs_somebody_who_keeps_it(mirrored: FakeHarbor, run: Run) -> None:
+def test_generating_needs_somebody_who_keeps_it(mirrored: HarborFixture, run: Run) -> None:
     assert run("rotate-admin-password", "--generate").code == 1
-    assert mirrored.password == PASSWORD
+    assert mirrored.accepts(PASSWORD)
 
 
 # logs
 
 
-def test_logs_of_the_last_execution(mirrored: FakeHarbor, run: Run) -> None:
+def test_logs_of_the_last_execution(mirrored: HarborFixture, run: Run) -> None:
     assert "has never run" in run("logs", "nginx").err
-    old = mirrored.execution(1)
-    failed = mirrored.execution(1, status="Failed", start_time="2026-11-25T09:00:00Z", total=2)
-    mirrored.task(
-        failed, "library/nginx", "Failed", "x [ERROR] [/a.go:1]: http status code: 429, body: toomanyrequests"
-    )
-    mirrored.task(failed, "library/redis", "Succeed", "all well")
+    old = mirrored.add_execution(1)
+    log = "x [ERROR] [/a.go:1]: http status code: 429, body: toomanyrequests"
+    tasks = [("library/nginx", "Failed", log), ("library/redis", "Succeed", "all well")]
+    mirrored.add_execution(1, tasks, status="Failed", start=STARTED + timedelta(hours=1))
     done = run("logs", "nginx")
     assert done.code == 2
     assert "toomanyrequests" in done.out

@@ -8,19 +8,23 @@ from typing import Any
 
 import pytest
 
-from localcloud.http import serve
+from localcloud.faults import Fault
+from localcloud.harbor.data import Credential
+from localcloud.http import free_port, serve
 from localcloud.oci.images import move_tag, push_image, push_multi_arch
+from localcloud.oci.store import references
+from localcloud.registry import RegistrySimulator
 from tests.cli.conftest import Run
 from tests.cli.fake_stack import FakeStack
-from localcloud.registry import RegistrySimulator
-from tests.cli.fake_harbor import ADMIN, PASSWORD, FakeHarbor, Fault
+from tests.cli.harbor_fixture import ADMIN, PASSWORD, STARTED, HarborFixture
 
 
 @pytest.fixture
-def synced(mirrored: FakeHarbor) -> FakeHarbor:
+def synced(mirrored: HarborFixture, source: RegistrySimulator) -> HarborFixture:
     """Both rules ran once."""
-    for number in mirrored.policies:
-        mirrored.execution(number, **mirrored.replicate(number))
+    for policy in mirrored.policies:
+        mirrored.replicate(policy.id, start=STARTED)
+    source.requests.clear()
     return mirrored
 
 
@@ -47,34 +51,34 @@ def test_everything_equal(run: Run, source: RegistrySimulator) -> None:
     assert rule(done.json, "nginx")["bytes"] > 0
 
 
-def test_nothing_is_pulled_anywhere(synced: FakeHarbor, run: Run, source: RegistrySimulator) -> None:
+def test_nothing_is_pulled_anywhere(synced: HarborFixture, run: Run, source: RegistrySimulator) -> None:
     run("verify")
     assert {entry.method for entry in source.requests if "/manifests/" in entry.path} == {"HEAD"}
-    assert {method for method, path in synced.requests if "/v2/" in path and "/manifests/" in path} == {"HEAD"}
+    assert {method for method, path in synced.calls() if "/v2/" in path and "/manifests/" in path} == {"HEAD"}
 
 
-def test_a_missing_tag(synced: FakeHarbor, run: Run) -> None:
-    synced.store.delete_tag("mirror/library/nginx", "1.25")
+def test_a_missing_tag(synced: HarborFixture, run: Run) -> None:
+    synced.delete_tag("mirror/library/nginx", "1.25")
     done = run("verify", "nginx", "--json")
     assert done.code == 2
     assert statuses(done.json, "nginx")["mirror/library/nginx:1.25"] == "missing"
     assert rule(done.json, "nginx")["missing"] == 1
 
 
-def test_a_tag_that_harbor_lists_and_does_not_serve(synced: FakeHarbor, run: Run) -> None:
-    synced.faults.append(Fault("/manifests/1.25", 404, times=9, method="HEAD"))
+def test_a_tag_that_harbor_lists_and_does_not_serve(synced: HarborFixture, run: Run) -> None:
+    synced.faults.add(Fault("/manifests/1.25", 404, times=9, method="HEAD"))
     done = run("verify", "nginx")
     assert done.code == 2
     assert "Harbor lists it and does not serve it" in done.out
 
 
-def test_a_moved_tag_says_when_override_is_off(synced: FakeHarbor, run: Run, source: RegistrySimulator) -> None:
+def test_a_moved_tag_says_when_override_is_off(synced: HarborFixture, run: Run, source: RegistrySimulator) -> None:
     move_tag(source.store, "library/nginx", "1.26", "moved")
     done = run("verify", "nginx")
     assert done.code == 2
     assert "different: " in done.out
     assert "moved at the source since the last run (2026-11-25 08:00 UTC)" in done.out
-    del synced.policies[1]["override"]
+    synced.policies[1].override = False
     assert "override is off" in run("verify", "nginx").out
 
 
@@ -87,25 +91,25 @@ def test_a_moved_tag_says_when_override_is_off(synced: FakeHarbor, run: Run, sou
     ],
 )
 def test_why_something_is_missing(
-    mirrored: FakeHarbor, run: Run, execution: dict[str, str] | None, reason: str
+    mirrored: HarborFixture, run: Run, execution: dict[str, Any] | None, reason: str
 ) -> None:
     if execution:
-        mirrored.execution(1, **execution)
+        mirrored.add_execution(1, **execution)
     done = run("verify", "nginx")
     assert done.code == 2
     assert reason in done.out
 
 
-def test_a_filter_changed_behind_the_stacks_back(mirrored: FakeHarbor, run: Run, stack: FakeStack) -> None:
-    mirrored.policies[1]["filters"] = [{"type": "name", "value": "library/nginx"}, {"type": "tag", "value": "1.25"}]
-    mirrored.execution(1, **mirrored.replicate(1))
+def test_a_filter_changed_behind_the_stacks_back(mirrored: HarborFixture, run: Run, stack: FakeStack) -> None:
+    mirrored.policies[1].filters = [{"type": "name", "value": "library/nginx"}, {"type": "tag", "value": "1.25"}]
+    mirrored.replicate(1)
     done = run("verify", "nginx", **stack.environment)
     assert done.code == 2
     assert "1.26 (the filter in Harbor does not take it" in done.out
 
 
-def test_an_extra_tag(synced: FakeHarbor, run: Run, source: RegistrySimulator) -> None:
-    push_image(synced.store, "mirror/library/nginx", "by-hand", "by-hand")
+def test_an_extra_tag(synced: HarborFixture, run: Run, source: RegistrySimulator) -> None:
+    synced.push("mirror/library/nginx", "by-hand", "by-hand")
     source.store.delete_tag("library/nginx", "1.25")
     done = run("verify", "nginx", "--json")
     assert done.code == 2
@@ -115,66 +119,68 @@ def test_an_extra_tag(synced: FakeHarbor, run: Run, source: RegistrySimulator) -
     assert extras == {"by-hand": "outside of the rule's tag filter", "1.25": "gone from hub; deletion is off"}
 
 
-def test_what_another_rule_brings_is_not_extra(synced: FakeHarbor, run: Run, source: RegistrySimulator) -> None:
-    synced.policy("nginx-2", 1, repositories="library/*", tags="2.*")
+def test_what_another_rule_brings_is_not_extra(synced: HarborFixture, run: Run, source: RegistrySimulator) -> None:
+    synced.add_policy("nginx-2", 1, repositories="library/*", tags="2.*")
     synced.replicate(3)
-    assert source.store.tags("library/nginx").keys() == synced.store.tags("mirror/library/nginx").keys()
+    assert source.store.tags("library/nginx").keys() == synced.images.tags("mirror/library/nginx").keys()
     assert run("verify", "nginx").code == 0
 
 
-def test_multi_arch_children(synced: FakeHarbor, run: Run, source: RegistrySimulator) -> None:
+def test_multi_arch_children(synced: HarborFixture, run: Run, source: RegistrySimulator) -> None:
     push_multi_arch(source.store, "library/nginx", "1.27", "multi")
     synced.replicate(1)
     done = run("verify", "nginx", "--json")
     assert done.code == 0
     image = next(image for image in rule(done.json, "nginx")["images"] if image["source"].endswith(":1.27"))
     assert (image["children"], image["missingChildren"]) == (3, [])
-    lost = synced._children("mirror/library/nginx", image["harborDigest"])[1]
-    synced.store.delete_manifest("mirror/library/nginx", lost)
+    index = synced.images.manifest("mirror/library/nginx", image["harborDigest"])
+    assert index is not None
+    lost = references(index.body)[1].digest
+    synced.delete_manifest("mirror/library/nginx", lost)
     done = run("verify", "nginx", "--json")
     assert done.code == 2
     image = next(image for image in rule(done.json, "nginx")["images"] if image["source"].endswith(":1.27"))
     assert (image["status"], image["missingChildren"]) == ("missing", [lost])
 
 
-def test_an_empty_match(synced: FakeHarbor, run: Run) -> None:
-    synced.policy("typo", 1, repositories="library/nginx", tags="9.*")
+def test_an_empty_match(synced: HarborFixture, run: Run) -> None:
+    synced.add_policy("typo", 1, repositories="library/nginx", tags="9.*")
     done = run("verify", "typo")
     assert done.code == 2
     assert "matches no image at hub" in done.out
     assert run("verify", "typo", "--allow-empty").code == 0
 
 
-def test_a_repository_that_the_source_does_not_have(synced: FakeHarbor, run: Run) -> None:
-    synced.policy("typo", 1, repositories="library/ngin")
+def test_a_repository_that_the_source_does_not_have(synced: HarborFixture, run: Run) -> None:
+    synced.add_policy("typo", 1, repositories="library/ngin")
     done = run("verify", "typo")
     assert done.code == 2
     assert "has no repository library/ngin" in done.out
 
 
-def test_a_proxy_cache_destination(synced: FakeHarbor, run: Run) -> None:
-    synced.projects["mirror"]["registry_id"] = 1
+def test_a_proxy_cache_destination(synced: HarborFixture, run: Run) -> None:
+    synced.project("mirror").registry_id = 1
     done = run("verify", "nginx")
     assert done.code == 2
     assert "project mirror is a proxy cache" in done.out
 
 
-def test_a_destination_that_cannot_be(synced: FakeHarbor, run: Run) -> None:
-    synced.policy("deep", 1, repositories="library/nginx", dest_namespace_replace_count=2)
+def test_a_destination_that_cannot_be(synced: HarborFixture, run: Run) -> None:
+    synced.add_policy("deep", 1, repositories="library/nginx", dest_namespace_replace_count=2)
     done = run("verify", "deep")
     assert done.code == 2
     assert "flatten is 2" in done.out
 
 
-def test_a_thousand_tags_cost_a_thousand_heads(mirrored: FakeHarbor, run: Run, source: RegistrySimulator) -> None:
+def test_a_thousand_tags_cost_a_thousand_heads(mirrored: HarborFixture, run: Run, source: RegistrySimulator) -> None:
     push_image(source.store, "ci/builds", None, "build")
     digest = source.store.digests("ci/builds")[0]
     manifest = source.store.manifest("ci/builds", digest)
     assert manifest is not None
     for number in range(1000):
         source.store.put_manifest("ci/builds", f"build-{number:04}", manifest.body, manifest.media_type)
-    mirrored.policy("builds", 1, repositories="ci/*")
-    mirrored.replicate(3)
+    mirrored.replicate(mirrored.add_policy("builds", 1, repositories="ci/*"))
+    source.requests.clear()
     done = run("verify", "builds", "--json")
     assert done.code == 0
     assert rule(done.json, "builds")["equal"] == 1000
@@ -182,17 +188,17 @@ def test_a_thousand_tags_cost_a_thousand_heads(mirrored: FakeHarbor, run: Run, s
     assert len(heads) <= 1000
 
 
-def test_tags_named_one_by_one_need_no_list(synced: FakeHarbor, run: Run, source: RegistrySimulator) -> None:
-    synced.policies[1]["filters"][1]["value"] = "{1.25,1.26}"
+def test_tags_named_one_by_one_need_no_list(synced: HarborFixture, run: Run, source: RegistrySimulator) -> None:
+    synced.policies[1].filters[1]["value"] = "{1.25,1.26}"
     done = run("verify", "nginx", "--json")
     assert (done.code, rule(done.json, "nginx")["equal"]) == (0, 2)
     assert not [entry for entry in source.requests if entry.path.endswith("/tags/list")]
 
 
-def test_digest_lines_and_resuming(synced: FakeHarbor, run: Run, source: RegistrySimulator, tmp_path: Path) -> None:
+def test_digest_lines_and_resuming(synced: HarborFixture, run: Run, source: RegistrySimulator, tmp_path: Path) -> None:
     done = run("verify", "--digests")
     assert done.code == 0
-    digests = synced.store.tags("mirror/library/nginx")
+    digests = synced.images.tags("mirror/library/nginx")
     host = synced.url.removeprefix("http://")
     assert f"{digests['1.25']} {host}/mirror/library/nginx:1.25" in done.out.splitlines()
     assert len(done.out.splitlines()) == 3
@@ -202,49 +208,34 @@ def test_digest_lines_and_resuming(synced: FakeHarbor, run: Run, source: Registr
     assert not [entry for entry in source.requests if "/manifests/" in entry.path]
 
 
-def test_a_line_for_each_image(synced: FakeHarbor, run: Run) -> None:
+def test_a_line_for_each_image(synced: HarborFixture, run: Run) -> None:
     done = run("verify", "--images")
     assert done.code == 0
-    host, digest = synced.url.removeprefix("http://"), synced.store.tags("mirror/library/nginx")["1.25"]
+    host, digest = synced.url.removeprefix("http://"), synced.images.tags("mirror/library/nginx")["1.25"]
     assert f"equal: {digest} {host}/mirror/library/nginx:1.25" in done.out.splitlines()
     assert re.search(r"^nginx +1 +1 +2 +[0-9.]+ KB +equal 2/2", done.out, re.MULTILINE)
 
 
+@pytest.mark.usefixtures("synced")
 def test_a_source_that_limits_requests_leaves_the_rest_unchecked(
-    synced: FakeHarbor, run: Run, source: RegistrySimulator, tmp_path: Path
+    run: Run, source: RegistrySimulator, tmp_path: Path
 ) -> None:
-    with serve(_limiting(source, 1)) as server:
-        synced.registries[1]["url"] = server.url
-        done = run("verify", "nginx", "--json", "--resume", str(tmp_path / "known"))
+    source.faults.add(
+        Fault("/manifests/", method="HEAD", skip=1, times=None, status=429, headers={"Retry-After": "86400"})
+    )
+    done = run("verify", "nginx", "--json", "--resume", str(tmp_path / "known"))
     assert done.code == 2
     assert rule(done.json, "nginx")["unchecked"] == 1
     assert len((tmp_path / "known").read_text().splitlines()) == 1
 
 
-def _limiting(source: RegistrySimulator, heads: int) -> Any:
-    """The source, but after some HEADs it answers 429 and asks for a day's pause."""
-    from starlette.responses import Response
-
-    left = heads
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        nonlocal left
-        if scope["type"] == "http" and scope["method"] == "HEAD":
-            left -= 1
-            if left < 0:
-                await Response(status_code=429, headers={"Retry-After": "86400"})(scope, receive, send)
-                return
-        await source.app(scope, receive, send)
-
-    return app
-
-
-def test_source_credentials(mirrored: FakeHarbor, run: Run, tmp_path: Path) -> None:
+def test_source_credentials(mirrored: HarborFixture, run: Run, tmp_path: Path) -> None:
     private = RegistrySimulator("alice", "Alice-Secret-1", token_flow=True)
     push_image(private.store, "team/app", "1", "app")
     with serve(private.app) as server:
-        mirrored.policy("app", mirrored.registry("my.partner", server.url, private.store), repositories="team/app")
-        mirrored.replicate(3)
+        credential = Credential("basic", "alice", "Alice-Secret-1")
+        partner = mirrored.add_registry("my.partner", server.url, credential=credential)
+        mirrored.replicate(mirrored.add_policy("app", partner, repositories="team/app"))
         done = run("verify", "app")
         assert done.code == 2
         assert "is refused without credentials" in done.out
@@ -264,42 +255,43 @@ def test_source_credentials(mirrored: FakeHarbor, run: Run, tmp_path: Path) -> N
         assert "Wrong-Secret-1" not in done.out + done.err
 
 
-def test_another_harbor_as_source(mirrored: FakeHarbor, run: Run) -> None:
+def test_another_harbor_as_source(mirrored: HarborFixture, run: Run) -> None:
     """Wildcards without its catalogue, which is for administrators; labels, which only a Harbor has."""
-    other = FakeHarbor("")
-    other.project("team")
+    port = free_port()
+    other = HarborFixture(f"http://127.0.0.1:{port}")
+    other.add_project("team")
     for name, tag in (("team/app", "1"), ("team/app", "2"), ("team/sub/web", "1")):
-        push_image(other.store, name, tag, f"{name}-{tag}")
-        if tag == "1":
-            other.labels[name, other.store.tags(name)[tag]] = ["release", "tested"]
-    with serve(other) as server:
-        registry = mirrored.registry("other", server.url, other.store, kind="harbor")
-        mirrored.policy("all", registry, repositories="team/**")
+        other.push(name, tag, f"{name}-{tag}").labels = ["release", "tested"] if tag == "1" else []
+    with serve(other.app, port=port):
+        credential = Credential("basic", ADMIN, PASSWORD)
+        registry = mirrored.add_registry("other", other.url, type="harbor", credential=credential)
+        mirrored.add_policy("all", registry, repositories="team/**")
         mirrored.replicate(3)
+        other.faults.requests.clear()
         given = {"MIRRORCTL_SOURCE_OTHER_USERNAME": ADMIN, "MIRRORCTL_SOURCE_OTHER_PASSWORD": PASSWORD}
         done = run("verify", "all", "--json", **given)
         assert (done.code, rule(done.json, "all")["equal"]) == (0, 3)
-        assert not [path for _, path in other.requests if "_catalog" in path]
-        mirrored.policies[3]["filters"].append({"type": "label", "value": ["release"], "decoration": "matches"})
-        mirrored.store.delete_tag("mirror/team/app", "2")
+        assert not [path for _, path in other.calls() if "_catalog" in path]
+        mirrored.policies[3].filters.append({"type": "label", "value": ["release"], "decoration": "matches"})
+        mirrored.delete_tag("mirror/team/app", "2")
         done = run("verify", "all", "--json", **given)
         assert (done.code, rule(done.json, "all")["equal"]) == (0, 2)
 
 
 def test_with_a_stacks_outputs_harbor_is_asked_as_a_deployment_would(
-    synced: FakeHarbor, run: Run, stack: FakeStack
+    synced: HarborFixture, run: Run, stack: FakeStack
 ) -> None:
     done = run("verify", "--digests", "--stack", "dev", **stack.environment)
     assert done.code == 0
     assert "harbor.example.com/mirror/library/nginx:1.25" in done.out
     assert ["stack", "output", "--json", "--show-secrets", "--stack", "dev", "--non-interactive"] in stack.calls()
-    synced.robots.clear()
+    synced.data.robots.clear()
     done = run("verify", **stack.environment)
     assert done.code == 2
     assert "is refused to robot$puller" in done.out
 
 
-def test_source_credentials_of_the_stack(synced: FakeHarbor, run: Run, stack: FakeStack) -> None:
+def test_source_credentials_of_the_stack(synced: HarborFixture, run: Run, stack: FakeStack) -> None:
     private = RegistrySimulator("alice", "Source-Secret-1")
     push_image(private.store, "library/nginx", "1.25", "nginx-1.25")
     push_image(private.store, "library/nginx", "1.26", "nginx-1.26")
@@ -308,4 +300,4 @@ def test_source_credentials_of_the_stack(synced: FakeHarbor, run: Run, stack: Fa
         assert run("verify", "nginx", **stack.environment).code == 2
         stack.config["endpoints"]["hub"] |= {"username": "alice", "secret": "Source-Secret-1"}
         assert run("verify", "nginx", **stack.environment).code == 0
-    assert synced.policies
+    assert len(synced.policies) == 2

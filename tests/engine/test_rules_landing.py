@@ -18,8 +18,8 @@ from harbor_mirror.harbor.client import Harbor
 from harbor_mirror.plan.registry_types import url_of
 from harbor_mirror.plan.validation import validate
 from localcloud.http import serve
-from mirrorctl.live.desired import policy
 from localcloud.registry import RegistrySimulator
+from mirrorctl.live.desired import policy
 from tests.data.model import configurations, stack
 
 from .conftest import Target
