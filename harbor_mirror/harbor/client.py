@@ -23,15 +23,17 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
-from harbor_mirror.http import CONCURRENCY, HIDDEN, TIMEOUT, Retry, Secrets, in_words, new_client, send
+from harbor_mirror.http import CONCURRENCY, HIDDEN, TIMEOUT, Retry, Secrets, describe_error, new_client, send
 
 Json = dict[str, Any]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 API = "/api/v2.0"
-#: The largest page Harbor gives (measured: 101 is answered 422).
+#: The largest page that Harbor returns (measured: 101 is answered 422).
 PAGE_SIZE = 100
+#: The most pages of one list: a limit for a server that announces a list without end.
+MAX_PAGES = 1000
 TOKEN_HEADER = "X-Harbor-CSRF-Token"  # noqa: S105
 SESSION_COOKIE = "sid"
 #: Harbor's own setting `robot_name_prefix`, as it comes.
@@ -193,7 +195,10 @@ class Harbor:
         first = self._checked("GET", path, params={**page, "page": 1})
         items = self._items(first, path)
         total = first.headers.get("X-Total-Count", "")
-        pages = -(-int(total) // PAGE_SIZE) if total.isdigit() else 1
+        pages = -(-int(total) // PAGE_SIZE) if re.fullmatch(r"[0-9]{1,12}", total) else 1
+        if pages > MAX_PAGES:
+            message = f"the list has {total} items; at most {MAX_PAGES * PAGE_SIZE} can be read"
+            raise HarborError(first.status_code, message, "GET", f"{API}{path}")
         for more in self.parallel(
             lambda number: self._items(self._checked("GET", path, params={**page, "page": number}), path),
             range(2, pages + 1),
@@ -228,7 +233,7 @@ class Harbor:
                 self._cookies, self._token, self._ready = {}, None, False
             self.login()
             answer = self._exchange(method, f"{API}{path}", params=params, body=body)
-        if answer.status_code >= 400:
+        if answer.status_code >= 300:
             raise self._error(answer, method, f"{API}{path}")
         return answer
 
@@ -265,7 +270,7 @@ class Harbor:
         try:
             answer = send(self._client, build, self._retry)
         except httpx.TransportError as error:
-            raise Unreachable(None, self._secrets.hide(f"{self.url}: {in_words(error)}"), method, path) from None
+            raise Unreachable(None, self._secrets.hide(f"{self.url}: {describe_error(error)}"), method, path) from None
         except httpx.HTTPError as error:
             raise Unreachable(None, self._secrets.hide(f"{self.url}: {error}"), method, path) from None
         if not self._basic:
@@ -288,6 +293,10 @@ class Harbor:
             self._secrets.add(token)
 
     def _error(self, answer: httpx.Response, method: str, path: str) -> HarborError:
+        if answer.has_redirect_location:
+            target = self._secrets.hide(_cut(answer.headers["Location"]))
+            message = f"a redirect to {target!r}, which could take the credentials elsewhere; use Harbor's own address"
+            return HarborError(answer.status_code, message, method, path)
         return HarborError(answer.status_code, self._secrets.hide(message_of(answer)), method, path)
 
     # The system
@@ -478,7 +487,7 @@ def _health(client: httpx.Client, address: str) -> str | None:
     try:
         answer = client.get(address)
     except httpx.TransportError as error:
-        return in_words(error)
+        return describe_error(error)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return str(error)
     if answer.status_code != 200:

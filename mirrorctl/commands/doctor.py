@@ -14,7 +14,7 @@ import httpx
 
 from harbor_mirror.config.refusal import Refused
 from harbor_mirror.harbor.client import API, Harbor, HarborError, Json, WrongCredentials, check_credentials
-from harbor_mirror.http import in_words, new_client
+from harbor_mirror.http import describe_error, new_client
 from harbor_mirror.plan.harbor_versions import lacking
 from harbor_mirror.plan.schedule import Schedule
 from mirrorctl.failure import AS_WANTED, BAD_FINDING
@@ -107,7 +107,7 @@ def _health(url: str) -> Iterator[DoctorLine]:
             body = answer.json()
             components: list[Json] = body["components"]
         except httpx.TransportError as error:
-            yield _line("health", "bad", in_words(error), "is the instance up? see its console at Linode")
+            yield _line("health", "bad", describe_error(error), "is the instance up? see its console at Linode")
             return
         except (ValueError, KeyError, TypeError):
             text = f"HTTP {answer.status_code} without the health of a Harbor"

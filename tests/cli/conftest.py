@@ -159,8 +159,8 @@ def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harbor_mirror.http.Retry.pause", _no_pause)
 
 
-def _no_pause(retry: Retry, attempt: int, _answer: object) -> float | None:
-    return 0.0 if attempt < retry.attempts else None
+def _no_pause(_retry: Retry, _state: object) -> float:
+    return 0.0
 
 
 @pytest.fixture
