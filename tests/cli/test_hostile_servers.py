@@ -28,7 +28,7 @@ from harbor_mirror.registry.distribution import Registry, RegistryError
 from harbor_mirror.registry.docker_hub import DockerHub
 from localcloud.http import Server, serve
 from localcloud.oci.images import push_image
-from localcloud.source import SourceRegistry
+from localcloud.registry import RegistrySimulator
 
 PASSWORD, REFRESH_TOKEN = "Alice-Secret-1", "Refresh-Token-1"
 CREDENTIALS = {"password": Credentials("alice", PASSWORD), "refresh token": Credentials("", "", REFRESH_TOKEN)}
@@ -145,7 +145,7 @@ def test_a_redirect_from_https_to_http_is_refused(start: Callable[..., Server], 
 
 
 def test_content_from_another_host_works_without_credentials(start: Callable[..., Server]) -> None:
-    source = SourceRegistry()
+    source = RegistrySimulator()
     push_image(source.store, "app", "1", "app")
     there = start(source.app)
 
