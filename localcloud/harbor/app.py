@@ -17,12 +17,15 @@ from localcloud.faults import Exchange, FaultInjector
 from localcloud.harbor import (
     artifacts,
     executions,
+    immutability,
     maintenance,
+    members,
     policies,
     projects,
     registries,
     robots,
     system,
+    webhooks,
 )
 from localcloud.harbor.api import BASE, Call, Endpoint, Router
 from localcloud.harbor.auth import (
@@ -48,7 +51,10 @@ _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 _SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
 ENDPOINTS: list[Endpoint] = [
     endpoint
-    for family in (system, projects, registries, policies, executions, robots, artifacts, maintenance)
+    for family in (
+        *(system, projects, members, immutability, webhooks, registries, policies, executions, robots, artifacts),
+        maintenance,
+    )
     for endpoint in family.ENDPOINTS
 ]
 

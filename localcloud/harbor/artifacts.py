@@ -11,6 +11,7 @@ from localcloud.harbor.api import BASE, Call, Endpoint, listing, ok, timestamp
 from localcloud.harbor.core import Core
 from localcloud.harbor.data import Artifact, HarborData, Project, Repository, Tag
 from localcloud.harbor.errors import not_found
+from localcloud.harbor.immutability import is_immutable
 from localcloud.oci.store import INDEX_TYPES, references
 
 _IMAGE_CONFIGS = ("application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json")
@@ -132,7 +133,9 @@ def _show(data: HarborData, row: Repository, artifact: Artifact, *, with_tag: bo
         "repository_id": row.id,
         "repository_name": row.name,
         "size": data.images.size(row.name, artifact.digest) if manifest else 0,
-        "tags": [_show_tag(tag) for tag in data.tags.where(artifact_id=artifact.id)] or None if with_tag else None,
+        "tags": [_show_tag(data, row, tag) for tag in data.tags.where(artifact_id=artifact.id)] or None
+        if with_tag
+        else None,
         "type": "IMAGE",
     }
     return shown | (_show_image(data, row, artifact, body) if config_type in _IMAGE_CONFIGS else {})
@@ -155,11 +158,11 @@ def _show_image(data: HarborData, row: Repository, artifact: Artifact, body: dic
     }
 
 
-def _show_tag(tag: Tag) -> dict[str, Any]:
+def _show_tag(data: HarborData, row: Repository, tag: Tag) -> dict[str, Any]:
     return {
         "artifact_id": tag.artifact_id,
         "id": tag.id,
-        "immutable": False,
+        "immutable": is_immutable(data, row.name, tag.name),
         "name": tag.name,
         "pull_time": timestamp(tag.pull_time),
         "push_time": timestamp(tag.push_time),
@@ -259,7 +262,7 @@ def list_tags(call: Call) -> Response:
         _, row = _repository(call, "list", "tag")
         rows = list(call.data.tags.where(artifact_id=_found(call, row).id))
         fields = {"name": lambda tag: tag.name, "id": lambda tag: tag.id}
-        return listing(call, rows, fields, "id", _show_tag)
+        return listing(call, rows, fields, "id", lambda tag: _show_tag(call.data, row, tag))
 
 
 _REPOSITORY = "/projects/{project}/repositories/{repository}"

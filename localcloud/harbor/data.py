@@ -29,6 +29,7 @@ class Project:
     update_time: datetime
     registry_id: int = 0  # of a proxy cache; 0: none
     allowlist_items: list[dict[str, Any]] = field(default_factory=list)
+    allowlist_expires_at: int | None = None
     bandwidth: int = UNLIMITED  # of a proxy cache
 
     @property
@@ -235,15 +236,69 @@ class Admin:
     update_time: datetime = ZERO_TIME
 
 
+@dataclass
+class User:
+    """A local user other than the administrator."""
+
+    id: int
+    username: str
+    creation_time: datetime
+    email: str = ""
+    realname: str = ""
+    comment: str = ""
+
+
+@dataclass
+class UserGroup:
+    id: int
+    group_name: str
+    group_type: int
+    ldap_group_dn: str = ""
+
+
+@dataclass
+class Member:
+    """A user ("u") or a group ("g") in a project."""
+
+    id: int
+    project_id: int
+    entity_id: int
+    entity_type: str
+    role_id: int
+
+
+@dataclass
+class ImmutableRule:
+    """`body` is the rule as it was sent."""
+
+    id: int
+    project_id: int
+    body: dict[str, Any]
+    disabled: bool = False
+
+
+@dataclass
+class WebhookPolicy:
+    id: int
+    project_id: int
+    name: str
+    creation_time: datetime
+    update_time: datetime
+    description: str = ""
+    enabled: bool = False
+    targets: list[dict[str, Any]] = field(default_factory=list)
+    event_types: list[str] = field(default_factory=list)
+
+
 Row = TypeVar("Row")
 
 
 class Table(Generic[Row]):
     """Rows by id; ids count up and are never given twice, as a database's sequences do."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: int = 1) -> None:
         self._rows: dict[int, Row] = {}
-        self._last = 0
+        self._last = first - 1
 
     def next_id(self) -> int:
         self._last += 1
@@ -303,6 +358,13 @@ class HarborData:
         self.retentions: Table[Retention] = Table()
         self.schedules: Table[Schedule] = Table()
         self.job_runs: Table[JobRun] = Table()
+        # 1 is the administrator, 2 the anonymous user.
+        self.users: Table[User] = Table(first=3)
+        self.groups: Table[UserGroup] = Table()
+        self.members: Table[Member] = Table()
+        self.immutable_rules: Table[ImmutableRule] = Table()
+        self.webhooks: Table[WebhookPolicy] = Table()
+        self.system_allowlist: dict[str, Any] = {"items": []}
 
     def __getstate__(self) -> dict[str, Any]:
         with self.lock:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 
+from localcloud.harbor import immutability
 from localcloud.harbor.artifacts import forget_manifest, record_push
 from localcloud.harbor.auth import NOBODY, Principal
 from localcloud.harbor.core import Core
+from localcloud.harbor.proxy_cache import fetch
 from localcloud.oci.auth import Action, TokenService, basic_credentials, bearer_token, registry_error
 from localcloud.oci.server import Event, distribution_app
 from localcloud.oci.store import is_digest
 
 SERVICE = "harbor-registry"
+_MANIFEST = re.compile(r"/manifests/([^/]+)$")
 
 
 class Gate:
@@ -32,6 +36,21 @@ class Gate:
         return self._tokens.endpoint(request)
 
     def __call__(self, request: Request, repository: str | None, action: Action) -> Response | None:
+        refusal = self._refuse(request, repository, action)
+        manifest = _MANIFEST.search(request.url.path)
+        if refusal is not None or repository is None or manifest is None:
+            return refusal
+        if action == "pull":
+            fetch(self._core, repository, manifest[1])
+        elif request.method == "PUT" and self._overwrites_immutable(repository, manifest[1]):
+            return registry_error(412, "PRECONDITION", immutability.refusal(repository, manifest[1]))
+        return None
+
+    def _overwrites_immutable(self, repository: str, tag: str) -> bool:
+        data = self._core.data
+        return tag in data.images.tags(repository) and immutability.is_immutable(data, repository, tag)
+
+    def _refuse(self, request: Request, repository: str | None, action: Action) -> Response | None:
         credentials = basic_credentials(request)
         if bearer_token(request) is None and credentials is not None:
             principal = self._authenticate(*credentials)

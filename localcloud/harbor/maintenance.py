@@ -13,7 +13,7 @@ from localcloud.harbor.api import Call, Endpoint, created, listing, ok, timestam
 from localcloud.harbor.body import ListOf, Struct
 from localcloud.harbor.cron import BadCron, check, parse
 from localcloud.harbor.data import Schedule
-from localcloud.harbor.errors import bad_request, not_found, unprocessable
+from localcloud.harbor.errors import bad_request, conflict, internal, not_found, unprocessable
 from localcloud.harbor.retention import add_retention
 
 _KINDS = ("Hourly", "Daily", "Weekly", "Custom", "Manual", "None", "Schedule")
@@ -33,7 +33,9 @@ _RETENTION = Struct(
     },
 )
 GC, PURGE = "GARBAGE_COLLECTION", "PURGE_AUDIT_LOG"
-MAX_WORKERS, MAX_AUDIT_HOURS = 10, 240000
+MAX_WORKERS, MAX_AUDIT_HOURS, MAX_RULES = 10, 240000, 15
+#: The column of a schedule; a longer cron is an internal error (measured on Harbor 2.15.2).
+MAX_CRON = 64
 
 
 def _next(cron: str, now: datetime) -> str:
@@ -94,6 +96,8 @@ def _write(vendor: str, words: str, path: str, *, create: bool) -> Callable[[Cal
                 check(cron)
             except BadCron as error:
                 raise bad_request(f"invalid cron string for scheduled {words}: {cron}, error: {error}") from None
+            if len(cron) > MAX_CRON:
+                raise internal()
         data, now = call.data, call.now()
         with data.lock:
             row = data.schedules.find(vendor_type=vendor)
@@ -141,7 +145,23 @@ def _checked_retention(call: Call) -> dict[str, Any]:
             check(cron)
         except BadCron as error:
             raise bad_request(f"invalid cron string for scheduled tag retention: {cron}, error: {error}") from None
+    rules = given.get("rules") or []
+    if len(rules) > MAX_RULES:
+        raise bad_request(f"only {MAX_RULES} rules are allowed at most")
+    _refuse_equal(rules)
+    if len(cron) > MAX_CRON:
+        raise internal()
     return given
+
+
+def _refuse_equal(rules: list[dict[str, Any]]) -> None:
+    """Refuse two equal rules with the conflict that Harbor reports, which counts from 0."""
+    known: dict[str, int] = {}
+    for number, rule in enumerate(rules):
+        text = json.dumps({name: value for name, value in rule.items() if name != "id" and value}, sort_keys=True)
+        if text in known:
+            raise conflict(f"rule {number} is conflict with rule {known[text]}")
+        known[text] = number
 
 
 def create_retention(call: Call) -> Response:

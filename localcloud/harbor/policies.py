@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -15,7 +16,8 @@ from localcloud.harbor.cron import check_replication
 from localcloud.harbor.data import HarborData, Policy
 from localcloud.harbor.errors import ApiError, bad_request, conflict, internal, not_found, precondition, unprocessable
 
-MAX_TEXT = 256  # of a name and of a namespace: the database's column; longer is an internal error
+#: Columns of Harbor's database, in characters; anything longer is an internal error (measured on Harbor 2.15.2).
+MAX_TEXT, MAX_FILTERS, MAX_TRIGGER, MAX_CRON = 256, 1024, 256, 64
 MAX_SPEED = (1 << 31) - 1
 _NAMESPACE = re.compile(r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*")
 _FILTER = Struct("ReplicationFilter", {"type": "string", "value": "any", "decoration": "string"})
@@ -169,10 +171,18 @@ def _take(call: Call, policy: Policy, given: dict[str, Any]) -> None:
     registries.find_registry(call.core, policy.src_registry_id or policy.dest_registry_id)
     if same_name is not None and same_name.id != policy.id:
         raise conflict(f"replication policy {name} already exists")
-    if len(name) > MAX_TEXT or len(namespace) > MAX_TEXT:
+    if len(name) > MAX_TEXT or len(namespace) > MAX_TEXT or len(_compact(policy.filters)) > MAX_FILTERS:
+        raise internal()
+    if len(policy.cron) > MAX_CRON or len(_compact(policy.trigger)) > MAX_TRIGGER:
         raise internal()
     if policy.single_active_replication and policy.trigger_type == "event_based":
         raise internal()
+
+
+def _compact(value: Any) -> str:
+    """Return JSON as Go writes it."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return re.sub("[<>&]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _check_filter(entry: dict[str, Any]) -> None:

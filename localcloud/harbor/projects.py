@@ -1,4 +1,4 @@
-"""Projects, their members' list and their storage quotas."""
+"""Projects, their metadata and their storage quotas."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from starlette.responses import Response
 
 from localcloud.harbor.api import Call, Endpoint, created, listing, ok, timestamp
 from localcloud.harbor.auth import ADMIN
-from localcloud.harbor.body import ListOf, Struct
+from localcloud.harbor.body import Struct
 from localcloud.harbor.core import Core
-from localcloud.harbor.data import ADMIN_ID, UNLIMITED, ZERO_TIME, HarborData, Project, Quota
+from localcloud.harbor.data import ADMIN_ID, UNLIMITED, ZERO_TIME, HarborData, Member, Project, Quota
 from localcloud.harbor.errors import (
     bad_request,
     conflict,
@@ -22,7 +22,7 @@ from localcloud.harbor.errors import (
     unprocessable,
 )
 from localcloud.harbor.retention import PROXY_CACHE_RETENTION, add_retention
-from localcloud.harbor.system import setting
+from localcloud.harbor.system import CVE_ALLOWLIST, setting
 
 MAX_NAME = 255
 MAX_STORAGE = 1024 << 40
@@ -35,26 +35,19 @@ _METADATA = (
     *("auto_sbom_generation", "reuse_sys_cve_allowlist", "retention_id", "proxy_speed_kb", "max_upstream_conn"),
     "proxy_cache_local_on_not_found",
 )
-_ALLOWLIST = Struct(
-    "CVEAllowlist",
-    {
-        "id": "int64",
-        "project_id": "int64",
-        "expires_at": "int64",
-        "items": ListOf(Struct("CVEAllowlistItem", {"cve_id": "string"}), "*models.CVEAllowlistItem"),
-    },
-)
 _PROJECT = Struct(
     "ProjectReq",
     {
         "project_name": "string",
         "public": "bool",
         "metadata": Struct("ProjectMetadata", dict.fromkeys(_METADATA, "string")),
-        "cve_allowlist": _ALLOWLIST,
+        "cve_allowlist": CVE_ALLOWLIST,
         "storage_limit": "int64",
         "registry_id": "int64",
     },
 )
+_ONE_METADATA = Struct("Metadata", dict.fromkeys(_METADATA, "string"))
+_SWITCHES = ("public", "enable_content_trust", "enable_content_trust_cosign", "prevent_vul", "auto_scan")
 _QUOTA = Struct("QuotaUpdateReq", {"hard": "map"})
 
 
@@ -69,6 +62,7 @@ def add_project(core: Core, name: str, metadata: dict[str, str], storage: int = 
     data, now = core.data, core.clock()
     project = data.projects.add(Project(data.projects.next_id(), name, metadata, now, now))
     data.quotas.add(Quota(data.quotas.next_id(), project.id, storage, now, now))
+    data.members.add(Member(data.members.next_id(), project.id, ADMIN_ID, "u", _PROJECT_ADMIN))
     return project
 
 
@@ -102,7 +96,7 @@ def create_project(call: Call) -> Response:
         if call.data.projects.find(name=name) is not None:
             raise conflict(f"The project named {name} already exists")
         project = add_project(call.core, name, metadata, storage)
-        project.allowlist_items = (given.get("cve_allowlist") or {}).get("items") or []
+        _take_allowlist(project, given)
         if registry_id:
             project.registry_id = registry_id
             add_retention(call.data, project, PROXY_CACHE_RETENTION)
@@ -194,6 +188,7 @@ def _show(call: Call, project: Project) -> dict[str, Any]:
         "id": project.id,
         "items": project.allowlist_items,
         "project_id": project.id,
+        **({"expires_at": project.allowlist_expires_at} if project.allowlist_expires_at else {}),
     }
     return shown | {"cve_allowlist": allowlist, "metadata": project.metadata, "owner_name": ADMIN}
 
@@ -208,9 +203,15 @@ def update_project(call: Call) -> Response:
     project = call.require(call.project(), "project", "update")
     with call.data.lock:
         project.metadata |= _known_severity(dict(given.get("metadata") or {}))
-        if "cve_allowlist" in given and "items" in given["cve_allowlist"]:
-            project.allowlist_items = given["cve_allowlist"]["items"]
+        _take_allowlist(project, given)
     return ok()
+
+
+def _take_allowlist(project: Project, given: dict[str, Any]) -> None:
+    allowlist = given.get("cve_allowlist") or {}
+    if "items" in allowlist:
+        project.allowlist_items = allowlist["items"]
+        project.allowlist_expires_at = allowlist.get("expires_at")
 
 
 def delete_project(call: Call) -> Response:
@@ -218,7 +219,8 @@ def delete_project(call: Call) -> Response:
     with call.data.lock:
         if repository_count(call.data, project):
             raise precondition("precondition failed: the project contains repositories, can not be deleted")
-        for table in (call.data.quotas, call.data.retentions, call.data.robots):
+        data = call.data
+        for table in (data.quotas, data.retentions, data.robots, data.members, data.immutable_rules, data.webhooks):
             for row in table.where(project_id=project.id):
                 table.delete(row.id)
         call.data.projects.delete(project.id)
@@ -244,20 +246,6 @@ def summary(call: Call) -> Response:
     if call.principal.can(project, "member", "list"):
         shown["project_admin_count"] = 1
     return ok(shown)
-
-
-def members(call: Call) -> Response:
-    project = call.require(call.project(), "member", "list")
-    member = {
-        "entity_id": ADMIN_ID,
-        "entity_name": ADMIN,
-        "entity_type": "u",
-        "id": project.id,
-        "project_id": project.id,
-        "role_id": _PROJECT_ADMIN,
-        "role_name": "projectAdmin",
-    }
-    return ok([member], {"X-Total-Count": "1"})
 
 
 def list_quotas(call: Call) -> Response:
@@ -316,6 +304,31 @@ def list_metadata(call: Call) -> Response:
     return ok(call.require(call.project(), "metadata", "read").metadata)
 
 
+def get_metadata(call: Call) -> Response:
+    project = call.require(call.project(), "metadata", "read")
+    name = call.params["name"]
+    return ok({name: project.metadata[name]} if name in project.metadata else {})
+
+
+def update_metadata(call: Call) -> Response:
+    """Set one key: the API takes these only, and severity and switches only with values that it knows."""
+    given = call.json(_ONE_METADATA, "metadata")
+    project = call.require(call.project(), "metadata", "update")
+    name = call.params["name"]
+    value = str(given.get(name, "")).lower()
+    if name not in _SWITCHES and name != "severity":
+        raise bad_request(f"invalid key: {name}")
+    if value not in (_SEVERITIES if name == "severity" else ("true", "false")):
+        raise bad_request(f"invalid value: {given.get(name, '')}")
+    project.metadata[name] = value
+    return ok()
+
+
+def delete_metadata(call: Call) -> Response:
+    call.require(call.project(), "metadata", "delete").metadata.pop(call.params["name"], None)
+    return ok()
+
+
 ENDPOINTS = [
     Endpoint("HEAD", "/projects", project_exists),
     Endpoint("POST", "/projects", create_project),
@@ -325,8 +338,10 @@ ENDPOINTS = [
     Endpoint("DELETE", "/projects/{project}", delete_project),
     Endpoint("GET", "/projects/{project}/_deletable", deletable),
     Endpoint("GET", "/projects/{project}/summary", summary),
-    Endpoint("GET", "/projects/{project}/members", members),
     Endpoint("GET", "/projects/{project}/metadatas", list_metadata),
+    Endpoint("GET", "/projects/{project}/metadatas/{name}", get_metadata),
+    Endpoint("PUT", "/projects/{project}/metadatas/{name}", update_metadata),
+    Endpoint("DELETE", "/projects/{project}/metadatas/{name}", delete_metadata),
     Endpoint("GET", "/quotas", list_quotas),
     Endpoint("GET", "/quotas/{id}", get_quota),
     Endpoint("PUT", "/quotas/{id}", update_quota),

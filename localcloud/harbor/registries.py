@@ -17,9 +17,11 @@ from localcloud.harbor.body import Struct
 from localcloud.harbor.core import Core
 from localcloud.harbor.data import ZERO_TIME, Credential, Registry
 from localcloud.harbor.errors import ApiError, bad_request, conflict, internal, not_found, precondition
-from localcloud.oci.client import RegistryError, RegistryUnreachable, Remote
+from localcloud.oci.client import TIMEOUT_SECONDS, RegistryError, RegistryUnreachable, Remote
 
-MAX_NAME = 64
+MAX_NAME = 64  # bytes
+#: Columns of Harbor's database; a longer value is an internal error (measured on Harbor 2.15.2).
+MAX_URL, MAX_USERNAME, MAX_SECRET = 256, 255, 3050
 PING_SECONDS = 10.0
 MASK = "*****"
 LOCAL_ID = 0
@@ -79,14 +81,16 @@ def find_registry(core: Core, registry_id: int) -> Registry:
     return registry
 
 
-def remote(registry: Registry) -> Remote:
-    """A client of the registry, as its adapter makes it."""
+def remote(registry: Registry, timeout: float = TIMEOUT_SECONDS) -> Remote:
+    """Return a client of the registry, as its adapter makes it."""
     credential = registry.credential
     return Remote(
         registry.url,
         credential.access_key if credential else None,
         credential.access_secret if credential else None,
         insecure=registry.insecure,
+        timeout=timeout,
+        ca_certificate=registry.ca_certificate,
     )
 
 
@@ -156,18 +160,11 @@ def _unhealthy() -> ApiError:
 
 def _answers(registry: Registry) -> bool:
     # Without credentials a 401 counts as healthy; with them they are tried.
-    credential = registry.credential
     try:
-        with Remote(
-            registry.url,
-            credential.access_key if credential else None,
-            credential.access_secret if credential else None,
-            insecure=registry.insecure,
-            timeout=PING_SECONDS,
-        ) as client:
+        with remote(registry, PING_SECONDS) as client:
             client.ping()
     except RegistryError as error:
-        return error.status == 401 and credential is None
+        return error.status == 401 and registry.credential is None
     except (RegistryUnreachable, ValueError, KeyError):
         return False
     return True
@@ -176,7 +173,7 @@ def _answers(registry: Registry) -> bool:
 def _check_form(registry: Registry) -> None:
     if not registry.name:
         raise bad_request("name cannot be empty")
-    if len(registry.name) > MAX_NAME:
+    if len(registry.name.encode()) > MAX_NAME:
         raise bad_request(f"the max length of name is {MAX_NAME}")
     registry.url = clean_url(registry.url)
     _check_certificate(registry.ca_certificate)
@@ -210,6 +207,7 @@ def create_registry(call: Call) -> Response:
     check_health(registry)
     with call.data.lock:
         _refuse_duplicate(call, registry)
+        _refuse_long_values(registry)
         registry.id = call.data.registries.next_id()
         call.data.registries.add(registry)
     return created(f"/registries/{registry.id}")
@@ -218,6 +216,13 @@ def create_registry(call: Call) -> Response:
 def _refuse_duplicate(call: Call, registry: Registry) -> None:
     if any(r.id != registry.id for r in call.data.registries.where(name=registry.name)):
         raise conflict(f"registry {registry.name} already exists")
+
+
+def _refuse_long_values(registry: Registry) -> None:
+    credential = registry.credential or Credential("", "", "")
+    sizes = (*((registry.url, MAX_URL), (credential.access_key, MAX_USERNAME), (credential.access_secret, MAX_SECRET)),)
+    if any(len(value) > limit for value, limit in sizes):
+        raise internal()
 
 
 def list_registries(call: Call) -> Response:
@@ -274,6 +279,7 @@ def update_registry(call: Call) -> Response:
     check_health(changed)
     with call.data.lock:
         _refuse_duplicate(call, changed)
+        _refuse_long_values(changed)
         changed.update_time = call.now()
         call.data.registries.add(changed)
     return ok()

@@ -17,7 +17,7 @@ from localcloud.harbor.data import Robot
 from localcloud.harbor.errors import bad_request, conflict, forbidden, internal, not_found
 from localcloud.harbor.system import good_secret, setting
 
-MAX_NAME = 255
+MAX_NAME, MAX_DESCRIPTION = 255, 1024
 SECRET_LENGTH = 32
 DAY_SECONDS = 24 * 60 * 60
 _NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
@@ -77,7 +77,7 @@ def create_robot(call: Call) -> Response:
         full = f"{prefix}{namespace}+{name}" if level == "project" else f"{prefix}{name}"
         if data.robots.find(name=full) is not None:
             raise conflict(f"robot account {project_id}:{name} already exists")
-        if len(name) > MAX_NAME:
+        if len(name) > MAX_NAME or len(given.get("description", "")) > MAX_DESCRIPTION:
             raise internal()
         secret = new_secret()
         duration = given["duration"]

@@ -12,8 +12,8 @@ from starlette.responses import PlainTextResponse, Response
 
 from localcloud.harbor.api import Call, Endpoint, ok, timestamp
 from localcloud.harbor.auth import ADMIN
-from localcloud.harbor.body import Struct
-from localcloud.harbor.data import ADMIN_ID
+from localcloud.harbor.body import ListOf, Struct
+from localcloud.harbor.data import ADMIN_ID, ZERO_TIME
 from localcloud.harbor.errors import bad_request, forbidden, not_found, precondition, unauthorized
 
 _COMPONENTS = ("core", "database", "jobservice", "portal", "redis", "registry", "registryctl")
@@ -102,10 +102,10 @@ def current_user(call: Call) -> Response:
         raise precondition("get current user not available for security context: robot")
     if not call.principal.is_admin:
         raise unauthorized()
-    return ok(_admin(call))
+    return ok(show_admin(call))
 
 
-def _admin(call: Call) -> dict[str, Any]:
+def show_admin(call: Call) -> dict[str, Any]:
     admin = call.data.admin
     return {
         "admin_role_in_auth": False,
@@ -117,19 +117,6 @@ def _admin(call: Call) -> dict[str, Any]:
         "user_id": ADMIN_ID,
         "username": ADMIN,
     }
-
-
-def users(call: Call) -> Response:
-    call.require_system("user", "list")
-    return ok([_admin(call)], {"X-Total-Count": "1"})
-
-
-def user(call: Call) -> Response:
-    user_id = call.id()
-    call.require_system("user", "read")
-    if user_id != ADMIN_ID:
-        raise not_found(f"user {user_id} not found")
-    return ok(_admin(call))
 
 
 def change_password(call: Call) -> Response:
@@ -161,6 +148,32 @@ def good_secret(text: str) -> bool:
     return 8 <= len(text) <= 128 and all(re.search(part, text) for part in ("[A-Z]", "[a-z]", "[0-9]"))
 
 
+#: Of the system or of a project.
+CVE_ALLOWLIST = Struct(
+    "CVEAllowlist",
+    {
+        "id": "int64",
+        "project_id": "int64",
+        "expires_at": "int64",
+        "items": ListOf(Struct("CVEAllowlistItem", {"cve_id": "string"}), "*models.CVEAllowlistItem"),
+    },
+)
+
+
+def get_allowlist(call: Call) -> Response:
+    call.require_login()
+    zero = timestamp(ZERO_TIME)
+    return ok({"creation_time": zero, "id": 1, "update_time": zero, **call.data.system_allowlist})
+
+
+def update_allowlist(call: Call) -> Response:
+    given = call.json(CVE_ALLOWLIST, "allowlist")
+    call.require_system("configuration", "update")
+    expiry = {"expires_at": given["expires_at"]} if "expires_at" in given else {}
+    call.data.system_allowlist = {"items": given.get("items") or [], **expiry}
+    return ok()
+
+
 def statistics(call: Call) -> Response:
     call.require_login()
     projects = [p for p in call.data.projects if call.principal.has_access_to(p)]
@@ -189,9 +202,9 @@ ENDPOINTS = [
     Endpoint("GET", "/systeminfo/volumes", volumes),
     Endpoint("GET", "/configurations", configurations),
     Endpoint("PUT", "/configurations", update_configurations),
-    Endpoint("GET", "/users", users),
     Endpoint("GET", "/users/current", current_user),
-    Endpoint("GET", "/users/{id}", user),
     Endpoint("PUT", "/users/{id}/password", change_password),
     Endpoint("GET", "/statistics", statistics),
+    Endpoint("GET", "/system/CVEAllowlist", get_allowlist),
+    Endpoint("PUT", "/system/CVEAllowlist", update_allowlist),
 ]

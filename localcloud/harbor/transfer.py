@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,10 +12,13 @@ from typing import Any
 from localcloud.harbor import registries
 from localcloud.harbor.api import timestamp
 from localcloud.harbor.artifacts import record_push
+from localcloud.harbor.auth import ADMIN
 from localcloud.harbor.core import Core
 from localcloud.harbor.data import UNLIMITED, Execution, Policy, Project, Task
 from localcloud.harbor.globs import BadPattern, matches, specific
+from localcloud.harbor.immutability import is_immutable, refusal
 from localcloud.harbor.projects import add_project, used_storage
+from localcloud.harbor.webhooks import notify
 from localcloud.oci.client import RegistryError, RegistryUnreachable, Remote, Step, copy_blob, copy_image
 from localcloud.oci.store import Descriptor, ImageStore
 
@@ -23,6 +27,8 @@ NOTHING = "no resources need to be replicated"
 RETRY_SECONDS = (2, 4, 8, 16)
 #: Harbor's default size of a chunk.
 CHUNK_BYTES = 10 * 1024 * 1024
+#: Above these a run fails: the registry's cache key has `docker.io/` before a path whose first part has no dot.
+MAX_PATH, MAX_PATH_WITHOUT_DOT = 255, 245
 _TRANSFER = "/controller/replication/transfer/image/transfer.go"
 
 
@@ -161,6 +167,7 @@ class Job:
             self._log(186, f"limit network speed at {self._policy.speed} kb/s")
         remote = registries.remote(registry)
         try:
+            self._check_length(resource.destination)
             for tag in resource.tags:
                 self._copy(remote, tag)
         except Stopped:
@@ -185,10 +192,35 @@ class Job:
             self._task.status = status
             if status != "InProgress":
                 self._task.end_time = self._core.clock()
-            return True
+        if status in ("Succeed", "Failed"):
+            self._notify(status)
+        return True
+
+    def _notify(self, status: str) -> None:
+        task, policy = self._task, self._policy
+        replication = {
+            "harbor_hostname": self._core.hostname,
+            "job_status": "Success" if status == "Succeed" else status,
+            "artifact_type": task.resource_type,
+            "override_mode": policy.override,
+            "trigger_type": self._execution.trigger.upper(),
+            "policy_creator": ADMIN,
+            "execution_timestamp": int(self._execution.start_time.timestamp()),
+            "src_resource": {"namespace": self._resource.source.rpartition("/")[0]},
+            "dest_resource": {"namespace": self._resource.destination.rpartition("/")[0]},
+        }
+        project = self._resource.destination.partition("/")[0]
+        notify(self._core, project, "REPLICATION", {"replication": replication})
+
+    @staticmethod
+    def _check_length(repository: str) -> None:
+        project = repository.partition("/")[0]
+        if len(repository) > (MAX_PATH if "." in project else MAX_PATH_WITHOUT_DOT):
+            raise ValueError('http status code: 500, body: {"errors":[{"code":"UNKNOWN","message":"unknown error"}]}')
 
     def _copy(self, remote: Remote, tag: str) -> None:
         resource, images = self._resource, self._core.data.images
+        self._refuse_immutable(remote, tag)
         copy_image(
             remote,
             resource.source,
@@ -205,19 +237,29 @@ class Job:
             with self._core.data.lock:
                 record_push(self._core, resource.destination, manifest.digest, tag)
 
+    def _refuse_immutable(self, remote: Remote, tag: str) -> None:
+        data, repository = self._core.data, self._resource.destination
+        present = data.images.tags(repository).get(tag)
+        if present is None or not self._policy.override or not is_immutable(data, repository, tag):
+            return
+        source = remote.head_manifest(self._resource.source, tag)
+        if source is not None and source.digest != present:
+            error = {"errors": [{"code": "PRECONDITION", "message": refusal(repository, tag)}]}
+            raise ValueError(f"http status code: 412, body: {json.dumps(error, separators=(',', ':'))}")
+
     def _move_blob(
         self, remote: Remote, repository: str, blob: Descriptor, store: ImageStore, target: str, on_step: Any
     ) -> int:
         for number, wait in enumerate((*RETRY_SECONDS, None), start=1):
-            refusal = self._quota_refusal(target, blob)
-            if refusal is None:
+            exceeded = self._quota_refusal(target, blob)
+            if exceeded is None:
                 return copy_blob(remote, repository, blob, store, target, on_step)
             self._log(290, f"copying the blob {blob.digest}(the {number}th running)...")
-            self._log(352, f"failed to mount the blob {blob.digest} on the destination registry: {refusal}", "ERROR")
+            self._log(352, f"failed to mount the blob {blob.digest} on the destination registry: {exceeded}", "ERROR")
             if wait is not None:
                 self._log(298, f"will retry {wait}s later")
                 self._sleep(0)
-        raise ValueError(refusal)
+        raise ValueError(exceeded)
 
     def _quota_refusal(self, target: str, blob: Descriptor) -> str | None:
         data = self._core.data

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -56,7 +57,8 @@ class RegistryUnreachable(Exception):
 class Remote:
     """A client of one registry; finds out by itself whether it wants nothing, Basic or Bearer credentials.
 
-    Without a scheme, `url` is http, as in Harbor. All calls raise RegistryError and RegistryUnreachable.
+    Without a scheme, `url` is http, as in Harbor. A `ca_certificate` replaces the system's. All calls raise
+    RegistryError and RegistryUnreachable.
     """
 
     def __init__(
@@ -66,13 +68,14 @@ class Remote:
         password: str | None = None,
         insecure: bool = False,
         timeout: float = TIMEOUT_SECONDS,
+        ca_certificate: str = "",
     ) -> None:
         self.url = (url if "://" in url else f"http://{url}").rstrip("/")
         self._basic = httpx.BasicAuth(username or "", password or "") if username or password else None
         self._challenge: tuple[str, dict[str, str]] | None = None
         self._tokens: dict[str, tuple[str, float]] = {}
         self._http = httpx.Client(
-            verify=not insecure,
+            verify=ssl.create_default_context(cadata=ca_certificate) if ca_certificate else not insecure,
             timeout=timeout,
             follow_redirects=True,
             trust_env=False,

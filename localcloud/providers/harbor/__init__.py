@@ -5,6 +5,13 @@ those recordings in tests/localcloud/test_providers_harbor.py. Bodies leave out 
 """
 
 from localcloud.providers.harbor.client import Harbor
+from localcloud.providers.harbor.members import (
+    Group,
+    ProjectMemberGroup,
+    ProjectMemberUser,
+    ProjectWebhook,
+    User,
+)
 from localcloud.providers.harbor.projects import ImmutableTagRule, Label, Project, RetentionPolicy, get_project
 from localcloud.providers.harbor.replication import Registry, Replication, get_registry
 from localcloud.providers.harbor.robots import RobotAccount
@@ -27,6 +34,11 @@ HARBOR = Package(
         ConfigAuth(),
         Label(),
         ImmutableTagRule(),
+        ProjectMemberUser(),
+        ProjectMemberGroup(),
+        ProjectWebhook(),
+        Group(),
+        User(),
     ],
     {"getProject": get_project, "getRegistry": get_registry},
 )
