@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from harbor_mirror.config import located_yaml, rule_files
 from harbor_mirror.config.faults import HIDDEN, Caution, Fault
 from harbor_mirror.config.located_yaml import LocatedYaml, Unreadable
 from harbor_mirror.config.models import Configuration
+from harbor_mirror.config.paths import join_path, set_command, split_path
 from harbor_mirror.config.rule_files import Gathered
 from harbor_mirror.plan.validation import Checked, checked
 from mirrorctl.failure import Failure
@@ -72,7 +72,7 @@ class StackFile:
             path,
             self.configuration,
             tuple(fault for fault in self.faults if owner(fault) == file),
-            tuple(one for one in self.cautions if self.gathered.owner(f"{one.section}.{one.name}") == file),
+            tuple(one for one in self.cautions if self.gathered.owner(one.path) == file),
             lines,
         )
 
@@ -130,11 +130,15 @@ def _settings(path: Path, name: str) -> LocatedYaml:
     if not isinstance(settings, Mapping):
         raise Failure(f"{path}: config must be a map of settings")
 
+    def bare(key: str) -> str:
+        return key.removeprefix(f"{name}:").removeprefix("config:")
+
     def own(where: str) -> str:
-        return re.sub(rf"^config\.({re.escape(name)}:)?(config:)?", "", where)
+        first, *rest = split_path(where) or ("",)
+        return join_path(bare(str(rest[0])), *rest[1:]) if first == "config" and rest else where
 
     return LocatedYaml(
-        {own(f"config.{key}"): _held(value) for key, value in settings.items()},
+        {bare(key): _held(value) for key, value in settings.items()},
         {own(where): line for where, line in file.lines.items()},
         tuple(replace(fault, path=own(fault.path)) for fault in file.faults),
     )
@@ -192,18 +196,18 @@ def _encrypted(settings: Mapping[str, Any]) -> Iterator[Fault]:
     """What is encrypted and need not be: neither a reviewer nor this can read it."""
     for where, value in _leaves((), settings):
         if _is_secure(value) and _pattern(where) not in ENCRYPTABLE and ":" not in where[0]:
-            reason = "is encrypted, so that nobody can review or check it; only passwords and keys are secrets"
-            path = ".".join(where)
-            yield Fault(path, None, reason, f"pulumi config set --path --plaintext '{path}'")
+            reason = "is encrypted, so it can't be reviewed or checked; encrypt only passwords and keys"
+            path = join_path(*where)
+            yield Fault(path, None, reason, set_command(path, "--plaintext"))
 
 
 def _plain_secrets(settings: Mapping[str, Any]) -> Iterator[Fault]:
     """Only the file shows it: the engine hands out secrets and plain values alike."""
     for where, value in _leaves((), settings):
         if isinstance(value, str | int | float) and value != "" and _pattern(where) in SECRETS:
-            path = ".".join(where)
-            example = f"pulumi config set --path --secret '{path}'"
-            yield Fault(path, None, "is a secret in plain text in this file; change it at its source, too", example)
+            path = join_path(*where)
+            reason = "is a secret in plain text; encrypt it, and change it where it was issued"
+            yield Fault(path, None, reason, set_command(path, "--secret"))
 
 
 def _leaves(where: Where, value: Any) -> Iterator[tuple[Where, Any]]:

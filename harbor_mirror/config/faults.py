@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from harbor_mirror.config.paths import join_path
+
 #: Values are shown as typed, cut at this many characters so that one fault stays one line.
 SHOWN_CHARACTERS = 80
 #: What stands for a value that is secret, wherever a value is shown.
@@ -50,6 +52,11 @@ class Caution:
     section: str
     name: str
     text: str
+
+    @property
+    def path(self) -> str:
+        """Return the path of the entry."""
+        return join_path(self.section, self.name)
 
 
 class ConfigurationError(ValueError):

@@ -1,4 +1,4 @@
-"""YAML as Pulumi reads it, with the line of every value: what faults in files point at."""
+"""Reads YAML as Pulumi does, and keeps the line of every value for messages."""
 
 from __future__ import annotations
 
@@ -12,99 +12,102 @@ from typing import Any
 import yaml
 
 from harbor_mirror.config.faults import Fault
+from harbor_mirror.config.paths import join_path, split_path
 from harbor_mirror.config.yaml_scalars import plain
 
-#: Aliases in aliases make a small file a huge one.
-MOST_VALUES = 100_000
+#: Nested aliases can make a small file expand without end.
+MAX_VALUES = 100_000
 MERGE = "tag:yaml.org,2002:merge"
 
 
 class Unreadable(ValueError):
-    """The file can't be opened, or is no YAML."""
+    """The file can't be read, or is not valid YAML."""
 
 
 @dataclass(frozen=True)
 class LocatedYaml:
-    """A file's content; `lines` has the line of each path ("rules.nginx.tags"), `faults` the keys that stand twice."""
+    """A file's content; `lines` has the line of each path ("rules.nginx.tags"), `faults` the duplicate keys."""
 
     content: Any
     lines: Mapping[str, int]
     faults: tuple[Fault, ...]
 
     def line(self, path: str) -> int | None:
-        """The line of a path, or of the nearest one above it."""
-        while path and path not in self.lines:
-            path = path.rpartition(".")[0]
-        return self.lines.get(path)
+        """Return the line of a path, or of its nearest ancestor."""
+        parts = split_path(path)
+        candidates = (join_path(*parts[:length]) for length in range(len(parts), -1, -1))
+        return next((self.lines[path] for path in candidates if path in self.lines), None)
 
 
 def read(path: Path) -> LocatedYaml:
-    """Reads a file. Raises Unreadable."""
+    """Read a file. Raise Unreadable."""
     lines: dict[str, int] = {}
     faults: list[Fault] = []
     try:
         loader = _Loader(path.read_text(encoding="utf-8"))
         node = loader.get_single_node()
-        content = None if node is None else _value(loader, node, "", lines, faults)
+        content = None if node is None else _value(loader, node, (), lines, faults)
     except UnicodeDecodeError:
-        raise Unreadable("is no text in UTF-8") from None
+        raise Unreadable("is not UTF-8 text") from None
     except OSError as error:
         raise Unreadable(f"can't be read ({error.strerror})") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise Unreadable(f"is no YAML ({error.problem or error.context}{where})") from None
+        raise Unreadable(f"is not valid YAML ({error.problem or error.context}{where})") from None
     except (yaml.YAMLError, ValueError) as error:
-        raise Unreadable(f"is no YAML ({' '.join(str(error).split())})") from None
+        raise Unreadable(f"is not valid YAML ({' '.join(str(error).split())})") from None
     except RecursionError:
-        raise Unreadable("nests too deep, or has an anchor that contains itself") from None
+        raise Unreadable("is nested too deeply, or has an anchor that contains itself") from None
     return LocatedYaml(content, lines, tuple(faults))
 
 
-class _Loader(yaml.SafeLoader):
-    """Leaves scalars without quotes and tag to `plain`."""
+_Path = tuple[str | int, ...]
 
-    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own way
+
+class _Loader(yaml.SafeLoader):
+    """A loader that hands scalars without quotes and tag to `plain`."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - as PyYAML declares it
 
 
 _Loader.add_implicit_resolver(MERGE, re.compile("^<<$"), ["<"])
 _Loader.add_implicit_resolver("!plain", re.compile(""), [None])
 _Loader.add_constructor("!plain", lambda _, node: plain(node.value))
-# The engine doesn't know such tags either, and takes the text.
+# The engine ignores unknown tags, too, and takes the text.
 _Loader.add_constructor(None, lambda _, node: node.value)
 
 
-def _value(loader: _Loader, node: Any, path: str, lines: dict[str, int], faults: list[Fault]) -> Any:
-    lines.setdefault(path, node.start_mark.line + 1)
-    if len(lines) > MOST_VALUES:
-        raise Unreadable(f"has more than {MOST_VALUES} values")
+def _value(loader: _Loader, node: Any, path: _Path, lines: dict[str, int], faults: list[Fault]) -> Any:
+    lines.setdefault(join_path(*path), node.start_mark.line + 1)
+    if len(lines) > MAX_VALUES:
+        raise Unreadable(f"has more than {MAX_VALUES:,} values")
     if isinstance(node, yaml.MappingNode):
-        faults += _doubles(loader, node, path)
+        faults += _duplicates(loader, node, path)
         loader.flatten_mapping(node)
         result: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key = _key(loader, key_node)
-            where = f"{path}.{key}" if path else key
-            lines[where] = key_node.start_mark.line + 1
-            result[key] = _value(loader, value_node, where, lines, faults)
+            lines[join_path(*path, key)] = key_node.start_mark.line + 1
+            result[key] = _value(loader, value_node, (*path, key), lines, faults)
         return result
     if isinstance(node, yaml.SequenceNode):
-        return [_value(loader, item, f"{path}.{index}", lines, faults) for index, item in enumerate(node.value)]
+        return [_value(loader, item, (*path, index), lines, faults) for index, item in enumerate(node.value)]
     return _scalar(loader, node)
 
 
-def _doubles(loader: _Loader, node: yaml.MappingNode, path: str) -> list[Fault]:
-    """Keys that a map has twice, which the engine refuses; what a merge brings may be overridden."""
+def _duplicates(loader: _Loader, node: yaml.MappingNode, path: _Path) -> list[Fault]:
+    """Return a fault for each duplicate key, which the engine rejects; merged keys (`<<`) may be overridden."""
     lines: dict[str, int] = {}
-    found = []
+    faults = []
     for key_node, _ in node.value:
         if key_node.tag != MERGE:
             key, line = _key(loader, key_node), key_node.start_mark.line + 1
             if key in lines:
-                reason = f"stands here twice (lines {lines[key]} and {line})"
-                found.append(Fault(f"{path}.{key}" if path else key, None, reason, "one of the two"))
+                reason = f"is a duplicate key (lines {lines[key]} and {line}); keep one of the two"
+                faults.append(Fault(join_path(*path, key), None, reason, ""))
             lines.setdefault(key, line)
-    return list({fault.path: fault for fault in reversed(found)}.values())
+    return list({fault.path: fault for fault in reversed(faults)}.values())
 
 
 def _key(loader: _Loader, node: Any) -> str:
@@ -118,5 +121,5 @@ def _scalar(loader: _Loader, node: yaml.ScalarNode) -> Any:
     value = loader.construct_object(node, deep=True)
     if isinstance(value, bytes):
         return value.decode(errors="replace")
-    # By a tag only: `!!timestamp`.
+    # Only a tag, `!!timestamp`, gives a date here.
     return plain(str(value)) if isinstance(value, date) else value

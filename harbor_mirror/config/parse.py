@@ -1,4 +1,4 @@
-"""From raw configuration to the frozen models, with every fault found on the way."""
+"""Parses raw configuration into the frozen models, and collects every fault."""
 
 from __future__ import annotations
 
@@ -29,13 +29,14 @@ from harbor_mirror.config.models import (
     Rule,
     Section,
 )
+from harbor_mirror.config.paths import join_path, set_command, split_path
 
 SINGLE: Mapping[str, type[Section]] = {"host": Host, "harbor": ExistingHarbor, "maintenance": Maintenance}
 KEYED: Mapping[str, type[Section]] = {"endpoints": Endpoint, "projects": Project, "rules": Rule}
 #: Top-level keys as written in `Pulumi.<stack>.yaml`, without the `harbor-mirror:` in front.
 SETTINGS = tuple(field.alias or name for name, field in Configuration.model_fields.items())
-#: Harbor's, its provider's and other tools' words for keys of ours.
-MEANT = {
+#: Keys that Harbor, its provider and other tools use for ours.
+SYNONYMS = {
     "trigger": "schedule",
     "cron": "schedule",
     "name": "repositories",
@@ -63,8 +64,32 @@ MEANT = {
     "maxJobWorkers": "workers",
 }
 
-#: Pydantic's kinds of errors that need no more than a sentence. Every kind that the models can give is here or in
-#: `_reason`: a test tries each.
+#: Things that people ask of a rule and that Harbor can't do, with the nearest that it can.
+UNSUPPORTED = {
+    **dict.fromkeys(
+        ("rename", "renameTo", "as", "newName", "tagPrefix", "prefix", "suffix"),
+        "is not possible: Harbor keeps the names of repositories and tags; path and flatten choose where they land",
+    ),
+    **dict.fromkeys(
+        ("platform", "platforms", "arch", "architecture", "architectures", "os"),
+        "is not possible: Harbor copies every platform of an image; where the source has a tag for each platform, "
+        "select it in tags",
+    ),
+    **dict.fromkeys(
+        ("digest", "digests"),
+        "is not possible: Harbor selects by tag; name the tag in tags, and pin the digest where the image is deployed",
+    ),
+    **dict.fromkeys(
+        ("semver", "version", "versions", "regex", "tagRegex", "pattern"),
+        "is not possible: Harbor selects tags by globs, not by version ranges or regular expressions; use tags",
+    ),
+    **dict.fromkeys(
+        ("limit", "newest", "latest", "last", "keep", "maxTags"),
+        "is not possible: Harbor can't select the newest tags; select them in tags, and delete old ones by the "
+        "project's retention",
+    ),
+}
+#: Reasons for pydantic's error types. Every type that the models can raise is here or in `_reason`: a test tries each.
 REASONS = {
     "int_from_float": "must be a whole number",
     "greater_than_equal": "must be at least {ge}",
@@ -74,9 +99,9 @@ REASONS = {
     "string_too_long": "is longer than {max_length} characters",
     "model_type": "must be a map of settings",
     "tuple_type": "must be a list",
-    "json_invalid": "is nested too deep, or has half a Unicode character",
+    "json_invalid": "is nested too deeply, or has an incomplete Unicode character",
 }
-#: Go's way to write a time.
+#: How Go prints a time.
 DATE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}) [0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)? [-+][0-9]{4} \S+")
 
 
@@ -96,21 +121,21 @@ def parse(raw: Mapping[str, Any]) -> tuple[Configuration, list[Fault]]:
     for setting, model in KEYED.items():
         fields[setting] = _keyed(model, setting, raw.get(setting, {}), faults)
     fields |= _plain_settings(raw, faults)
-    faults += [*_references(raw), *_dates("", raw)]
+    faults += [*_references(raw), *_dates((), raw)]
     configuration = Configuration.model_construct(**fields)
     faults += _consistency(configuration, raw)
     return configuration, faults
 
 
 def _plain_settings(raw: Mapping[str, Any], faults: list[Fault]) -> dict[str, Any]:
-    """The settings that are no maps; what `pulumi config set` writes is text."""
+    """Return the settings that are not maps; `pulumi config set` writes them as text."""
     directory, strict, password = raw.get("rulesDir"), raw.get("strict", False), raw.get("harborPassword")
     if directory is not None and not isinstance(directory, str):
         faults.append(Fault("rulesDir", directory, "must be the path of a directory", "mirrors/prod"))
     if strict not in (True, False, "true", "false"):
         faults.append(Fault("strict", strict, "must be true or false", "true"))
     if password is not None and (not isinstance(password, str) or password != password.strip()):
-        reason = "begins or ends with a blank or a line break" if isinstance(password, str) else "must be text"
+        reason = "starts or ends with a space or a line break" if isinstance(password, str) else "must be text"
         faults.append(Fault("harborPassword", HIDDEN, reason, "pulumi config set --secret harborPassword"))
     return {
         "rules_dir": directory,
@@ -121,15 +146,15 @@ def _plain_settings(raw: Mapping[str, Any], faults: list[Fault]) -> dict[str, An
 
 def _unknown_setting(key: str) -> Fault:
     if re.split(r"[.\[]", key)[0] in SETTINGS:
-        return Fault(key, None, "is one key to Pulumi; a path needs --path", f"pulumi config set --path '{key}'")
-    return unknown_key(key, SETTINGS, value=None, path=key)
+        return Fault(join_path(key), None, "was set without --path, so Pulumi stored it as one key", set_command(key))
+    return unknown_key(key, SETTINGS, value=None, path=join_path(key))
 
 
 def unknown_key(key: str, known: Iterable[str], *, value: object, path: str) -> Fault:
-    """The fault of a key that does not exist, with the one that was probably meant."""
+    """Return the fault of a key that does not exist, with the one that was probably meant."""
     known = list(known)
-    close = [MEANT[key]] if MEANT.get(key, "") in known else difflib.get_close_matches(key, known, n=1)
-    meant = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
+    close = [SYNONYMS[key]] if SYNONYMS.get(key, "") in known else difflib.get_close_matches(key, known, n=1)
+    meant = f"did you mean {close[0]}?" if close else f"known keys: {', '.join(known)}"
     return Fault(path, value, f"is not a known key; {meant}", "")
 
 
@@ -147,7 +172,7 @@ def _section(model: type[Section], path: str, raw: object, faults: list[Fault]) 
 
 
 def _follows(detail: ErrorDetails, others: Iterable[ErrorDetails]) -> bool:
-    """True for a length that is wrong only because an entry is, which pydantic leaves out of the count."""
+    """Return whether a list is too short only because of a faulty entry, which pydantic does not count."""
     depth = len(detail["loc"])
     below = (other["loc"] for other in others if len(other["loc"]) > depth)
     return detail["type"] == "too_short" and any(loc[:depth] == detail["loc"] for loc in below)
@@ -161,26 +186,29 @@ def _keyed(model: type[Section], setting: str, raw: object, faults: list[Fault])
     sections: dict[str, Section] = {}
     for name, value in raw.items():
         faults += _key_faults(setting, str(name))
-        section = _section(model, f"{setting}.{name}", value, faults)
+        section = _section(model, join_path(setting, str(name)), value, faults)
         if section is not None:
             sections[str(name)] = section
     return sections
 
 
 def _key_faults(setting: str, name: str) -> Iterator[Fault]:
-    path = f"{setting}.{name}"
+    path = join_path(setting, name)
     if setting == "projects":
         if not PROJECT_NAME.fullmatch(name) or len(name) > PROJECT_NAME_LENGTH:
-            reason = "is no project name: lower case letters and digits, separated by single . _ or -, at most 255"
+            reason = (
+                "is not a valid project name: lower case letters and digits, separated by single . _ or -, at most 255"
+            )
             yield Fault(path, name, reason, "mirror")
     elif not KEY.fullmatch(name):
-        yield Fault(path, name, "is no name: letters and digits, separated by single . _ or -", "docker-hub")
+        reason = "is not a valid name: use letters and digits, separated by single . _ or -"
+        yield Fault(path, name, reason, "docker-hub")
     elif len(name) > RULE_NAME_LENGTH:
         yield Fault(path, name, f"is longer than {RULE_NAME_LENGTH} characters", "nginx")
 
 
 def _references(raw: Mapping[str, Any]) -> Iterator[Fault]:
-    """Against the raw keys, so that a faulty endpoint does not make each of its rules faulty too."""
+    """Check references against the raw keys, so that a faulty endpoint does not make its rules faulty too."""
     rules = raw.get("rules")
     if not isinstance(rules, Mapping):
         return
@@ -191,56 +219,54 @@ def _references(raw: Mapping[str, Any]) -> Iterator[Fault]:
             known = known if isinstance(known, Mapping) else {}
             if isinstance(wanted, str) and wanted and wanted not in known:
                 there = sorted(map(str, known))
-                listed = f"{'is' if len(there) == 1 else 'are'} {', '.join(there)}" if there else "are none"
-                reason = f"is not under {setting}; there {listed}"
+                listed = f"; defined: {', '.join(there)}" if there else ", which has no entries"
+                reason = f"is not defined in {setting}{listed}"
                 close = difflib.get_close_matches(wanted, there, n=1, cutoff=0)
-                yield Fault(f"rules.{name}.{field}", wanted, reason, next(iter(close), ""))
+                yield Fault(join_path("rules", str(name), field), wanted, reason, next(iter(close), ""))
 
 
-def _dates(where: str, value: object) -> Iterator[Fault]:
-    """What was a date without quotes comes as Go writes it: nobody's tag, and nobody's description."""
-    if isinstance(value, Mapping | list):
-        for key, inner in value.items() if isinstance(value, Mapping) else enumerate(value):
-            yield from _dates(f"{where}.{key}" if where else str(key), inner)
+def _dates(where: tuple[str | int, ...], value: object) -> Iterator[Fault]:
+    """Yield a fault for each date without quotes: the engine hands on Go's text of it, which nobody means."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _dates((*where, str(key)), inner)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _dates((*where, index), inner)
     elif isinstance(value, str) and (date := DATE.fullmatch(value)):
-        yield Fault(
-            where, None, "is a date to YAML, which Pulumi passes on in Go's form; put it in quotes", f"'{date[1]}'"
-        )
+        reason = "is a date in YAML, which Pulumi would pass on in another form; put it in quotes"
+        yield Fault(join_path(*where), None, reason, f"'{date[1]}'")
 
 
 def without_faulty_rules(configuration: Configuration, faults: Iterable[Fault]) -> Configuration:
     """Return what can be checked further, so that a faulty entry does not hide the faults of others."""
-    faulty = tuple(f"{fault.path}." for fault in faults)
-    rules = {
-        name: rule
-        for name, rule in configuration.rules.items()
-        if not any(path.startswith(f"rules.{name}.") for path in faulty)
-    }
+    faulty = {split_path(fault.path)[:2] for fault in faults}
+    rules = {name: rule for name, rule in configuration.rules.items() if ("rules", name) not in faulty}
     return configuration.model_copy(update={"rules": rules})
 
 
 def _consistency(configuration: Configuration, given: Mapping[str, Any]) -> Iterator[Fault]:
     if ("host" in given) == ("harbor" in given):
         both = ", not both" if "host" in given else ""
-        reason = f"set one of host (a new server) and harbor (one that exists){both}"
+        reason = f"set either host (a new server) or harbor (an existing Harbor){both}"
         yield Fault("host", None, reason, "host: {region: sg-sin-2, hostname: harbor.dev.example.com}")
     if "harbor" in given and "harborPassword" not in given:
         example = "pulumi config set --secret harborPassword"
-        yield Fault("harborPassword", None, "is missing; an existing Harbor needs its administrator's", example)
+        yield Fault("harborPassword", None, "is missing: the password of the existing Harbor's administrator", example)
     if configuration.host is not None:
         yield from _host_consistency(configuration.host)
     names: dict[str, str] = {}
     for key, endpoint in configuration.endpoints.items():
         if endpoint.url is not None and urlsplit(endpoint.url).netloc == configuration.registry_host:
-            reason = "is this Harbor itself, whose images would be copied into it again, and more in each run"
-            yield Fault(f"endpoints.{key}.url", endpoint.url, reason, "https://registry.example.com")
+            reason = "is this Harbor itself: each run would copy its images into it again"
+            yield Fault(join_path("endpoints", key, "url"), endpoint.url, reason, "https://registry.example.com")
         name = endpoint_name(key, endpoint)
         if len(name) > ENDPOINT_NAME_LENGTH:
-            reason = f"is its name in Harbor, which takes at most {ENDPOINT_NAME_LENGTH} characters; set name"
-            yield Fault(f"endpoints.{key}", name, reason, "name: hub")
+            reason = f"is its name in Harbor, and longer than {ENDPOINT_NAME_LENGTH} characters; set name"
+            yield Fault(join_path("endpoints", key), name, reason, "name: hub")
         if name in names:
-            reason = f"is the name in Harbor of endpoints.{names[name]} too; names are unique"
-            yield Fault(f"endpoints.{key}.name", name, reason, f"{name}-2")
+            reason = f"is already the name of {join_path('endpoints', names[name])} in Harbor; names must be unique"
+            yield Fault(join_path("endpoints", key, "name"), name, reason, f"{name}-2")
         names.setdefault(name, key)
 
 
@@ -272,7 +298,7 @@ def _host_consistency(host: Host) -> Iterator[Fault]:
 
 
 def endpoint_name(key: str, endpoint: Endpoint) -> str:
-    """Name of an endpoint in Harbor.
+    """Return the name of an endpoint in Harbor.
 
     The type is part of it: Harbor keeps one name once and refuses to delete an endpoint in use, so only a new name
     lets a changed type converge in one `up` (measured: 412 and a stuck stack otherwise).
@@ -284,17 +310,20 @@ def _translated(model: type[Section], base: str, raw: object, detail: ErrorDetai
     owner, field = _field(model, detail["loc"])
     kind, context = detail["type"], detail.get("ctx", {})
     where, value = _as_written(raw, detail["loc"])
-    path = ".".join([base, *where])
+    path = join_path(*split_path(base), *where)
     if kind == "missing":
-        path = f"{path}.{detail['loc'][-1]}"
+        path = join_path(*split_path(path), str(detail["loc"][-1]))
     example = _example_of(owner, field, path)
     if kind == "missing":
         return Fault(path, None, "is missing", example)
     if kind == "json_invalid":
         return Fault(base, None, REASONS[kind], "")
     if kind == "extra_forbidden":
-        known = [found.alias or name for name, found in owner.model_fields.items()]
-        return unknown_key(str(detail["loc"][-1]), known, value=None, path=path)
+        key = str(detail["loc"][-1])
+        if owner is Rule and key in UNSUPPORTED:
+            return Fault(path, None, UNSUPPORTED[key], "")
+        known = [known_field.alias or name for name, known_field in owner.model_fields.items()]
+        return unknown_key(key, known, value=None, path=path)
     if value is None:
         return Fault(path, None, "is empty", example)
     if field is not None:
@@ -305,7 +334,7 @@ def _translated(model: type[Section], base: str, raw: object, detail: ErrorDetai
     if kind == "literal_error":
         known = _known(context)
         meant = difflib.get_close_matches(str(value).lower(), known, n=1)
-        return Fault(path, value, f"is none of {', '.join(known)}", meant[0] if meant else example)
+        return Fault(path, value, f"is not one of {', '.join(known)}", meant[0] if meant else example)
     return Fault(path, value, _reason(kind, context, value), example)
 
 
@@ -314,7 +343,7 @@ def _known(context: Mapping[str, Any]) -> list[str]:
 
 
 def _reason(kind: str, context: Mapping[str, Any], value: object) -> str:
-    """Pydantic's error in plain words; each continues "path: value ..."."""
+    """Return the reason for a pydantic error; it continues "path: value ..."."""
     if kind == "value_error":
         return str(context["error"])
     if kind == "string_type":
@@ -328,13 +357,13 @@ def _reason(kind: str, context: Mapping[str, Any], value: object) -> str:
     if kind == "too_long" and isinstance(value, str):
         kind = "string_too_long"
     if kind == "too_long":
-        return f"has {context['actual_length']} entries, and at most {context['max_length']} are possible"
+        return f"has {context['actual_length']} entries; at most {context['max_length']} are allowed"
     return REASONS[kind].format(**context)
 
 
-def _as_written(raw: object, loc: tuple[int | str, ...]) -> tuple[list[str], object]:
-    """How far a location goes in what the user wrote, and the value there: short forms have fewer levels."""
-    where: list[str] = []
+def _as_written(raw: object, loc: tuple[int | str, ...]) -> tuple[list[str | int], object]:
+    """Return the part of a location that the user wrote, and the value there: short forms have fewer levels."""
+    where: list[str | int] = []
     for part in loc:
         if isinstance(raw, list) and isinstance(part, str):
             continue
@@ -344,7 +373,7 @@ def _as_written(raw: object, loc: tuple[int | str, ...]) -> tuple[list[str], obj
             raw = raw[part]  # type: ignore[index]
         except (KeyError, IndexError, TypeError):
             break
-        where.append(str(part))
+        where.append(part)
     return where, raw
 
 
@@ -365,7 +394,7 @@ def _types(field: FieldInfo) -> tuple[object, ...]:
 
 
 def _shown(kind: object, value: object) -> object:
-    """A value that a message may show: where a section with a secret belongs, any other form may hold it, too."""
+    """Return the value for a message, or None: in place of a section with a secret, a value may be that secret."""
     return None if _holds_secret(kind) else value
 
 
@@ -376,11 +405,11 @@ def _holds_secret(kind: object) -> bool:
 
 
 def _example_of(owner: type[Section], field: FieldInfo | None, path: str) -> str:
-    """How a field's value is written: a secret by a command, a section with what it needs at least."""
+    """Return how to write a field: a command for a secret, a section with its required keys."""
     if field is None:
         return ""
     if SecretStr in _types(field):
-        return f"pulumi config set --path --secret {path}"
+        return set_command(path, "--secret")
     needed = _example(owner) if owner in _types(field) else "{}"
     return needed if needed != "{}" else in_yaml(field.examples[0]) if field.examples else ""
 

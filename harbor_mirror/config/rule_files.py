@@ -1,4 +1,4 @@
-"""Rules in files of their own: `rulesDir` names a directory with one YAML file a team, which CODEOWNERS can own."""
+"""Loads rule files: `rulesDir` names a directory with a YAML file for each team, which CODEOWNERS can protect."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from harbor_mirror.config import located_yaml
 from harbor_mirror.config.faults import Fault
 from harbor_mirror.config.located_yaml import LocatedYaml, Unreadable
 from harbor_mirror.config.parse import unknown_key
+from harbor_mirror.config.paths import join_path, split_path
 
 SETTING = "rulesDir"
-#: The only key of a rule file; what rules refer to belongs to the whole stack.
+#: The only key of a rule file. Endpoints and projects belong to the whole stack.
 RULES = "rules"
 SUFFIXES = {".yaml", ".yml"}
 
@@ -22,7 +23,7 @@ SUFFIXES = {".yaml", ".yml"}
 class Gathered:
     """A stack's raw configuration together with its rule files.
 
-    `files` are by path as shown in messages, `owners` gives the file of each rule that stands in one.
+    `files` has each file by its path as shown in messages, `owners` the file of each rule that comes from one.
     """
 
     raw: Mapping[str, Any] = field(default_factory=dict)
@@ -31,12 +32,12 @@ class Gathered:
     owners: Mapping[str, str] = field(default_factory=dict)
 
     def owner(self, path: str) -> str | None:
-        """The file that a path ("rules.nginx.tags") stands in; None for the stack's own configuration."""
-        within = (file for name, file in self.owners.items() if f"{path}.".startswith(f"{RULES}.{name}."))
-        return next(within, None)
+        """Return the file that a path ("rules.nginx.tags") comes from; None for the stack's own configuration."""
+        section, name, *_ = (*split_path(path), None, None)
+        return self.owners.get(str(name)) if section == RULES else None
 
     def located(self, fault: Fault) -> Fault:
-        """The fault with its file and line, if it stands in a rule file."""
+        """Return the fault with its file and line, if it comes from a rule file."""
         file = self.owner(fault.path)
         if fault.place or file is None:
             return fault
@@ -44,16 +45,16 @@ class Gathered:
 
 
 def gather(raw: Mapping[str, Any], base: Path) -> Gathered:
-    """Reads the rule files that a raw configuration names, if any."""
+    """Return the configuration with the rules of its rule files, if any."""
     directory, own = raw.get(SETTING), raw.get(RULES) or {}
     if not isinstance(directory, str) or not directory or not isinstance(own, Mapping):
         return Gathered(raw)
     faults: list[Fault] = []
-    found = _found(base, directory, faults)
+    paths = _rule_files(base, directory, faults)
     rules: dict[str, Any] = dict(own)
     files: dict[str, LocatedYaml] = {}
     owners: dict[str, str] = {}
-    for path in found:
+    for path in paths:
         shown = _shown(path, base)
         try:
             files[shown] = file = located_yaml.read(path)
@@ -65,11 +66,11 @@ def gather(raw: Mapping[str, Any], base: Path) -> Gathered:
         faults += (replace(fault, place=f"{shown}:{file.line(fault.path) or 1}") for fault in wrong)
         for name, rule in entries.items():
             if name in rules:
-                line = file.line(f"{RULES}.{name}")
+                where = join_path(RULES, name)
                 other = owners.get(name)
-                first = f"{other}:{files[other].line(f'{RULES}.{name}')}" if other else "the stack's own configuration"
-                reason = f"stands in {first}, too; a rule has one place"
-                faults.append(Fault(f"{RULES}.{name}", None, reason, "another name", place=f"{shown}:{line or 1}"))
+                first = f"{other}:{files[other].line(where)}" if other else "the stack's own configuration"
+                reason = f"is already defined in {first}; rename one of them"
+                faults.append(Fault(where, None, reason, "", place=f"{shown}:{file.line(where) or 1}"))
                 continue
             rules[name], owners[name] = rule, shown
     return Gathered({**raw, RULES: rules}, tuple(faults), files, owners)
@@ -79,8 +80,8 @@ def _shown(path: Path, base: Path) -> str:
     return str(path.relative_to(base)) if path.is_relative_to(base) else str(path)
 
 
-def _found(base: Path, directory: str, faults: list[Fault]) -> list[Path]:
-    """The files of rules, but for hidden ones."""
+def _rule_files(base: Path, directory: str, faults: list[Fault]) -> list[Path]:
+    """Return the rule files; hidden ones are skipped."""
     folder = base / directory
 
     def fault(value: str, reason: str) -> list[Path]:
@@ -89,34 +90,34 @@ def _found(base: Path, directory: str, faults: list[Fault]) -> list[Path]:
 
     try:
         if not folder.is_dir():
-            return fault(directory, "is no directory beside Pulumi.yaml")
+            return fault(directory, "is not a directory beside Pulumi.yaml")
         if base.resolve().is_relative_to(folder.resolve()):
-            return fault(directory, "holds the whole project, and is to hold files of rules only")
+            return fault(directory, "contains the whole project; use a directory with rule files only")
     except (OSError, ValueError):
-        return fault(directory, "is no directory beside Pulumi.yaml")
+        return fault(directory, "is not a directory beside Pulumi.yaml")
     files = []
     for path in sorted(folder.rglob("*")):
         if any(part.startswith(".") for part in path.relative_to(folder).parts):
             continue
         if path.is_symlink() and (path.is_dir() or not path.exists()):
-            fault(_shown(path, base), "is a link to a directory or to nothing; only links to files are followed")
+            fault(_shown(path, base), "is a link to a directory or a missing file; only links to files are followed")
         elif path.suffix.lower() in SUFFIXES and path.is_file():
             files.append(path)
-    return files if files or faults else fault(directory, "has no YAML file")
+    return files if files or faults else fault(directory, "has no YAML files")
 
 
 def _as_rule(key: str, value: object) -> str:
-    """How an entry beside `rules` that looks like one is written."""
+    """Return how to write an entry beside `rules` that looks like a rule."""
     return f"rules: {{{key}: {{…}}}}" if isinstance(value, Mapping) and "repositories" in value else ""
 
 
 def _entries(content: object) -> tuple[Mapping[str, Any], list[Fault]]:
-    """The rules of one file, and what else stands in it."""
+    """Return the rules of one file, and the faults of everything else in it."""
     example = "rules: {nginx: {endpoint: docker-hub, repositories: library/nginx, project: mirror}}"
     if content is None:
         return {}, []
     if not isinstance(content, Mapping):
-        return {}, [Fault(RULES, None, "is missing: a rule file is a map with this one key", example)]
+        return {}, [Fault(RULES, None, "is missing: a rule file needs this key, and no other", example)]
     faults = [
         replace(unknown_key(key, [RULES], value=None, path=key), example=_as_rule(key, value))
         for key, value in content.items()

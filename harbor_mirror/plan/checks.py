@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from harbor_mirror.config.faults import Caution, Fault
 from harbor_mirror.config.models import Configuration, Endpoint, Rule
+from harbor_mirror.config.paths import join_path, set_command
 from harbor_mirror.config.refusal import Refused
 from harbor_mirror.plan import destinations, filters, retention
 from harbor_mirror.plan.budget import Budget, Load, budget, load
@@ -17,7 +18,7 @@ from harbor_mirror.plan.destinations import Collision
 from harbor_mirror.plan.filters import TagFilter
 from harbor_mirror.plan.harbor_versions import hub_login_fails
 from harbor_mirror.plan.outputs import landing
-from harbor_mirror.plan.registry_types import check_endpoint, check_rule
+from harbor_mirror.plan.registry_types import SET_SECRET, check_endpoint, check_rule
 from harbor_mirror.plan.schedule import Schedule, parse_maintenance
 
 Checked = TypeVar("Checked")
@@ -64,11 +65,11 @@ def check(configuration: Configuration) -> tuple[list[Fault], list[Caution]]:
 
 
 def _endpoint_faults(name: str, endpoint: Endpoint, cautions: list[Caution]) -> Iterator[Fault]:
-    path = f"endpoints.{name}"
+    path = join_path("endpoints", name)
     found = check_endpoint(endpoint.type, endpoint.url, endpoint.username, _plain(endpoint))
     for refused in found.refused:
         fault = _fault(path, refused)
-        yield replace(fault, example=fault.example.replace("endpoints.NAME.", f"endpoints.{name}."))
+        yield replace(fault, example=fault.example.replace(SET_SECRET, set_command(f"{path}.secret", "--secret")))
     cautions += (Caution("endpoints", name, text) for text in found.cautions)
     if endpoint.plan is not None and endpoint.type != LIMITED_TYPE:
         yield Fault(f"{path}.plan", endpoint.plan, f"is Docker Hub's, and has no use with type {endpoint.type}", "")
@@ -109,7 +110,7 @@ def _maintenance_faults(configuration: Configuration, cautions: list[Caution]) -
 def _retention_faults(configuration: Configuration) -> Iterator[Fault]:
     for name, project in configuration.projects.items():
         for field, refused in retention.faults(name, project.retention) if project.retention else ():
-            yield _fault(f"projects.{name}.retention", refused, field)
+            yield _fault(join_path("projects", name, "retention"), refused, field)
 
 
 # --- Rules -----------------------------------------------------------------------------------------------------------
@@ -127,7 +128,7 @@ def tag_filters(rule: Rule) -> list[TagFilter]:
 
 def _rule_faults(name: str, rule: Rule, endpoint: Endpoint | None, cautions: list[Caution]) -> Iterator[Fault]:
     """Of a rule whose endpoint can't be read, all but what depends on the kind of source."""
-    path = f"rules.{name}"
+    path = join_path("rules", name)
 
     def warn(texts: Iterable[str]) -> None:
         cautions.extend(Caution("rules", name, text) for text in texts)
@@ -199,7 +200,7 @@ def _collisions(configuration: Configuration, sound: Mapping[str, Rule], caution
     meeting = destinations.collisions(landings)
     for collision in meeting.certain:
         name = collision.rules[-1]
-        path = f"rules.{name}.repositories"
+        path = join_path("rules", name, "repositories")
         yield Fault(path, list(sound[name].repositories), collision.reason, collision.example)
     possible: defaultdict[str, list[Collision]] = defaultdict(list)
     for collision in meeting.possible:
@@ -254,7 +255,7 @@ def _overruns(configuration: Configuration) -> Iterator[Caution]:
 
 def _strict(caution: Caution) -> Fault:
     example = "a sparser schedule, fewer tags, an account's plan, or strict: false"
-    return Fault(f"{caution.section}.{caution.name}", None, caution.text, example)
+    return Fault(caution.path, None, caution.text, example)
 
 
 def _tried(function: Callable[[], Checked]) -> Checked | Refused:

@@ -31,6 +31,8 @@ PUBLIC_HOSTS = frozenset(
 )
 #: Registries that show no catalogue to anybody, or an empty one.
 _NO_CATALOGUE = re.compile(r"ghcr\.io|[a-z0-9-]+-docker\.pkg\.dev")
+#: Stands for the command that sets the endpoint's secret in the examples of refusals.
+SET_SECRET = "pulumi config set --path --secret endpoints.NAME.secret"  # noqa: S105
 _DOCKER_HUB_HOSTS = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io", "hub.docker.com"})
 
 
@@ -116,9 +118,7 @@ def _google(username: str | None, secret: str | None) -> _Found:
         key = None
     if not isinstance(key, dict) or not {"private_key", "client_email"} <= key.keys():
         reason = "is no service account key: the whole JSON file, with private_key and client_email"
-        yield Refused(
-            None, reason, "pulumi config set --path --secret endpoints.NAME.secret < key.json", field="secret"
-        )
+        yield Refused(None, reason, f"{SET_SECRET} < key.json", field="secret")
 
 
 _GITLAB_TOKENS = {
@@ -452,9 +452,6 @@ def _not_provided(kind: RegistryType) -> Refused:
     return Refused(kind.type, reason, "docker-registry", field="type")
 
 
-#: The command that sets what is missing; no value stands in it.
-_HOW_TO_SET = "pulumi config set --path --secret endpoints.NAME.secret"
-
 # --- Checks ----------------------------------------------------------------------------------------------------------
 
 
@@ -504,13 +501,13 @@ def _url(kind: RegistryType, url: str | None) -> _Found:
 def _pair(kind: RegistryType, username: str | None, secret: str | None) -> _Found:
     if username and not secret:
         reason = "is given without its secret, and Harbor refuses half a credential"
-        yield Refused(username, reason, _HOW_TO_SET, field="username")
+        yield Refused(username, reason, SET_SECRET, field="username")
     elif secret and not username and kind.type not in _FIXED_ACCESS_ID:
         reason = "is missing beside the secret, and Harbor refuses half a credential"
         yield Refused(None, reason, kind.username_example, field="username")
     elif not secret and kind.needs_credential:
         reason = f"is missing; {kind.title} gives anonymous users {kind.anonymous}. It wants {kind.credential}"
-        yield Refused(None, reason, _HOW_TO_SET, field="secret")
+        yield Refused(None, reason, SET_SECRET, field="secret")
 
 
 def check_rule(

@@ -40,7 +40,7 @@ def faults(project: str, retention: Retention) -> Iterator[tuple[str, Refused]]:
         yield "schedule", refused
     seen: dict[RetentionRule, int] = {}
     for index, rule in enumerate(retention.keep):
-        path = f"keep.{index}"
+        path = f"keep[{index}]"
         kept = [word for field, word in WORDS.items() if getattr(rule, field) is not None]
         kept += ["always"] if rule.always else []
         if not kept:
@@ -52,7 +52,8 @@ def faults(project: str, retention: Retention) -> Iterator[tuple[str, Refused]]:
         for key, selector, kind in _selectors(rule):
             yield from _selector_faults(f"{path}.{key}", selector, kind)
         if rule in seen:
-            yield path, Refused(None, f"is the same as keep.{seen[rule]}, and Harbor refuses that", "one of the two")
+            reason = f"is the same as keep[{seen[rule]}], and Harbor rejects that; remove one of the two"
+            yield path, Refused(None, reason, "")
         seen.setdefault(rule, index)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harbor_mirror.config.faults import Caution, Fault, in_yaml
+from harbor_mirror.config.faults import Fault, in_yaml
 from mirrorctl import stack_file
 from mirrorctl.failure import AS_WANTED, BAD_FINDING
 from mirrorctl.output.render import Output
@@ -43,14 +43,10 @@ def _checked(part: StackFile) -> CheckedFile:
             for fault in _faults(part)
         ),
         cautions=tuple(
-            CautionReport(path=_path(caution), line=part.line(_path(caution)), text=caution.text)
+            CautionReport(path=caution.path, line=part.line(caution.path), text=caution.text)
             for caution in part.cautions
         ),
     )
-
-
-def _path(caution: Caution) -> str:
-    return f"{caution.section}.{caution.name}"
 
 
 def _show(output: Output, part: StackFile) -> None:
@@ -58,6 +54,6 @@ def _show(output: Output, part: StackFile) -> None:
         # In the program's own words, which name the place of faults in rule files only.
         output.line(f"fault {part.path}:{part.line(fault.path) or 1}: {replace(fault, place='')}")
     for caution in part.cautions:
-        output.line(f"warning {part.path}:{part.line(_path(caution)) or 1}: {_path(caution)}: {caution.text}")
+        output.line(f"warning {part.path}:{part.line(caution.path) or 1}: {caution.path}: {caution.text}")
     count = len(part.faults)
     output.line(f"{part.path}: {count} fault{'' if count == 1 else 's'}" if count else f"ok {part.path}")

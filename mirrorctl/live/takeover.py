@@ -10,6 +10,7 @@ from typing import Any
 
 from harbor_mirror.config.faults import HIDDEN, ConfigurationError, Fault
 from harbor_mirror.config.models import KEY
+from harbor_mirror.config.paths import join_path, split_path
 from harbor_mirror.harbor.client import Harbor, Json
 from harbor_mirror.harbor.maintenance import GC_SCHEDULE, PURGE_SCHEDULE
 from harbor_mirror.plan.validation import validate
@@ -228,19 +229,20 @@ class _Part:
     key: str
 
     def holds(self, path: str) -> bool:
-        return f"{path}.".startswith(f"{self.path}.")
+        parts = split_path(self.path)
+        return split_path(path)[: len(parts)] == parts
 
 
 def _parts(settings: Mapping[str, Setting], names: Mapping[str, str]) -> list[_Part]:
     """Every part, the innermost first."""
     found = [
-        _Part(f"projects.{name}.retention", f"retention of project {name}", project, "retention")
+        _Part(join_path("projects", name, "retention"), f"retention of project {name}", project, "retention")
         for name, project in settings["projects"].items()
         if "retention" in project
     ]
     for section, entries in settings.items():
         kind = section.removesuffix("s")
-        found += [_Part(f"{section}.{key}", f"{kind} {names.get(key, key)}", entries, key) for key in entries]
+        found += [_Part(join_path(section, key), f"{kind} {names.get(key, key)}", entries, key) for key in entries]
     return sorted(found, key=lambda part: -len(part.path))
 
 
@@ -287,7 +289,7 @@ def _import_endpoint(adopted: Adopted, key: str, registry: Json) -> None:
         _resource("endpoint", key, REGISTRY, name, f"/registries/{registry['id']}"),
     ]
     if setting.pop("secret", None):
-        adopted.secrets.append(f"endpoints.{key}.secret")
+        adopted.secrets.append(join_path("endpoints", key, "secret"))
         adopted.announced.append(
             Announced(op="update", type=REGISTRY, name=name, reason="its secret can't be read back")
         )

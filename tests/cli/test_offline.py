@@ -74,7 +74,7 @@ def test_every_fault_with_its_line(file: Path, run: Run) -> None:
     assert found["rules.nginx.endpoint"]["line"] == 11
     assert found["projects.mirror.quotaGb"]["line"] == 8
     shown = run("check", **NOWHERE).out
-    assert f"fault {file.name}:11: rules.nginx.endpoint: 'hup' is not under endpoints" in shown
+    assert f"fault {file.name}:11: rules.nginx.endpoint: 'hup' is not defined in endpoints" in shown
 
 
 def test_a_key_that_stands_twice(file: Path, run: Run) -> None:
@@ -82,7 +82,7 @@ def test_a_key_that_stands_twice(file: Path, run: Run) -> None:
     done = run("check", "--json", **NOWHERE)
     assert done.code == 2
     fault = faults(done.json)["rules.nginx"]
-    assert "stands here twice (lines 10 and 16)" in fault["reason"]
+    assert "is a duplicate key (lines 10 and 16)" in fault["reason"]
 
 
 def test_a_secret_in_plain_text_is_a_fault_and_not_shown(file: Path, run: Run) -> None:

@@ -71,7 +71,11 @@ def test_an_endpoints_name_in_harbor_holds_its_type() -> None:
     [
         ({**GOOD, "ruels": {}}, "ruels", "did you mean rules?"),
         (changed("rules", "nginx", overide=True), "rules.nginx.overide", "did you mean override?"),
-        (changed("rules", "nginx", endpoint="hubb"), "rules.nginx.endpoint", "is not under endpoints; there is hub"),
+        (
+            changed("rules", "nginx", endpoint="hubb"),
+            "rules.nginx.endpoint",
+            "is not defined in endpoints; defined: hub",
+        ),
         (changed("rules", "nginx", project="mirrors"), "rules.nginx.project", "Example: mirror"),
         (changed("rules", "nginx", project=None), "rules.nginx.project", "is missing"),
         (changed("rules", "nginx", override="yes"), "rules.nginx.override", "'yes' must be true or false"),
@@ -79,11 +83,11 @@ def test_an_endpoints_name_in_harbor_holds_its_type() -> None:
         (changed("rules", "nginx", path="/x"), "rules.nginx.path", "'/x'"),
         (changed("rules", "nginx", repositories=[]), "rules.nginx.repositories", "[] is empty"),
         (changed("rules", "nginx", tags={"match": "1*"}), "rules.nginx.tags.match", "did you mean matches?"),
-        (changed("rules", "ng inx", **GOOD["rules"]["nginx"]), "rules.ng inx", "is no name"),
+        (changed("rules", "ng inx", **GOOD["rules"]["nginx"]), "rules.ng inx", "is not a valid name"),
         (changed("endpoints", "hub", type="dockerhub"), "endpoints.hub.type", "Example: docker-hub"),
         (changed("endpoints", "hub", url="registry"), "endpoints.hub.url", "'registry' is not a URL"),
         (changed("endpoints", "hub", url="https://u:p@h"), "endpoints.hub.url", "without user, query or fragment"),
-        (changed("projects", "Mirror"), "projects.Mirror", "is no project name"),
+        (changed("projects", "Mirror"), "projects.Mirror", "is not a valid project name"),
         (
             changed("projects", "mirror", quotaGb="100"),
             "projects.mirror.quotaGb",
@@ -93,13 +97,13 @@ def test_an_endpoints_name_in_harbor_holds_its_type() -> None:
         ({**GOOD, "projects": ["mirror"]}, "projects", "must be a map keyed by name"),
         ({**GOOD, "endpoints": {"hub": "docker-hub"}}, "endpoints.hub", "{type: docker-hub}"),
         ({**GOOD, "host": HOST}, "host", "not both"),
-        ({**GOOD, "harbor": {}}, "host", "set one of host"),
+        ({**GOOD, "harbor": {}}, "host", "set either host"),
         ({**GOOD, "harborPassword": ""}, "harborPassword", "pulumi config set --secret harborPassword"),
         ({**GOOD, "harbor": {}, "host": {**HOST, "hostname": "https://h"}}, "host.hostname", "is not a host name"),
         ({**GOOD, "harbor": {}, "host": {**HOST, "hostname": "127.0.0.1"}}, "host.hostname", "refused by Harbor's"),
         ({**GOOD, "harbor": {}, "host": {**HOST, "dnsZone": "example.org"}}, "host.hostname", "not in the zone"),
         ({**GOOD, "harbor": {}, "host": {**HOST, "tls": "provided"}}, "host.certificate", "is missing with tls"),
-        ({**GOOD, "harbor": {}, "host": {**HOST, "adminCidrs": ["10.0.0.1/8"]}}, "host.adminCidrs.0", "CIDR"),
+        ({**GOOD, "harbor": {}, "host": {**HOST, "adminCidrs": ["10.0.0.1/8"]}}, "host.adminCidrs[0]", "CIDR"),
         ({**GOOD, "harbor": {}, "host": {**HOST, "version": "2.15"}}, "host.version", "Example: 2.15.1"),
         ({**GOOD, "harbor": {}, "host": {**HOST, "httpPort": 81}}, "host.httpPort", "has no use with tls"),
     ],
@@ -141,7 +145,7 @@ def test_a_faulty_endpoint_does_not_make_its_rules_faulty() -> None:
 def test_two_endpoints_may_not_share_a_name_in_harbor() -> None:
     raw = changed("endpoints", "other", type="docker-hub", name="hub-docker-hub")
     assert faults(raw) == [("endpoints.other.name", faults(raw)[0][1])]
-    assert "endpoints.hub too" in faults(raw)[0][1]
+    assert "already the name of endpoints.hub" in faults(raw)[0][1]
 
 
 def test_no_secret_is_in_a_message_or_a_repr() -> None:

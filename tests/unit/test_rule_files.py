@@ -76,10 +76,8 @@ def test_one_name_stands_in_one_place(teams: Path, tmp_path: Path) -> None:
     (teams / "zoo.yaml").write_text(WEB)
     (teams / "own.yaml").write_text(WEB.replace("web-base", "nginx"))
     assert faults(RAW, tmp_path) == [
-        "mirrors/dev/own.yaml:3: rules.nginx: stands in the stack's own configuration, too; a rule has one place."
-        " Example: another name",
-        "mirrors/dev/zoo.yaml:3: rules.web-base: stands in mirrors/dev/web.yaml:3, too; a rule has one place."
-        " Example: another name",
+        "mirrors/dev/own.yaml:3: rules.nginx: is already defined in the stack's own configuration; rename one of them.",
+        "mirrors/dev/zoo.yaml:3: rules.web-base: is already defined in mirrors/dev/web.yaml:3; rename one of them.",
     ]
 
 
@@ -94,12 +92,15 @@ def test_rules_of_two_files_that_land_on_one_repository(teams: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("- web", "mirrors/dev/web.yaml:1: rules: is missing: a rule file is a map with this one key"),
+        ("- web", "mirrors/dev/web.yaml:1: rules: is missing: a rule file needs this key, and no other"),
         ("rules: [web]", "mirrors/dev/web.yaml:1: rules: [web] must be a map keyed by name"),
-        ("endpoints: {}\nrules: {}", "mirrors/dev/web.yaml:1: endpoints: is not a known key; known are rules"),
-        ("rules: {", "rulesDir: 'mirrors/dev/web.yaml' is no YAML (expected the node content"),
-        ("&a [*a]", "rulesDir: 'mirrors/dev/web.yaml' nests too deep"),
-        ("rules:\n  a: {}\n  a: {}", "mirrors/dev/web.yaml:3: rules.a: stands here twice (lines 2 and 3)."),
+        ("endpoints: {}\nrules: {}", "mirrors/dev/web.yaml:1: endpoints: is not a known key; known keys: rules"),
+        ("rules: {", "rulesDir: 'mirrors/dev/web.yaml' is not valid YAML (expected the node content"),
+        ("&a [*a]", "rulesDir: 'mirrors/dev/web.yaml' is nested too deeply"),
+        (
+            "rules:\n  a: {}\n  a: {}",
+            "mirrors/dev/web.yaml:3: rules.a: is a duplicate key (lines 2 and 3); keep one of the two.",
+        ),
     ],
 )
 def test_what_is_no_rule_file(teams: Path, tmp_path: Path, text: str, says: str) -> None:
@@ -109,17 +110,17 @@ def test_what_is_no_rule_file(teams: Path, tmp_path: Path, text: str, says: str)
 
 def test_a_directory_without_rules_is_a_mistake(tmp_path: Path) -> None:
     assert faults(RAW, tmp_path) == [
-        "rulesDir: 'mirrors/dev' is no directory beside Pulumi.yaml. Example: mirrors/prod"
+        "rulesDir: 'mirrors/dev' is not a directory beside Pulumi.yaml. Example: mirrors/prod"
     ]
     (tmp_path / "mirrors" / "dev").mkdir(parents=True)
-    assert faults(RAW, tmp_path) == ["rulesDir: 'mirrors/dev' has no YAML file. Example: mirrors/prod"]
+    assert faults(RAW, tmp_path) == ["rulesDir: 'mirrors/dev' has no YAML files. Example: mirrors/prod"]
 
 
 def test_every_value_has_its_line(tmp_path: Path) -> None:
     file = tmp_path / "web.yaml"
     file.write_text(WEB + "    tags:\n      - 1.2*\n      - latest\n")
     found = located_yaml.read(file)
-    assert [found.line(f"rules.web-base{path}") for path in ("", ".project", ".tags", ".tags.1", ".nothing")] == [
+    assert [found.line(f"rules.web-base{path}") for path in ("", ".project", ".tags", ".tags[1]", ".nothing")] == [
         3,
         6,
         7,
@@ -181,7 +182,7 @@ def test_aliases_in_aliases_are_cut_short(tmp_path: Path) -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
     file.write_text("\n".join(lines))
-    with pytest.raises(Unreadable, match="more than 100000 values"):
+    with pytest.raises(Unreadable, match="more than 100,000 values"):
         located_yaml.read(file)
 
 
