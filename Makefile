@@ -1,10 +1,10 @@
-# make demo: everything from nothing, with no account.  make test: all tiers.  Both set up what they need first.
+# make demo: everything from nothing, without an account.  make test: all tests.  Both set up what they need first.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/.venv/bin:$(PATH)
 PYTHON ?= python3
 
-.PHONY: demo test bench lint setup clean
+.PHONY: demo test bench lint setup clean pipeline lock audit pin-engine
 
 demo: setup
 	@python -m localcloud.demo
@@ -20,7 +20,7 @@ lint: setup
 	@ruff check .
 	@mypy
 	@lint-imports --no-logo
-	@shellcheck ci/engine/install.sh .ci/run
+	@shellcheck .ci/run
 	@ci/lint.sh
 	@python ci/reference.py --check
 
@@ -34,6 +34,29 @@ setup: .venv/installed .tools/bin/pulumi
 
 .tools/bin/pulumi:
 	@bash ci/engine/install.sh
+
+# For jobs that hold credentials: only what the program runs on, and nothing that was not checked against this repository.
+pipeline: .venv/locked
+	@ci/engine/install.sh --verified
+
+.venv/locked: ci/requirements.lock
+	@echo "$$(date +%T) python: installing ci/requirements.lock into .venv"
+	@$(PYTHON) -m venv .venv
+	@.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r ci/requirements.lock
+	@touch $@
+
+# After a change of requirements.txt or ci/requirements.txt; `make lock UPGRADE=--upgrade` also takes newer indirect ones.
+lock: .venv/installed
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate $(UPGRADE) \
+		--custom-compile-command "make lock" ci/requirements.txt --output-file ci/requirements.lock
+
+# Known vulnerabilities in what the pipelines install. Needs a network path to PyPI's own API.
+audit: .venv/installed
+	@pip-audit --strict --disable-pip --require-hashes --requirement ci/requirements.lock
+
+# After a change of the version in ci/engine/install.sh: record the checksums of Pulumi's release. Review before you commit.
+pin-engine:
+	@ci/engine/pin.sh
 
 clean:
 	rm -rf .venv .tools .demo

@@ -1,30 +1,36 @@
 #!/usr/bin/env bash
-# deploy.sh ENVIRONMENT [OUTPUTS]: updates the stack, runs the rules that changed, proves what they brought, and writes the
-# stack's outputs (secrets masked) to the file OUTPUTS. Exit code 2 if the images are not as wanted.
+# deploy.sh ENVIRONMENT [OUTPUTS [PLAN]]: update the stack, run the rules that changed, verify what they pulled, and write the
+# stack's outputs (secrets masked) to the file OUTPUTS. With PLAN, the file that plan.sh wrote for the approval, it stops
+# before the update if the planned changes are no longer the same. Exit code 2 if images are missing or different.
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
+exec >&2 # everything here is for the log
 
-environment=${1:?deploy.sh ENVIRONMENT [OUTPUTS]}
+environment=${1:?deploy.sh ENVIRONMENT [OUTPUTS [PLAN]]}
 outputs=${2:-outputs.$environment.json}
+plan=${3:-}
 require_backend
 stack=$(stack_name "$environment")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 
-# A session makes Harbor's provider fast. A stack without a Harbor yet has none, and needs none.
+# A session makes Harbor's provider fast. A stack that is not deployed yet has no Harbor to open one.
 if session=$(mirrorctl session "$stack" 2>"$work/why"); then
   eval "$session"
 else
   say "without a Harbor session: $(tail -n 1 "$work/why")"
 fi
 
-engine preview --stack "$stack" --json >"$work/preview.json"
-mapfile -t changed < <(python ci/changed_rules.py <"$work/preview.json" | grep . || true)
 mapfile -t policies < <(policies "$environment")
+engine preview --stack "$stack" --json "${policies[@]}" >"$work/preview.json" || fail "$(cat "$work/preview.json")"
+python ci/plan.py steps <"$work/preview.json" >"$work/plan.json"
+if [ -n "$plan" ] && ! diff --unified "$plan" "$work/plan.json"; then
+  fail "the planned changes differ from the approved ones (above: - approved, + now); run the workflow again to approve them"
+fi
+mapfile -t changed < <(python ci/plan.py rules <"$work/preview.json" | grep . || true)
 engine up --stack "$stack" --yes --skip-preview --suppress-progress "${policies[@]}"
 
 engine stack output --stack "$stack" --json >"$outputs"
 say "outputs: $outputs"
+ci/publish_access.sh "$environment"
 if [ "${#changed[@]}" -eq 0 ]; then
   say "no rule changed; nothing to run"
   exit 0

@@ -1,19 +1,22 @@
 # shellcheck shell=bash
-# Sourced by the scripts of the pipelines: strict mode, the project's own tools first on PATH, and where the state lives.
+# Sourced by the scripts of the pipelines: strict mode, the project's tools first on PATH, a work directory, and the state's
+# location:
 #
 #   PULUMI_ACCESS_TOKEN             state in Pulumi Cloud, or
-#   PULUMI_BACKEND_URL              state of your own, with PULUMI_CONFIG_PASSPHRASE (or a KMS in the stack's file)
+#   PULUMI_BACKEND_URL              your own state, with PULUMI_CONFIG_PASSPHRASE (or a key service in the stack's file)
 #   PULUMI_STACK_OWNER              organization in Pulumi Cloud, if it is not the token's default
+#
+# Scripts write a document to standard output, and everything meant for the log to standard error.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export PATH="$PWD/.tools/bin:$PWD/.venv/bin:$PATH"
 export PULUMI_SKIP_UPDATE_CHECK=true
 
-# The environments in the order in which changes reach them. The stack `local` is the demo's.
-# shellcheck disable=SC2034 # for those that source this
+# The environments in the order in which changes reach them. The stack `local` belongs to the demo.
+# shellcheck disable=SC2034 # used by the scripts that source this file
 ENVIRONMENTS=(dev prod)
-# Where the project is that the stacks belong to. The tests of these scripts put a stack elsewhere.
-PROJECT_DIR="${PROJECT_DIR:-$PWD}"
+# Directory of the Pulumi project. The tests of these scripts use another one.
+export PROJECT_DIR="${PROJECT_DIR:-$PWD}"
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -22,12 +25,27 @@ fail() {
   exit 1
 }
 
-# The stack's name for the engine: org/stack where the organization is named.
+work=$(umask 077 && mktemp -d)
+resume=""
+finish() {
+  rm -rf "$work"
+  if [ -n "$resume" ]; then say "::$resume::"; fi
+}
+trap finish EXIT
+
+# GitHub's runner executes log lines such as "::add-mask::x". Texts of Harbor, registries and pull requests reach the log,
+# so commands are off until this script ends.
+if [ "${GITHUB_ACTIONS:-}" = true ]; then
+  resume=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+  say "::stop-commands::$resume"
+fi
+
+# The stack's name for the engine: organization/stack if the organization is named.
 stack_name() { printf '%s%s' "${PULUMI_STACK_OWNER:+$PULUMI_STACK_OWNER/}" "$1"; }
 
 require_backend() {
   [ -n "${PULUMI_BACKEND_URL:-}${PULUMI_ACCESS_TOKEN:-}" ] ||
-    fail "neither PULUMI_ACCESS_TOKEN nor PULUMI_BACKEND_URL is set: docs/pipelines.md, Where the state lives"
+    fail "neither PULUMI_ACCESS_TOKEN nor PULUMI_BACKEND_URL is set: see \"Where the state lives\" in docs/pipelines.md"
 }
 
 engine() { pulumi --cwd "$PROJECT_DIR" --non-interactive --color never "$@"; }
@@ -38,8 +56,14 @@ mirrorctl() {
   python -m mirrorctl "$command" "$@" --stack "$stack" --cwd "$PROJECT_DIR"
 }
 
-# The policy pack with the environment's levels; without a file of its own an environment is advised only.
+# Options for the policy pack with the environment's levels. Without policy/ENVIRONMENT.json every policy only advises.
 policies() {
   printf '%s\n' --policy-pack "$PWD/policy/pack"
   [ ! -f "policy/$1.json" ] || printf '%s\n' --policy-pack-config "$PWD/policy/$1.json"
+}
+
+# gh takes its server and token from other variables than a workflow sets.
+log_in_to_github() {
+  local server=${GITHUB_SERVER_URL:-https://github.com}
+  export GH_HOST="${GH_HOST:-${server#*//}}" GH_TOKEN=$GITHUB_TOKEN GH_ENTERPRISE_TOKEN=$GITHUB_TOKEN
 }

@@ -28,17 +28,7 @@ class Failed(Report):
 
 
 Outcome = Literal[
-    "succeeded",
-    "failed",
-    "stopped",
-    "empty",
-    "skipped",
-    "disabled",
-    "missing",
-    "started",
-    "unfinished",
-    "stalled",
-    "refused",
+    "succeeded", "failed", "stopped", "empty", "skipped", "disabled", "missing", "started", "unfinished", "refused"
 ]
 
 
@@ -142,8 +132,6 @@ class FaultReport(Report):
     """As written; never a secret's."""
     reason: str
     example: str
-    text: str = ""
-    """The whole message, as `pulumi preview` prints it."""
 
 
 class CautionReport(Report):

@@ -1,4 +1,4 @@
-"""The pipelines' scripts as the workflows run them: in a shell, with nothing but the environment that they name."""
+"""The scripts of the pipelines as the workflows run them: in a shell, with only the environment that they name."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from localcloud.engine import PROJECT
 from tests.programs import program
@@ -18,7 +19,7 @@ SCRIPTS = PROJECT / "ci"
 
 @dataclass(frozen=True)
 class Ran:
-    """What a script did."""
+    """Exit code and output of a script."""
 
     code: int
     output: str
@@ -26,7 +27,7 @@ class Ran:
 
 
 def script(name: str, *arguments: str, env: Mapping[str, str] | None = None, stdin: str = "") -> Ran:
-    """Runs a script of the pipelines; a Python one with the project's own Python."""
+    """Run a script of the pipelines; a Python script with the project's own Python."""
     program("jq")
     interpreter = str(PROJECT / ".venv/bin/python") if name.endswith(".py") else "bash"
     done = subprocess.run(
@@ -38,6 +39,30 @@ def script(name: str, *arguments: str, env: Mapping[str, str] | None = None, std
         check=False,
     )
     return Ran(done.returncode, done.stdout, done.stderr)
+
+
+class GitHubApi:
+    """Makes `app` answer gh, which speaks plain HTTP only to the host github.localhost: here behind a proxy."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # A request to a proxy has a complete URL as its path.
+        if "path" in scope:
+            scope["path"] = scope["path"].removeprefix("http://api.github.localhost")
+        await self.app(scope, receive, send)
+
+    @staticmethod
+    def environment(url: str, folder: Path) -> dict[str, str]:
+        """What gh and the scripts need in order to reach the app that is served at `url`."""
+        return {
+            "GITHUB_REPOSITORY": "acme/mirror",
+            "GITHUB_TOKEN": "token-1",
+            "GH_HOST": "github.localhost",
+            "HTTP_PROXY": url,
+            "GH_CONFIG_DIR": str(folder),
+        }
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,15 @@
-"""What a reviewer reads: a diff that fits into a comment, and one comment instead of many."""
+"""What a reviewer reads: a safe code block that fits into a comment, and one comment instead of many.
+
+publish.sh runs the real gh against a server that keeps comments and issues as GitHub does, and a stand-in for glab
+against one that does so as GitLab does.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,60 +19,87 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from localcloud.http import serve
-from tests.ci.conftest import script
+from tests.ci.conftest import GitHubApi, Ran, script
+from tests.programs import program
 
-# --- the diff ---------------------------------------------------------------------------------------------------------
+# --- code blocks ------------------------------------------------------------------------------------------------------
 
 
-def test_marks_come_first_and_fences_stay_whole() -> None:
-    diff = "  ~ a: (update)\n      - old\n      +-replaced\n~~~\nplain\n"
-    assert script("as_diff.py", stdin=diff).output.splitlines() == [
-        "!   a: (update)", "-       old", "      +-replaced", "~ ~ ~", "plain",
+def test_a_diff_has_its_marks_at_the_start_of_the_line() -> None:
+    diff = "  ~ a: (update)\n      - old\n      +-replaced\nplain\n"
+    assert script("code_block.py", "--diff", stdin=diff).output.splitlines() == [
+        "~~~diff", "!   a: (update)", "-       old", "      +-replaced", "plain", "~~~",
     ]  # fmt: skip
 
 
-def test_a_long_diff_is_cut_at_a_line_and_says_so() -> None:
-    ran = script("as_diff.py", "100", stdin="x" * 40 + "\n" + "y" * 40 + "\n" + "z" * 40 + "\nlast\n")
-    assert ran.output.splitlines() == ["x" * 40, "y" * 40, "... 2 more lines; the job's log has all"]
-    assert "last" in ran.errors, "the job's log has all of it"
+def test_a_long_text_is_cut_at_a_line_and_says_so() -> None:
+    ran = script("code_block.py", "--most", "100", stdin="x" * 40 + "\n" + "y" * 40 + "\n" + "z" * 40 + "\nlast\n")
+    assert ran.output.splitlines()[1:-1] == [
+        "x" * 40, "y" * 40, "... 3 more lines; the log of the job has the complete text",
+    ]  # fmt: skip
+    assert "last" in ran.errors
+
+
+@pytest.mark.parametrize("option", [(), ("--diff",)])
+def test_no_text_leaves_its_code_block_or_hides(option: tuple[str, ...]) -> None:
+    hostile = "~~~\n  ~~~~\n@everyone\n\x1b[2Khidden\rshown\n\u202eesrever\n\x9b31m\x85after\n"
+    ran = script("code_block.py", *option, stdin=hostile)
+    opening, *content, closing = ran.output.splitlines()
+    assert (opening[:3], closing) == ("~~~", "~~~")
+    assert not [line for line in content if "~~~" in line]
+    for text in (ran.output, ran.errors):
+        assert not [character for character in text if character in "\x1b\r\u202e\x9b\x85"]
+    assert "\\x1b[2Khidden\\rshown" in ran.output
+    assert "\\u202eesrever" in ran.output
 
 
 # --- comments and issues ----------------------------------------------------------------------------------------------
 
+ME = {"github": "github-actions[bot]", "gitlab": "project_42_bot"}
 
-class FakeForge:
-    """Both services' API as far as it is used: comments and issues, paged, with a token."""
+
+class Forge:
+    """Comments and issues of one project by both services' APIs, paged, for requests with the right token."""
 
     def __init__(self) -> None:
-        self.comments: list[dict[str, Any]] = [{"id": number, "body": f"talk {number}"} for number in range(1, 131)]
+        self.comments = [self.entry(f"talk {number}", "someone", number) for number in range(1, 131)]
         self.issues: list[dict[str, Any]] = []
-        self.routes = [
-            Route("/repos/acme/mirror/issues/7/comments", self.listed(self.comments), methods=["GET", "POST"]),
-            Route("/repos/acme/mirror/issues/comments/{id:int}", self.one(self.comments), methods=["PATCH"]),
-            Route("/repos/acme/mirror/issues", self.listed(self.issues), methods=["GET", "POST"]),
-            Route("/repos/acme/mirror/issues/{id:int}", self.one(self.issues), methods=["PATCH"]),
-            Route(
-                "/projects/acme%2Fmirror/merge_requests/7/notes", self.listed(self.comments), methods=["GET", "POST"]
-            ),
-            Route("/projects/42/merge_requests/7/notes", self.listed(self.comments), methods=["GET", "POST"]),
-            Route("/projects/42/merge_requests/7/notes/{id:int}", self.one(self.comments), methods=["PUT"]),
-            Route("/projects/42/issues", self.listed(self.issues), methods=["GET", "POST"]),
-            Route("/projects/42/issues/{id:int}", self.one(self.issues), methods=["PUT"]),
-        ]
-        self.app = Starlette(routes=self.routes)
+        github, gitlab = "/repos/acme/mirror", "/api/v4/projects/42"
+        self.app = Starlette(
+            routes=[
+                Route(f"{github}/issues/7/comments", self.entries(self.comments), methods=["GET", "POST"]),
+                Route(f"{github}/issues/comments/{{id:int}}", self.one(self.comments), methods=["PATCH"]),
+                Route(f"{github}/issues", self.entries(self.issues), methods=["GET", "POST"]),
+                Route(f"{github}/issues/{{id:int}}", self.one(self.issues), methods=["PATCH"]),
+                Route(f"{gitlab}/merge_requests/7/notes", self.entries(self.comments), methods=["GET", "POST"]),
+                Route(f"{gitlab}/merge_requests/7/notes/{{id:int}}", self.one(self.comments), methods=["PUT"]),
+                Route(f"{gitlab}/issues", self.entries(self.issues), methods=["GET", "POST"]),
+                Route(f"{gitlab}/issues/{{id:int}}", self.one(self.issues), methods=["PUT"]),
+                Route("/api/v4/user", self.user),
+            ]
+        )
 
-    def listed(self, entries: list[dict[str, Any]]) -> Any:
+    @staticmethod
+    def entry(body: str, author: str, number: int, **more: Any) -> dict[str, Any]:
+        authors = {"user": {"login": author}, "author": {"username": author}}
+        numbers = {"id": number, "number": number, "iid": number, "state": "open"}
+        return {**numbers, **authors, "body": body, "description": body, **more}
+
+    def entries(self, entries: list[dict[str, Any]]) -> Any:
         async def answer(request: Request) -> Response:
-            if not self._known(request):
+            kind = _service(request)
+            if kind is None:
                 return JSONResponse({"message": "Bad credentials"}, status_code=401)
             if request.method == "POST":
-                number = len(entries) + 1
-                entries.append({"id": number, "number": number, "iid": number, "state": "open", **await request.json()})
+                entries.append({**self.entry("", ME[kind], len(entries) + 1), **await request.json()})
                 return JSONResponse(entries[-1], status_code=201)
-            size, page = int(request.query_params["per_page"]), int(request.query_params["page"])
+            size, page = int(request.query_params.get("per_page", 20)), int(request.query_params.get("page", 1))
             state = request.query_params.get("state")
-            there = [entry for entry in entries if state is None or state.startswith(entry["state"])]
-            return JSONResponse(there[size * (page - 1) : size * page])
+            shown = [entry for entry in entries if state is None or state.startswith(entry["state"])]
+            more = page * size < len(shown)
+            following = str(request.url.include_query_params(page=page + 1))
+            headers = {"X-Next-Page": str(page + 1), "Link": f'<{following}>; rel="next"'} if more else {}
+            return JSONResponse(shown[size * (page - 1) : size * page], headers=headers)
 
         return answer
 
@@ -80,79 +114,109 @@ class FakeForge:
 
         return answer
 
-    @staticmethod
-    def _known(request: Request) -> bool:
-        return "token-1" in (
-            request.headers.get("Authorization", "").removeprefix("Bearer "),
-            request.headers.get("PRIVATE-TOKEN"),
-        )
+    async def user(self, request: Request) -> Response:
+        if _service(request) is None:
+            return JSONResponse({"message": "401 Unauthorized"}, status_code=401)
+        return JSONResponse({"username": ME["gitlab"]})
 
 
-@pytest.fixture
-def forge() -> Iterator[tuple[FakeForge, str]]:
-    fake = FakeForge()
-    with serve(fake.app) as server:
-        yield fake, server.url
+def _service(request: Request) -> str | None:
+    if request.headers.get("Authorization") in ("token token-1", "Bearer token-1"):
+        return "github"
+    return "gitlab" if request.headers.get("PRIVATE-TOKEN") == "token-1" else None
 
 
-def pipeline(kind: str, url: str) -> dict[str, str]:
-    """What the service sets in a pipeline of a pull request."""
-    if kind == "github":
-        return {
-            "GITHUB_REPOSITORY": "acme/mirror", "GITHUB_API_URL": url, "GITHUB_TOKEN": "token-1", "PULL_REQUEST": "7",
-        }  # fmt: skip
-    return {"CI_PROJECT_ID": "42", "CI_API_V4_URL": url, "GITLAB_TOKEN": "token-1", "CI_MERGE_REQUEST_IID": "7"}
+@dataclass(frozen=True)
+class Pipeline:
+    """A pipeline of pull request 7 on one of the services."""
+
+    kind: str
+    forge: Forge
+    env: dict[str, str]
+
+    @property
+    def text(self) -> str:
+        return "body" if self.kind == "github" else "description"
+
+    def publish(self, *arguments: str, text: str = "", **env: str) -> Ran:
+        return script("publish.sh", *arguments, env={**self.env, **env}, stdin=text)
 
 
-@pytest.mark.parametrize("kind", ["github", "gitlab"])
-def test_one_comment_is_rewritten_among_many(kind: str, forge: tuple[FakeForge, str]) -> None:
-    fake, url = forge
-    talk = len(fake.comments)
+@pytest.fixture(params=["github", "gitlab"])
+def pipeline(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pipeline]:
+    kind: str = request.param
+    forge = Forge()
+    with serve(GitHubApi(forge.app)) as server:
+        if kind == "github":
+            program("gh")
+            env = {**GitHubApi.environment(server.url, tmp_path), "PULL_REQUEST": "7"}
+        else:
+            env = {
+                "CI_PROJECT_ID": "42", "GITLAB_TOKEN": "token-1", "CI_MERGE_REQUEST_IID": "7",
+                "CI_SERVER_URL": server.url, "PATH": f"{Path(__file__).parent}:{os.environ['PATH']}",
+            }  # fmt: skip
+        yield Pipeline(kind, forge, env)
+
+
+def test_one_comment_is_replaced_among_many(pipeline: Pipeline) -> None:
+    comments = pipeline.forge.comments
+    talk = len(comments)
     for text in ("first", "second", "third"):
-        ran = script("publish.py", "comment", "--key", "preview-dev", env=pipeline(kind, url), stdin=text)
+        ran = pipeline.publish("comment", "preview-dev", text=text)
         assert ran.code == 0, ran.errors
-    script("publish.py", "comment", "--key", "preview-prod", env=pipeline(kind, url), stdin="of prod")
-    assert [comment["body"] for comment in fake.comments[talk:]] == [
+    pipeline.publish("comment", "preview-prod", text="of prod")
+    assert [comment["body"] for comment in comments[talk:]] == [
         "<!-- harbor-mirror preview-dev -->\nthird",
         "<!-- harbor-mirror preview-prod -->\nof prod",
     ]
 
 
-@pytest.mark.parametrize("kind", ["github", "gitlab"])
-def test_one_issue_is_opened_rewritten_closed_and_opened_anew(kind: str, forge: tuple[FakeForge, str]) -> None:
-    fake, url = forge
-    env, text = pipeline(kind, url), "body" if kind == "github" else "description"
+def test_one_issue_is_opened_replaced_closed_and_opened_again(pipeline: Pipeline) -> None:
+    issues, text = pipeline.forge.issues, pipeline.text
 
     def publish(*arguments: str, body: str = "") -> str:
-        ran = script("publish.py", "issue", "--key", "drift-dev", *arguments, env=env, stdin=body)
+        ran = pipeline.publish(*arguments, text=body)
         assert ran.code == 0, ran.errors
         return ran.errors.strip()
 
-    assert publish("--close") == "no issue is open"
-    assert publish("--title", "Drift of dev", body="a") == "issue opened"
-    assert publish("--title", "Drift of dev", body="b") == "issue rewritten"
-    assert [(issue["title"], issue[text]) for issue in fake.issues] == [
+    assert publish("close", "drift-dev") == "no issue is open"
+    assert publish("issue", "drift-dev", "Drift of dev", body="a") == "issue opened"
+    assert publish("issue", "drift-dev", "Drift of dev", body="b") == "issue replaced"
+    assert [(issue["title"], issue[text]) for issue in issues] == [
         ("Drift of dev", "<!-- harbor-mirror drift-dev -->\nb")
     ]
-    assert publish("--close") == "issue closed"
-    assert fake.issues[0]["state"] == "closed"
-    assert "Nothing differs any more." in fake.issues[0][text]
-    assert publish("--title", "Drift of dev", body="c") == "issue opened"
-    assert len(fake.issues) == 2
+    assert publish("close", "drift-dev") == "issue closed"
+    assert issues[0]["state"] == "closed"
+    assert publish("issue", "drift-dev", "Drift of dev", body="c") == "issue opened"
+    assert len(issues) == 2
 
 
-def test_what_goes_wrong_is_said_without_the_token(forge: tuple[FakeForge, str]) -> None:
-    _, url = forge
-    env = {**pipeline("github", url), "GITHUB_TOKEN": "wrong-token"}
-    for changed, said in (
-        (env, "401"),
-        ({**env, "GITHUB_TOKEN": ""}, "GITHUB_TOKEN is not set"),
-        ({**env, "PULL_REQUEST": ""}, "no pipeline of a pull request"),
-        ({**env, "GITHUB_API_URL": "http://127.0.0.1:1"}, "/repos/acme/mirror"),
-        ({}, "runs in a pipeline"),
+def test_marks_of_strangers_are_ignored(pipeline: Pipeline) -> None:
+    forge = pipeline.forge
+    strangers_comment = forge.entry("<!-- harbor-mirror preview-dev -->\nall fine", "stranger", 500)
+    strangers_issue = forge.entry("<!-- harbor-mirror drift-dev -->\nall fine", "stranger", 501, title="Drift of dev")
+    quoting = forge.entry("> <!-- harbor-mirror preview-dev -->\nquoted", ME[pipeline.kind], 502)
+    forge.comments += [strangers_comment, quoting]
+    forge.issues.append(strangers_issue)
+    before = [dict(entry) for entry in (strangers_comment, strangers_issue, quoting)]
+    pipeline.publish("close", "drift-dev")
+    pipeline.publish("comment", "preview-dev", text="ours")
+    pipeline.publish("issue", "drift-dev", "Drift of dev", text="ours")
+    assert [strangers_comment, strangers_issue, quoting] == before
+    assert forge.comments[-1]["body"].endswith("ours")
+    assert forge.issues[-1][pipeline.text].endswith("ours")
+
+
+def test_a_failure_is_reported_without_the_token(pipeline: Pipeline) -> None:
+    token = {"github": "GITHUB_TOKEN", "gitlab": "GITLAB_TOKEN"}[pipeline.kind]
+    number = {"github": "PULL_REQUEST", "gitlab": "CI_MERGE_REQUEST_IID"}[pipeline.kind]
+    for change, message in (
+        ({token: "wrong-token"}, "401"),
+        ({token: ""}, f"{token} is not set"),
+        ({number: ""}, "is not set"),
     ):
-        ran = script("publish.py", "comment", "--key", "k", env=changed, stdin="text")
+        ran = pipeline.publish("comment", "key", text="text", **change)
         assert ran.code == 1
-        assert said in ran.errors
+        assert message in ran.errors, ran.errors
         assert "wrong-token" not in ran.errors
-        assert "Traceback" not in ran.errors
+    assert "runs in a pipeline" in script("publish.sh", "comment", "key", stdin="text").errors

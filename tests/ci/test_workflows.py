@@ -1,4 +1,4 @@
-"""What a reviewer of workflows looks for: all is pinned, rights are the least, no update can be cut off."""
+"""What a reviewer of workflows looks for: pinned actions, least permissions, trusted code only beside secrets."""
 
 from __future__ import annotations
 
@@ -9,13 +9,19 @@ from typing import Any
 
 import pytest
 import yaml
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 from localcloud.engine import PROJECT
-from tests.ci.conftest import script
+from localcloud.http import serve
+from tests.ci.conftest import GitHubApi, script
+from tests.programs import program
 
 WORKFLOWS = sorted((PROJECT / ".github" / "workflows").glob("*.yml"))
 PINNED = re.compile(r"uses: [\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$")
-#: All that a job may ask for beyond reading the code.
+#: Permissions that a job may ask for beyond reading the code.
 WRITES = {("preview", "pull-requests"), ("drift", "issues")}
 
 
@@ -43,7 +49,7 @@ def test_linters_find_nothing() -> None:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_every_action_is_pinned_and_no_logic_stands_in_the_file(path: Path) -> None:
+def test_every_action_is_pinned_and_no_logic_is_in_the_file(path: Path) -> None:
     for line in path.read_text().splitlines():
         if "uses:" in line:
             assert PINNED.search(line), line
@@ -59,34 +65,135 @@ def test_no_job_has_more_rights_than_it_needs() -> None:
             assert (scope, access) == ("contents", "read") or (file, scope) in WRITES, (file, name, scope)
 
 
+def steps(job: dict[str, Any]) -> list[str]:
+    """What a job runs and checks out, in order."""
+    return [
+        step.get("run") or f"{step['uses'].partition('@')[0]} {step.get('with', {}).get('ref', '')}".strip()
+        for step in job["steps"]
+    ]
+
+
 def test_forks_get_no_secrets() -> None:
-    for path in WORKFLOWS:
-        whole = workflow(path)
-        assert "pull_request_target" not in whole["on"]
-        assert "workflow_run" not in whole["on"]
     assert "secrets." not in (PROJECT / ".github/workflows/check.yml").read_text()
+    same_repository = "github.event.pull_request.head.repo.full_name == github.repository"
     preview = workflow(PROJECT / ".github/workflows/preview.yml")["jobs"]
-    assert preview["changed"]["if"] == "github.event.pull_request.head.repo.full_name == github.repository"
-    assert preview["preview"]["needs"] == "changed"
+    for first, second in (("changed", "preview"), ("approved", "program")):
+        assert preview[first]["if"].startswith(f"{same_repository} && ")
+        assert preview[second]["needs"] == first
+
+
+def test_only_preview_runs_beside_code_of_a_pull_request() -> None:
+    for path in WORKFLOWS:
+        triggers = set(workflow(path)["on"])
+        assert "workflow_run" not in triggers
+        assert ("pull_request_target" in triggers) == (path.stem == "preview")
+        if "secrets." in path.read_text():
+            assert "pull_request" not in triggers, "the file itself would come from the pull request"
+
+
+def test_a_preview_runs_nothing_of_the_pull_request() -> None:
+    base, head = (f"${{{{ github.event.pull_request.{end}.sha }}}}" for end in ("base", "head"))
+    preview = workflow(PROJECT / ".github/workflows/preview.yml")["jobs"]
+    for name in ("changed", "preview"):
+        first, second, third, *_ = steps(preview[name])
+        assert first == f"actions/checkout {base}"
+        assert second == f"actions/checkout {head}"
+        assert preview[name]["steps"][1]["with"]["path"] == "proposal"
+        assert third == "ci/fetch_proposal.sh proposal", "nothing runs while its files are here"
+    assert 'ci/preview.sh "$ENVIRONMENT" "$BASE" "$HEAD"' in steps(preview["preview"])[-2]
+
+
+def test_a_changed_program_runs_at_the_labelled_commit_after_a_maintainer_was_verified() -> None:
+    preview = workflow(PROJECT / ".github/workflows/preview.yml")["jobs"]
+    approved = preview["approved"]
+    assert "github.event.action == 'labeled'" in approved["if"]
+    assert "github.event.label.name == 'preview-program'" in approved["if"]
+    assert steps(approved) == [
+        "actions/checkout ${{ github.event.pull_request.base.sha }}", 'ci/require_maintainer.sh "$SENDER"',
+    ]  # fmt: skip
+    assert approved["steps"][1]["env"]["SENDER"] == "${{ github.event.sender.login }}"
+    assert steps(preview["program"])[0] == "actions/checkout ${{ github.event.pull_request.head.sha }}"
+    assert "environment" not in approved
+
+
+@pytest.mark.parametrize(("role", "code"), [("admin", 0), ("maintain", 0), ("write", 1), ("triage", 1), ("none", 1)])
+def test_a_label_counts_from_maintainers_only(role: str, code: int, tmp_path: Path) -> None:
+    program("gh")
+
+    async def permission(request: Request) -> JSONResponse:
+        return JSONResponse(
+            {"permission": "write", "role_name": role if request.path_params["user"] == "someone" else "admin"}
+        )
+
+    app = Starlette(routes=[Route("/repos/acme/mirror/collaborators/{user}/permission", permission)])
+    with serve(GitHubApi(app)) as server:
+        env = GitHubApi.environment(server.url, tmp_path)
+        ran = script("require_maintainer.sh", "someone", env=env)
+    assert ran.code == code, ran.errors
+    assert f"the role {role}" in ran.errors
+
+
+def test_jobs_with_secrets_install_verified_files_only() -> None:
+    for file, name, job, _ in jobs():
+        if "secrets." in str(job):
+            assert "make pipeline" in steps(job), (file, name)
+            assert "make setup" not in steps(job), (file, name)
 
 
 def test_no_update_is_ever_cancelled() -> None:
     for file, name, job, whole in jobs():
         if file in {"deploy", "drift"}:
             assert job["concurrency"]["cancel-in-progress"] is False
-            assert job["concurrency"]["group"] in {f"stack-{name}", "stack-${{ matrix.environment }}"}
+            assert job["concurrency"]["group"] in {f"stack-{name}", "stack-prod", "stack-${{ matrix.environment }}"}
             assert "concurrency" not in whole
 
 
-def test_prod_comes_after_dev_and_each_in_its_environment() -> None:
+def test_prod_is_planned_after_dev_and_carries_out_the_approved_plan() -> None:
     deploy = workflow(PROJECT / ".github/workflows/deploy.yml")["jobs"]
-    assert list(deploy) == ["dev", "prod"]
-    assert [job["environment"] for job in deploy.values()] == ["dev", "prod"]
-    assert deploy["prod"]["needs"] == "dev"
+    assert list(deploy) == ["dev", "plan-prod", "prod"]
+    assert [job["environment"] for job in (deploy["dev"], deploy["prod"])] == ["dev", "prod"]
+    assert deploy["plan-prod"]["environment"]["name"] == "prod-preview"
+    assert (deploy["plan-prod"]["needs"], deploy["prod"]["needs"]) == ("dev", "plan-prod")
+    assert "ci/deploy.sh prod outputs.prod.json plan.prod.json" in steps(deploy["prod"])
+    gitlab = yaml.safe_load((PROJECT / ".gitlab-ci.yml").read_text())
+    assert (gitlab["plan-prod"]["needs"], gitlab["prod"]["needs"]) == (["dev"], ["plan-prod"])
+    assert gitlab["prod"]["script"] == ["ci/deploy.sh prod outputs.prod.json plan.prod.json"]
+
+
+def test_gitlab_gives_secrets_to_pipelines_of_the_default_branch_only() -> None:
+    gitlab = yaml.safe_load((PROJECT / ".gitlab-ci.yml").read_text())
+    with_secrets = [job for job in gitlab.values() if isinstance(job, dict) and "environment" in job]
+    assert len(with_secrets) == 6
+    for job in with_secrets:
+        for rule in job["rules"]:
+            assert "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH" in rule["if"]
+            assert "merge_request_event" not in rule["if"]
+
+
+@pytest.mark.parametrize("path", sorted((PROJECT / "ci").glob("*.sh")), ids=lambda path: path.stem)
+def test_every_script_switches_commands_in_the_log_off_and_on(path: Path, tmp_path: Path) -> None:
+    if path.stem == "lib":
+        return
+    assert '\n. "$(dirname "$0")/lib.sh"\n' in path.read_text()
+    (tmp_path / "ci").mkdir()
+    (tmp_path / "ci/lib.sh").write_text((PROJECT / "ci/lib.sh").read_text())
+    # Whatever the script does or how it ends: this is all of it up to its first own line.
+    start = path.read_text().partition('/lib.sh"\n')[0] + '/lib.sh"\necho ::error::x >&2\nfalse\n'
+    (tmp_path / "ci" / path.name).write_text(start)
+    ran = script(str(tmp_path / "ci" / path.name), env={"GITHUB_ACTIONS": "true"})
+    off, error, on = ran.errors.splitlines()
+    assert (ran.code, error) == (1, "::error::x")
+    assert off.removeprefix("::stop-commands::") == on.strip(":")
+    assert len(on) > 16
+
+
+#: Each service needs something that the other does not.
+ONLY_GITHUB = {"ci/fetch_proposal.sh", "ci/require_maintainer.sh", "ci/changed.sh"}
+ONLY_GITLAB = {"ci/preview_merge_requests.sh"}
 
 
 def test_gitlab_runs_the_same_scripts() -> None:
     called = re.compile(r"ci/\w+\.(?:sh|py)")
     github = {name for path in WORKFLOWS for name in called.findall(path.read_text())}
     gitlab = set(called.findall((PROJECT / ".gitlab-ci.yml").read_text()))
-    assert gitlab == github
+    assert gitlab - ONLY_GITLAB == github - ONLY_GITHUB
