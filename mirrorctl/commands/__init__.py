@@ -1,1 +1,1 @@
-"""One module per command of mirrorctl."""
+"""One module per command: it parses options, calls mirrorctl.live or mirrorctl.offline, and prints the report."""

@@ -1,270 +1,29 @@
-"""Declared against live, field by field, the fields included that the provider never reads back.
-
-The provider's refresh does not see a rule's filters, description and speed, an endpoint's secret, a project's quota
-(measured with pulumi-harbor 3.10.21). What the stack does not own is reported and never touched.
-"""
+"""The command `drift`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated
 
-from harbor_mirror.config.models import Configuration
-from harbor_mirror.harbor import maintenance as wanted_of
-from harbor_mirror.harbor.client import Harbor, HarborError, Json, WrongCredentials, check_credentials
-from mirrorctl.commands import status
-from mirrorctl.failure import AS_WANTED, BAD_FINDING
-from mirrorctl.live import desired, housekeeping, mirror
-from mirrorctl.live.desired import Facts
-from mirrorctl.live.mirror import MANUAL, Rule
-from mirrorctl.output.render import Output
-from mirrorctl.output.reports import DriftFinding, DriftReport
-from mirrorctl.tool import Tool
+import typer
 
-#: Path and body of a request that saves something as declared.
-Put = tuple[str, Json]
-PROJECT_CREATION = "project_creation_restriction"
+from mirrorctl.failure import exit_code
+from mirrorctl.options import AsJson, Cwd, Stack, Verbose
 
 
-def command(tool: Tool, *, fix: bool) -> int:
-    """See `mirrorctl drift --help`."""
-    connection = tool.connection
-    comparison = Comparison(
-        tool.harbor, desired.configuration(connection), connection.outputs or {}, tool.rules, fix=fix
-    )
-    findings = tuple(comparison.findings())
-    report = DriftReport(
-        ok=all(finding.kind == "unmanaged" or finding.fixed for finding in findings),
-        harbor=connection.url,
-        findings=findings,
-    )
-    tool.output.report(report)
-    show(tool.output, report)
-    return AS_WANTED if report.ok else BAD_FINDING
+def drift(
+    fix: Annotated[bool, typer.Option("--fix", help="Save what the stack owns as declared.")] = False,
+    stack: Stack = None,
+    cwd: Cwd = None,
+    json: AsJson = False,
+    verbose: Verbose = False,
+) -> int:
+    """Compare what the stack declares with what Harbor has."""
+    from mirrorctl.context import command_context
+    from mirrorctl.live.drift import compare
+    from mirrorctl.output.text import show_drift
 
-
-@dataclass
-class Comparison:
-    """One look at one Harbor; with `fix` what the stack owns is saved again as declared."""
-
-    harbor: Harbor
-    wanted: Configuration
-    outputs: Mapping[str, Any]
-    rules: Mapping[str, Rule]
-    fix: bool = False
-
-    def findings(self) -> Iterator[DriftFinding]:
-        """Every difference, endpoints first: a rule can be right only if its endpoint is."""
-        policies = {policy["id"]: policy for policy in self.harbor.policies()}
-        registries = {registry["id"]: registry for registry in self.harbor.registries()}
-        yield from self._endpoints(registries)
-        yield from self._projects()
-        yield from self._rules(policies)
-        yield from self._pull_access()
-        yield from self._settings()
-        yield from self._maintenance()
-        yield from self._stale_schedules()
-        yield from self._unmanaged(policies, registries)
-
-    def _endpoints(self, registries: Mapping[int, Json]) -> Iterator[DriftFinding]:
-        for key, endpoint in self.wanted.endpoints.items():
-            subject = f"endpoints.{key}"
-            number = ((self.outputs.get("endpoints") or {}).get(key) or {}).get("id")
-            live = registries.get(int(number)) if number is not None else None
-            if live is None:
-                yield _lost(subject)
-                continue
-            wanted = desired.registry(key, endpoint)
-            changed = list(_differences(subject, desired.registry_facts(wanted), desired.registry_facts(live)))
-            sick = self._ping(live["id"])
-            if changed or sick:
-                error = self._save([(f"/registries/{live['id']}", _saved(wanted))])
-                fixed = self.fix and not error and not (sick and self._ping(live["id"]))
-                yield from (_outcome(finding, fixed=fixed, error=error) for finding in changed)
-                if sick:
-                    advice = "check the source and the endpoint's username and secret, then `drift --fix`"
-                    finding = DriftFinding(kind="unhealthy", subject=subject, live=sick, advice=advice)
-                    yield _outcome(finding, fixed=fixed, error=error)
-
-    def _ping(self, number: int) -> str:
-        try:
-            self.harbor.ping_registry(number)
-        except HarborError as error:
-            return error.message
-        return ""
-
-    def _projects(self) -> Iterator[DriftFinding]:
-        projects = mirror.by_name(self.harbor.projects())
-        quotas = {(quota.get("ref") or {}).get("name"): quota for quota in self.harbor.quotas()}
-        for key, entry in self.wanted.projects.items():
-            subject = f"projects.{key}"
-            live, quota = projects.get(key), quotas.get(key)
-            if live is None:
-                yield _lost(subject)
-                continue
-            wanted = desired.project_facts(desired.project(entry), desired.quota(entry))
-            changed = list(_differences(subject, wanted, desired.project_facts(live.get("metadata") or {}, quota)))
-
-            puts: list[Put] = [(f"/projects/{live['project_id']}", {"metadata": desired.project(entry)})]
-            if quota is not None:
-                # Harbor takes a limit with the project, answers 200 and changes nothing (measured).
-                puts.append((f"/quotas/{quota['id']}", desired.quota(entry)))
-            yield from self._repaired(changed, puts)
-            yield from self._retention(key, live)
-
-    def _retention(self, key: str, project: Json) -> Iterator[DriftFinding]:
-        entry = self.wanted.projects[key]
-        if entry.retention is None:
-            return
-        subject = f"projects.{key}.retention"
-        number = (project.get("metadata") or {}).get("retention_id")
-        if not number:
-            yield _lost(subject)
-            return
-        live: Json = self.harbor.get(f"/retentions/{number}")
-        wanted = {**live, **wanted_of.retention(key, entry.retention)}
-        changed = _differences(subject, housekeeping.retention_facts(wanted), housekeeping.retention_facts(live))
-        yield from self._repaired(list(changed), [(f"/retentions/{number}", wanted)])
-
-    def _maintenance(self) -> Iterator[DriftFinding]:
-        collection, purge = self.wanted.garbage_collection, self.wanted.audit_purge
-        if collection is not None:
-            wanted = wanted_of.garbage_collection(collection)
-            facts = housekeeping.garbage_collection_facts
-            yield from self._schedule("garbageCollection", wanted_of.GC_SCHEDULE, wanted, facts)
-        if purge is not None:
-            wanted = wanted_of.audit_purge(purge)
-            yield from self._schedule("auditPurge", wanted_of.PURGE_SCHEDULE, wanted, housekeeping.audit_purge_facts)
-
-    def _schedule(self, name: str, path: str, wanted: Json, facts: Callable[[Json], Facts]) -> Iterator[DriftFinding]:
-        # Harbor answers with nothing at all where no schedule is set.
-        live: Json = self.harbor.get(path) or {}
-        declared, found = facts(wanted), facts(live)
-        if declared["schedule"] == found["schedule"] == MANUAL:
-            return
-        changed = list(_differences(f"maintenance.{name}", declared, found))
-        yield from self._repaired(changed, [(path, wanted)])
-
-    def _rules(self, policies: Mapping[int, Json]) -> Iterator[DriftFinding]:
-        for name, rule in self.wanted.rules.items():
-            subject = f"rules.{name}"
-            applied = self.rules.get(name)
-            live = policies.get(applied.id) if applied else None
-            if applied is None or live is None:
-                yield _lost(subject)
-                continue
-            wanted = desired.policy(name, rule, self._registry_id(rule.endpoint, applied))
-            changed = list(_differences(subject, desired.policy_facts(wanted), desired.policy_facts(live)))
-
-            # Whole: Harbor resets whatever a PUT leaves out.
-            yield from self._repaired(changed, [(f"/replication/policies/{live['id']}", {**live, **wanted})])
-
-    def _registry_id(self, endpoint: str, applied: Rule) -> int:
-        found = (self.outputs.get("endpoints") or {}).get(endpoint)
-        return int(found["id"]) if found else applied.endpoint.id
-
-    def _pull_access(self) -> Iterator[DriftFinding]:
-        name, password = self.outputs.get("pullUsername"), self.outputs.get("pullPassword")
-        if not name:
-            return
-        live = next((robot for robot in self.harbor.robots() if robot.get("name") == name), None)
-        if live is None:
-            yield _lost("pullUsername")
-            return
-        permissions = desired.robot_permissions(self.wanted.projects)
-        wanted = {"disable": False, "duration": -1, "permissions": permissions}
-        changed = list(_differences("pullUsername", desired.robot_facts(wanted), desired.robot_facts(live)))
-        yield from self._repaired(changed, [(f"/robots/{live['id']}", {**live, **wanted})])
-        try:
-            check_credentials(self.harbor.url, name, password or "")
-        except WrongCredentials:
-            advice = "its secret was changed in Harbor: pulumi up --replace the robot, then deploy the new pullPassword"
-            yield DriftFinding(kind="unhealthy", subject="pullPassword", live="refused", advice=advice)
-
-    def _settings(self) -> Iterator[DriftFinding]:
-        if not self.wanted.restricts_project_creation:
-            return
-        found = (self.harbor.configurations().get(PROJECT_CREATION) or {}).get("value")
-        changed = list(_differences("harbor", {"projectCreation": "adminonly"}, {"projectCreation": str(found)}))
-        yield from self._repaired(changed, [("/configurations", {PROJECT_CREATION: "adminonly"})])
-
-    def _stale_schedules(self) -> Iterator[DriftFinding]:
-        report = status.status(self.harbor, list(self.rules.values()), frozenset(), datetime.now(UTC))
-        for rule in report.rules:
-            if rule.state != "overdue":
-                continue
-            finding = DriftFinding(
-                kind="stale", subject=f"rules.{rule.rule}", field="schedule", declared=rule.schedule, live=rule.text
-            )
-            again = self.harbor.policy(rule.policy_id)
-            yield from self._repaired([finding], [(f"/replication/policies/{rule.policy_id}", again)])
-        if report.scheduler_paused or report.paused_queues:
-            paused = [*(["the scheduler"] if report.scheduler_paused else []), *report.paused_queues]
-            advice = "resume it in Harbor: Job Service Dashboard"
-            yield DriftFinding(kind="stale", subject="harbor", live=f"paused: {', '.join(paused)}", advice=advice)
-
-    def _unmanaged(self, policies: Mapping[int, Json], registries: Mapping[int, Json]) -> Iterator[DriftFinding]:
-        ours = {rule.id for rule in self.rules.values()}
-        for policy in policies.values():
-            if policy["id"] not in ours:
-                yield DriftFinding(kind="unmanaged", subject=f"rule {policy['name']}", advice="left alone; see `adopt`")
-        ours = {int(entry["id"]) for entry in (self.outputs.get("endpoints") or {}).values()}
-        for registry in registries.values():
-            if registry["id"] not in ours:
-                yield DriftFinding(
-                    kind="unmanaged", subject=f"endpoint {registry['name']}", advice="left alone; see `adopt`"
-                )
-
-    def _repaired(self, findings: Sequence[DriftFinding], puts: Sequence[Put]) -> Iterator[DriftFinding]:
-        error = self._save(puts) if findings else ""
-        yield from (_outcome(finding, fixed=self.fix and not error, error=error) for finding in findings)
-
-    def _save(self, puts: Sequence[Put]) -> str:
-        """Saves if that is wanted; Harbor's words if it refuses."""
-        if not self.fix:
-            return ""
-        try:
-            for path, body in puts:
-                self.harbor.request("PUT", path, body=body)
-        except HarborError as error:
-            return error.message
-        return ""
-
-
-def _differences(subject: str, wanted: Facts, live: Facts) -> Iterator[DriftFinding]:
-    for name, value in wanted.items():
-        if value != live.get(name):
-            yield DriftFinding(kind="changed", subject=subject, field=name, declared=value, live=live.get(name))
-
-
-def _lost(subject: str) -> DriftFinding:
-    advice = "pulumi up --refresh makes it anew"
-    return DriftFinding(kind="lost", subject=subject, advice=advice)
-
-
-def _outcome(finding: DriftFinding, *, fixed: bool, error: str) -> DriftFinding:
-    advice = f"not fixed: {error}" if error else finding.advice
-    if not fixed and not advice:
-        advice = "`drift --fix` saves it as declared"
-    return finding.model_copy(update={"fixed": fixed, "advice": "" if fixed else advice})
-
-
-def _saved(wanted: Json) -> Json:
-    # Harbor ignores a type here; a new one needs a new endpoint.
-    return {key: value for key, value in wanted.items() if key != "type"}
-
-
-def show(output: Output, report: DriftReport) -> None:
-    """A line for each difference."""
-    for finding in report.findings:
-        where = f"{finding.subject}.{finding.field}" if finding.field else finding.subject
-        if finding.declared is not None:
-            text = f"{where}: declared {finding.declared or '(nothing)'} / live {finding.live or '(nothing)'}"
-        else:
-            text = f"{where}: {finding.live}" if finding.live else where
-        done = "fixed" if finding.fixed else finding.kind
-        output.line(f"{done}: {text}{f' ({finding.advice})' if finding.advice else ''}")
-    if report.ok:
-        output.line("ok: what the stack declares is what Harbor has")
+    with command_context(stack, cwd, json=json, verbose=verbose) as context:
+        report = compare(context.harbor, context.connection, context.rules, fix=fix)
+        context.output.report(report)
+        show_drift(context.output, report)
+        return exit_code(ok=report.ok)

@@ -1,115 +1,27 @@
-"""JSON Schemas: of a stack's file, for editors, and of what `--json` prints, for programs."""
+"""The command `schema`."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from typing import Any
+from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator
+import typer
 
-from harbor_mirror.config import models as config
-from harbor_mirror.config.models import Configuration
-from mirrorctl.failure import AS_WANTED, unknown
-from mirrorctl.output import reports
-from mirrorctl.tool import Tool
-
-CONFIG, RULES = "config", "rules"
-PREFIX = "harbor-mirror:"
-DRAFT = "https://json-schema.org/draft/2020-12/schema"
-#: The report of each command; `error` is what every command prints when it could not do its work.
-REPORTS: Mapping[str, type[BaseModel]] = {
-    "sync": reports.SyncReport,
-    "verify": reports.VerifyReport,
-    "status": reports.StatusReport,
-    "check": reports.CheckReport,
-    "explain": reports.ExplainReport,
-    "logs": reports.LogReport,
-    "drift": reports.DriftReport,
-    "doctor": reports.DoctorReport,
-    "adopt": reports.AdoptReport,
-    "report": reports.StatusReport,
-    "images": reports.Images,
-    "session": reports.SessionReport,
-    "rotate-admin-password": reports.RotationReport,
-    "error": reports.Failed,
-}
+from mirrorctl.failure import SUCCESS
 
 
-def command(tool: Tool, subject: str) -> int:
-    """See `mirrorctl schema --help`."""
-    of_files = {CONFIG: stack_file, RULES: rule_file}
-    if subject not in of_files and subject not in REPORTS:
-        raise unknown("schema", subject, [*of_files, *REPORTS])
-    tool.output.raw(json.dumps(of_files[subject]() if subject in of_files else of_report(subject), indent=2))
-    return AS_WANTED
+def schema(
+    subject: Annotated[
+        str,
+        typer.Argument(metavar="SUBJECT", help="config, rules (a file under rulesDir), or a command for its --json."),
+    ] = "config",
+    json: Annotated[bool, typer.Option("--json", help="No effect: a schema is always JSON.")] = False,
+) -> int:
+    """Print the JSON Schema of a stack's file, of a rule file, or of a command's report."""
+    import json as json_format
 
+    from mirrorctl.context import command_context
+    from mirrorctl.offline.schemas import find_schema
 
-def of_report(name: str) -> dict[str, Any]:
-    """The schema of a command's report."""
-    schema = REPORTS[name].model_json_schema(by_alias=True, mode="serialization")
-    return {"$schema": DRAFT, **schema}
-
-
-def stack_file() -> dict[str, Any]:
-    """The schema of `Pulumi.<stack>.yaml`: our keys are checked, other providers' are let through."""
-    properties, definitions = _configuration()
-    return {
-        "$schema": DRAFT,
-        "title": "harbor-mirror: Pulumi.<stack>.yaml",
-        "type": "object",
-        "properties": {
-            "config": {
-                "type": "object",
-                "properties": {f"{PREFIX}{name}": value for name, value in properties.items()},
-                "patternProperties": {f"^(?!{PREFIX})": True},
-                "additionalProperties": False,
-            }
-        },
-        "$defs": definitions,
-    }
-
-
-def rule_file() -> dict[str, Any]:
-    """The schema of a file under `rulesDir`."""
-    properties, definitions = _configuration()
-    return {
-        "$schema": DRAFT,
-        "title": "harbor-mirror: a file of rules",
-        "type": "object",
-        "properties": {RULES: properties[RULES]},
-        "additionalProperties": False,
-        "$defs": definitions,
-    }
-
-
-def _configuration() -> tuple[dict[str, Any], dict[str, Any]]:
-    """The schemas of our keys and what they refer to."""
-    schema = Configuration.model_json_schema(by_alias=True)
-    definitions = {name: _with_secrets(_with_short_forms(name, value)) for name, value in schema.pop("$defs").items()}
-    return {name: _with_secrets(value) for name, value in schema["properties"].items()}, definitions
-
-
-def _with_short_forms(section: str, schema: dict[str, Any]) -> dict[str, Any]:
-    """Where the model turns one text, or a list of them, into what it needs, both are right in the file."""
-    model: type[BaseModel] = getattr(config, section)
-    for name, field in model.model_fields.items():
-        if any(isinstance(part, BeforeValidator) for part in field.metadata):
-            key = field.alias or name
-            text = {"type": "string", "minLength": 1}
-            whole = {inner: value for inner, value in schema["properties"][key].items() if inner != "description"}
-            short = [text, {"type": "array", "items": text}]
-            schema["properties"][key] = {"anyOf": [*short, whole], "description": field.description or ""}
-    return schema
-
-
-def _with_secrets(schema: Any) -> Any:
-    """Where the model has a secret, the file has what the engine encrypted."""
-    if isinstance(schema, list):
-        return [_with_secrets(part) for part in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if schema.get("format") == "password" or schema.get("writeOnly"):
-        secure = {"type": "object", "properties": {"secure": {"type": "string"}}, "required": ["secure"]}
-        return {**secure, "additionalProperties": False, "description": "set with pulumi config set --path --secret"}
-    return {key: _with_secrets(value) for key, value in schema.items()}
+    with command_context(json=json) as context:
+        context.output.script(json_format.dumps(find_schema(subject), indent=2))
+        return SUCCESS

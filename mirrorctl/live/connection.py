@@ -12,7 +12,7 @@ from harbor_mirror.harbor.client import Harbor
 from harbor_mirror.registry.credentials import Credentials
 from harbor_mirror.registry.distribution import Registry
 from mirrorctl.failure import Failure
-from mirrorctl.live import mirror, stack
+from mirrorctl.live import engine, mirror
 from mirrorctl.live.mirror import Rule
 
 #: The provider's own names.
@@ -67,7 +67,7 @@ def connect(stack_name: str | None, cwd: Path | None, environ: Mapping[str, str]
             raise Failure(f"{URL} is set, {' and '.join(missing)} not; set all three")
         return Connection(url, environ[USERNAME], environ[PASSWORD])
     folder = cwd or Path()
-    outputs = stack.outputs(stack_name, folder)
+    outputs = engine.outputs(stack_name, folder)
     lacking = [name for name in ("harborUrl", "adminUsername", "adminPassword") if not outputs.get(name)]
     if lacking:
         shown = f"stack {stack_name}" if stack_name else "the selected stack"

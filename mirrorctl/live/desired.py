@@ -18,7 +18,7 @@ from harbor_mirror.plan.registry_types import access_id, access_secret, url_of
 from harbor_mirror.plan.validation import checked
 from mirrorctl import stack_file
 from mirrorctl.failure import Failure
-from mirrorctl.live import stack
+from mirrorctl.live import engine
 from mirrorctl.live.connection import Connection
 
 Facts = Mapping[str, str]
@@ -30,7 +30,7 @@ def configuration(connection: Connection) -> Configuration:
     """The stack's configuration as the engine has it. Raises Failure."""
     if connection.outputs is None:
         raise Failure("this compares a stack with its Harbor; say --stack, or unset HARBOR_URL")
-    settings = stack.configuration(connection.stack, connection.cwd)
+    settings = engine.configuration(connection.stack, connection.cwd)
     held = {key: entry.get("objectValue", entry.get("value")) for key, entry in settings.items()}
     try:
         return checked(held, stack_file.project(connection.cwd), connection.cwd).sound()

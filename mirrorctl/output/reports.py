@@ -28,7 +28,17 @@ class Failed(Report):
 
 
 Outcome = Literal[
-    "succeeded", "failed", "stopped", "empty", "skipped", "disabled", "missing", "started", "unfinished", "refused"
+    "succeeded",
+    "failed",
+    "stopped",
+    "empty",
+    "skipped",
+    "disabled",
+    "missing",
+    "started",
+    "unfinished",
+    "stalled",
+    "refused",
 ]
 
 
@@ -132,6 +142,8 @@ class FaultReport(Report):
     """As written; never a secret's."""
     reason: str
     example: str
+    text: str = ""
+    """The whole message, as `pulumi preview` prints it."""
 
 
 class CautionReport(Report):

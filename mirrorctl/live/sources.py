@@ -16,7 +16,7 @@ from harbor_mirror.registry.credentials import Credentials, stored_credentials
 from harbor_mirror.registry.distribution import Registry, RegistryError
 from harbor_mirror.registry.docker_hub import HUB, DockerHub
 from mirrorctl.failure import Failure
-from mirrorctl.live import stack
+from mirrorctl.live import engine
 from mirrorctl.live.connection import Connection
 from mirrorctl.live.mirror import Endpoint, Rule
 
@@ -126,7 +126,7 @@ class Sources:
             return None
         if self._configured is None:
             try:
-                entry = stack.configuration(self._connection.stack, self._connection.cwd).get(SETTING) or {}
+                entry = engine.configuration(self._connection.stack, self._connection.cwd).get(SETTING) or {}
                 self._configured = entry.get("objectValue") or json.loads(entry.get("value") or "{}")
             except (Failure, ValueError):
                 # The outputs could be read; a configuration that can't leaves the other two ways.

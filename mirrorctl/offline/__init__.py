@@ -1,0 +1,1 @@
+"""What is computed from a stack's files alone: faults, explanations, differences between commits, JSON Schemas."""

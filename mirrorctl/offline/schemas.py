@@ -1,0 +1,114 @@
+"""JSON Schemas of stacks' files, for editors, and of what `--json` prints, for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, BeforeValidator
+
+from harbor_mirror.config import models as config
+from harbor_mirror.config.models import Configuration
+from mirrorctl.failure import unknown
+from mirrorctl.output import reports
+
+CONFIG, RULES = "config", "rules"
+PREFIX = "harbor-mirror:"
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+#: The report of each command; `error` is what every command prints when it fails.
+REPORTS: Mapping[str, type[BaseModel]] = {
+    "sync": reports.SyncReport,
+    "verify": reports.VerifyReport,
+    "status": reports.StatusReport,
+    "check": reports.CheckReport,
+    "explain": reports.ExplainReport,
+    "logs": reports.LogReport,
+    "drift": reports.DriftReport,
+    "doctor": reports.DoctorReport,
+    "adopt": reports.AdoptReport,
+    "report": reports.StatusReport,
+    "images": reports.Images,
+    "session": reports.SessionReport,
+    "rotate-admin-password": reports.RotationReport,
+    "error": reports.Failed,
+}
+
+
+def find_schema(subject: str) -> dict[str, Any]:
+    """Return the schema of a file or of a command's report. Raise Failure."""
+    file_schemas = {CONFIG: stack_file_schema, RULES: rule_file_schema}
+    if subject in file_schemas:
+        return file_schemas[subject]()
+    if subject not in REPORTS:
+        raise unknown("schema", subject, [*file_schemas, *REPORTS])
+    return report_schema(subject)
+
+
+def report_schema(name: str) -> dict[str, Any]:
+    """Return the schema of a command's report."""
+    schema = REPORTS[name].model_json_schema(by_alias=True, mode="serialization")
+    return {"$schema": DRAFT, **schema}
+
+
+def stack_file_schema() -> dict[str, Any]:
+    """Return the schema of `Pulumi.<stack>.yaml`: it checks our keys and allows those of other providers."""
+    properties, definitions = _configuration()
+    return {
+        "$schema": DRAFT,
+        "title": "harbor-mirror: Pulumi.<stack>.yaml",
+        "type": "object",
+        "properties": {
+            "config": {
+                "type": "object",
+                "properties": {f"{PREFIX}{name}": value for name, value in properties.items()},
+                "patternProperties": {f"^(?!{PREFIX})": True},
+                "additionalProperties": False,
+            }
+        },
+        "$defs": definitions,
+    }
+
+
+def rule_file_schema() -> dict[str, Any]:
+    """Return the schema of a file under `rulesDir`."""
+    properties, definitions = _configuration()
+    return {
+        "$schema": DRAFT,
+        "title": "harbor-mirror: a file of rules",
+        "type": "object",
+        "properties": {RULES: properties[RULES]},
+        "additionalProperties": False,
+        "$defs": definitions,
+    }
+
+
+def _configuration() -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the schemas of our keys, and the definitions that they refer to."""
+    schema = Configuration.model_json_schema(by_alias=True)
+    definitions = {name: _with_secrets(_with_short_forms(name, value)) for name, value in schema.pop("$defs").items()}
+    return {name: _with_secrets(value) for name, value in schema["properties"].items()}, definitions
+
+
+def _with_short_forms(section: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """Allow a string or a list of strings wherever the model accepts them as a short form."""
+    model: type[BaseModel] = getattr(config, section)
+    for name, field in model.model_fields.items():
+        if any(isinstance(part, BeforeValidator) for part in field.metadata):
+            key = field.alias or name
+            text = {"type": "string", "minLength": 1}
+            full = {inner: value for inner, value in schema["properties"][key].items() if inner != "description"}
+            short = [text, {"type": "array", "items": text}]
+            schema["properties"][key] = {"anyOf": [*short, full], "description": field.description or ""}
+    return schema
+
+
+def _with_secrets(schema: Any) -> Any:
+    """Replace secrets by the engine's encrypted form, which is what the file contains."""
+    if isinstance(schema, list):
+        return [_with_secrets(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if schema.get("format") == "password" or schema.get("writeOnly"):
+        secure = {"type": "object", "properties": {"secure": {"type": "string"}}, "required": ["secure"]}
+        return {**secure, "additionalProperties": False, "description": "set with pulumi config set --path --secret"}
+    return {key: _with_secrets(value) for key, value in schema.items()}

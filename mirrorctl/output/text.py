@@ -1,0 +1,215 @@
+"""The text form of each report, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from mirrorctl.live import causes
+from mirrorctl.live.executions import BAD
+from mirrorctl.live.mirror import MANUAL
+from mirrorctl.live.proof import STATUSES
+from mirrorctl.output.console import Output
+from mirrorctl.output.reports import (
+    AdoptReport,
+    CheckReport,
+    DoctorReport,
+    DriftReport,
+    ExplainReport,
+    LogReport,
+    RuleProof,
+    RuleRun,
+    StatusReport,
+    SyncReport,
+    VerifyReport,
+)
+from mirrorctl.output.units import age, duration, size
+
+NO_CHANGE = "Nothing changes in the stack's configuration."
+
+
+def show_sync(output: Output, report: SyncReport) -> None:
+    """Print the findings of the digest comparison, a line for each rule, and what to do about bad results."""
+    proofs = {proof.rule: proof for proof in report.verify.rules} if report.verify else {}
+    if report.verify:
+        _show_findings(output, report.verify)
+    columns = ["rule", "execution", "result", "time", "repositories"]
+    columns += ["tags", "bytes", "digest proof"] if proofs else []
+    output.table(columns, [_sync_row(run, proofs.get(run.rule), proven=bool(proofs)) for run in report.rules])
+    for run in report.rules:
+        if run.outcome in BAD:
+            output.line()
+            _show_bad_run(output, run)
+
+
+def _sync_row(run: RuleRun, proof: RuleProof | None, *, proven: bool) -> list[object]:
+    done = f"{run.succeeded}/{run.total}" if run.seconds is not None else "-"
+    row: list[object] = [run.rule, run.execution_id or "-", run.outcome, duration(run.seconds), done]
+    if proof is not None:
+        return [*row, proof.tags, size(proof.bytes), _summary(proof)]
+    return [*row, "-", "-", "-"] if proven else row
+
+
+def _show_bad_run(output: Output, run: RuleRun) -> None:
+    output.line(f"{run.outcome}: {run.rule}: {run.text}")
+    for task in run.tasks:
+        output.line(f"  {task.repository}: {task.line}")
+        output.line(f"    {task.advice}")
+    if run.tasks and run.failed > len(run.tasks):
+        output.line(f"  and {run.failed - len(run.tasks)} more: python -m mirrorctl logs {run.rule}")
+    if not run.tasks and run.outcome == "failed":
+        output.line(f"    {causes.advice(run.text)}")
+
+
+def show_verify(output: Output, report: VerifyReport, *, every_image: bool = False) -> None:
+    """Print a line for each finding (or each image), then a line for each rule."""
+    if every_image:
+        for line in digest_lines(report):
+            output.line(f"equal: {line}")
+    _show_findings(output, report)
+    output.table(
+        ("rule", "execution", "repositories", "tags", "bytes", "digest proof"),
+        [
+            (proof.rule, proof.execution_id or "-", proof.repositories, proof.tags, size(proof.bytes), _summary(proof))
+            for proof in report.rules
+        ],
+    )
+
+
+def digest_lines(report: VerifyReport) -> Iterator[str]:
+    """Return `digest reference` of every image that is equal, under its name in Harbor."""
+    for rule in report.rules:
+        for image in rule.images:
+            if image.status == "equal":
+                yield f"{image.harbor_digest} {image.destination}"
+
+
+def _show_findings(output: Output, report: VerifyReport) -> None:
+    for rule in report.rules:
+        for problem in rule.problems:
+            output.line(f"bad: {rule.rule}: {problem}")
+        for image in rule.images:
+            if image.status != "equal":
+                output.line(f"{image.status}: {image.destination} ({image.reason})")
+                if image.source_digest != image.harbor_digest:
+                    output.line(f"    source {image.source_digest or '-'}  harbor {image.harbor_digest or '-'}")
+
+
+def _summary(proof: RuleProof) -> str:
+    """Return the result of a rule's comparison, such as `equal 9/9`."""
+    if proof.ok:
+        return f"equal {proof.equal}/{proof.tags}" if proof.tags else "ok nothing matches"
+    counts = [f"{count} {status}" for status in STATUSES if status != "equal" and (count := getattr(proof, status))]
+    if proof.problems and not counts:
+        return "bad, see above"
+    return f"bad {proof.equal}/{proof.tags} equal, {', '.join(counts)}"
+
+
+def show_status(output: Output, report: StatusReport) -> None:
+    """Print what is paused, a line for each rule, and the reasons."""
+    if report.scheduler_paused:
+        output.line("bad: the scheduler is paused: no schedule fires (resume in Harbor: Job Service Dashboard)")
+    for queue in report.paused_queues:
+        output.line(f"bad: the queue {queue} is paused (resume in Harbor: Job Service Dashboard, Job Queues)")
+    now = report.checked_at
+    output.table(
+        ("rule", "state", "last run", "took", "tasks", "last success", "next run"),
+        [
+            (
+                rule.rule,
+                rule.state,
+                age(rule.last_run, now),
+                duration(rule.last_seconds),
+                f"{rule.succeeded}/{rule.tasks}" if rule.execution_id else "-",
+                age(rule.last_success, now),
+                "-" if rule.next_run is None else f"in {duration((rule.next_run - now).total_seconds())}",
+            )
+            for rule in report.rules
+        ],
+    )
+    if not report.rules:
+        output.line("this mirror has no rules")
+    for rule in report.rules:
+        if rule.text:
+            output.line(f"{rule.state}: {rule.rule}: {rule.text}")
+
+
+def show_logs(output: Output, report: LogReport) -> None:
+    """Print each task's log, then what to do."""
+    output.line(f"{report.rule}: execution {report.execution_id} {report.status} {report.text}".rstrip())
+    for task in report.tasks:
+        output.line(f"--- task {task.id} {task.status}: {task.source} -> {task.destination}")
+        output.quote(task.log or "(no log yet)")
+    if report.status == "Failed":
+        reason = next((task.matters for task in report.tasks if task.matters), report.text)
+        output.line(f"failed: {causes.advice(reason)}")
+
+
+def show_drift(output: Output, report: DriftReport) -> None:
+    """Print a line for each difference."""
+    for finding in report.findings:
+        subject = f"{finding.subject}.{finding.field}" if finding.field else finding.subject
+        if finding.declared is not None:
+            text = f"{subject}: declared {finding.declared or '(nothing)'} / live {finding.live or '(nothing)'}"
+        else:
+            text = f"{subject}: {finding.live}" if finding.live else subject
+        state = "fixed" if finding.fixed else finding.kind
+        output.line(f"{state}: {text}{f' ({finding.advice})' if finding.advice else ''}")
+    if report.ok:
+        output.line("ok: Harbor has what the stack declares")
+
+
+def show_doctor(output: Output, report: DoctorReport) -> None:
+    """Print a line for each check, with what to do."""
+    for line in report.lines:
+        output.line(f"{line.state}: {line.subject}: {line.text}{f'. {line.advice}' if line.advice else ''}")
+
+
+def show_check(output: Output, report: CheckReport) -> None:
+    """Print a line for each fault and caution, then a line for each file."""
+    for file in report.files:
+        for fault in file.faults:
+            output.line(f"fault {file.file}:{fault.line or 1}: {fault.text}")
+        for caution in file.cautions:
+            output.line(f"warning {file.file}:{caution.line or 1}: {caution.path}: {caution.text}")
+        count = len(file.faults)
+        output.line(f"{file.file}: {count} fault{'' if count == 1 else 's'}" if count else f"ok {file.file}")
+
+
+def show_explain(output: Output, report: ExplainReport) -> None:
+    """Print a paragraph for each rule."""
+    for rule in report.rules:
+        output.line(f"{rule.rule}{'' if rule.enabled else ' (disabled)'}")
+        output.line(f"  source   {rule.source}, {rule.tags}")
+        for destination in rule.destinations:
+            output.line(f"  copies   {destination}")
+        output.line(f"  runs     {rule.schedule}{'' if rule.cron == MANUAL else f' ({rule.cron})'}")
+        for run in rule.next_runs:
+            local = f", {run.local:%Y-%m-%d %H:%M %Z}" if run.local.utcoffset() else ""
+            output.line(f"  next     {run.utc:%Y-%m-%d %H:%M} UTC{local}")
+        least = "" if rule.certain else "at least "
+        output.line(f"  costs    {least}{rule.pulls_per_run} pulls a run, {least}{rule.pulls_per_six_hours} in 6 hours")
+        for text in rule.warnings:
+            output.line(f"  warning: {text}")
+        output.line()
+    for text in report.budgets:
+        output.line(f"warning: {text}")
+
+
+def show_changes(output: Output, changes: Sequence[str]) -> None:
+    """Print the sentences of `explain --diff`."""
+    for line in changes or (NO_CHANGE,):
+        output.line(line)
+
+
+def show_adopt(output: Output, report: AdoptReport) -> None:
+    """Print what was adopted, what was not, and the next steps."""
+    counts = f"{len(report.rules)} rules, {len(report.endpoints)} endpoints, {len(report.projects)} projects"
+    output.line(f"ok {counts} from {report.harbor}: {', '.join(report.files)}")
+    for text in report.left_out:
+        output.line(f"warning: left out: {text}")
+    output.line("The first pulumi up will change:")
+    for change in report.announced:
+        output.line(f"  {change.op} {change.type.rpartition(':')[2]} {change.name}: {change.reason}")
+    output.line("Next, in this order (the script does the same):")
+    for line in report.commands:
+        output.line(f"  {line}")
