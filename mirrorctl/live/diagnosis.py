@@ -103,7 +103,7 @@ def _health(url: str) -> Iterator[DoctorLine]:
             body = answer.json()
             components: list[Json] = body["components"]
         except httpx.TransportError as error:
-            yield _line("health", "bad", describe_error(error), "check that the instance runs: see its console at Linode")
+            yield _line("health", "bad", describe_error(error), "check that the instance runs")
             return
         except (ValueError, KeyError, TypeError):
             text = f"HTTP {answer.status_code} without Harbor's health"

@@ -18,7 +18,7 @@ from harbor_mirror.http import Retry
 from localcloud.http import serve
 from localcloud.oci.images import push_image
 from localcloud.registry import RegistrySimulator
-from mirrorctl.__main__ import main
+from mirrorctl.app import main
 from tests.cli.fake_stack import FakeStack
 from tests.cli.harbor_fixture import ADMIN, PASSWORD, HarborFixture
 from tests.cli.stage import Stage

@@ -167,7 +167,7 @@ def test_wrong_use(run: Run, tmp_path: Path) -> None:
     assert run("adopt", "--name", "hand").code == 0
     done = run("adopt", "--name", "hand")
     assert done.code == 1
-    assert "is there already" in done.err
+    assert "already exists" in done.err
     assert tmp_path
 
 

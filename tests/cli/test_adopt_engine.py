@@ -141,4 +141,4 @@ def test_adoption(by_hand: Stage, run: Run, tmp_path: Path) -> None:
     assert {policy["name"] for policy in by_hand.client.policies()} == {"nginx", "Base-images", "stopped"}
     environment = {**stack.environment(), "HARBOR_URL": ""}
     done = run("drift", "--stack", "hand", "--cwd", str(folder), **environment)
-    assert (done.code, done.out.splitlines()[-1]) == (0, "ok: what the stack declares is what Harbor has")
+    assert (done.code, done.out.splitlines()[-1]) == (0, "ok: Harbor has what the stack declares")

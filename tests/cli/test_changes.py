@@ -70,7 +70,7 @@ def test_a_schedule_in_words_with_what_it_costs(checkout: Checkout, dev: Config)
     checkout.write(dev)
     lines = [
         "nginx: every 6 hours at minute 0, UTC -> every hour at minute 0, UTC; pulls per 6 h 12 -> 72 of 200",
-        "endpoint docker-hub: pulls per 6 h in all 13 -> 73 of 200",
+        "endpoint docker-hub: total pulls per 6 h 13 -> 73 of 200",
     ]
     assert checkout.words() == lines
     report = checkout.explain("--json").json
@@ -98,12 +98,12 @@ def test_everything_else_that_can_change(committed: Checkout, dev: Config) -> No
         "endpoint quay: description none -> Quay",
         "project mirror: quotaGb 100 -> 200",
         "new project apps",
-        f"nginx: lands {host}/mirror/library/nginx -> {host}/mirror/hub/library/nginx",
+        f"nginx: destination {host}/mirror/library/nginx -> {host}/mirror/hub/library/nginx",
         "redis: tags 7.* -> tags 8.*; override true -> false",
-        "new rule busybox: takes docker.io/library/busybox, all tags; library/busybox -> "
+        "new rule busybox: copies docker.io/library/busybox, all tags; library/busybox -> "
         f"{host}/apps/library/busybox; every day at 02:30, UTC; pulls per 6 h 400 of 100",
-        "rule prometheus goes; the images that it brought stay in Harbor",
-        "endpoint docker-hub: pulls per 6 h in all 2 -> 402 of 100 more than the plan allows",
+        "rule prometheus is removed; its images stay in Harbor",
+        "endpoint docker-hub: total pulls per 6 h 2 -> 402 of 100, more than the plan allows",
     ]
 
 
@@ -130,7 +130,7 @@ def test_a_faulty_file_is_for_check(committed: Checkout, dev: Config) -> None:
     assert "has faults (1); `python -m mirrorctl check` shows them" in done.err
     committed.commit()
     committed.write(good)
-    assert committed.words()[0] == "the stack's file had faults before, so all of it counts as new"
+    assert committed.words()[0] == "the stack's file had faults before, so everything counts as new"
 
 
 def test_a_stack_that_comes_and_one_that_goes(checkout: Checkout, dev: Config) -> None:
@@ -143,14 +143,14 @@ def test_a_stack_that_comes_and_one_that_goes(checkout: Checkout, dev: Config) -
     assert new == ["new rule nginx", "new rule redis", "new rule prometheus"]
     checkout.commit()
     (checkout.path / "Pulumi.dev.yaml").unlink()
-    assert checkout.words() == ["Pulumi.dev.yaml is gone; the stack itself stays until `pulumi destroy`"]
+    assert checkout.words() == ["Pulumi.dev.yaml was removed; the stack itself stays until `pulumi destroy`"]
 
 
 @pytest.mark.parametrize("base", ["no-such-branch", "--output=stolen", ""])
 def test_what_is_no_commit(committed: Checkout, base: str) -> None:
     done = committed.run("explain", f"--diff={base}", "--stack", "dev", "--cwd", str(committed.path))
     assert done.code == 1
-    assert f"git knows no commit {base}" in done.err
+    assert f"git finds no commit {base}" in done.err
     assert not (committed.path / "stolen").exists()
 
 

@@ -8,11 +8,11 @@ from typing import get_args
 import pytest
 from typer.main import get_command
 
-from mirrorctl.__main__ import app
-from mirrorctl.commands import status
-from mirrorctl.commands.images import FORMS
-from mirrorctl.commands.rotate_admin_password import NEW_PASSWORD
+from mirrorctl.app import app
+from mirrorctl.live import status
 from mirrorctl.live.connection import PASSWORD, URL, USERNAME
+from mirrorctl.live.password_rotation import NEW_PASSWORD
+from mirrorctl.output.image_list import FORMATS
 from mirrorctl.output.reports import DriftKind, Outcome, TagStatus
 from tests.cli.conftest import ROOT
 
@@ -55,7 +55,7 @@ def test_common_options_and_exit_codes() -> None:
         ("verify", get_args(TagStatus)),
         ("status", (*status.STATES, status.PAUSED)),
         ("drift", get_args(DriftKind)),
-        ("images", tuple(FORMS)),
+        ("images", tuple(FORMATS)),
         ("Which Harbor", (URL, USERNAME, PASSWORD)),
         ("rotate-admin-password", (NEW_PASSWORD,)),
     ],

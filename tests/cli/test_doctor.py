@@ -43,16 +43,16 @@ def test_a_sound_mirror(mirrored: HarborFixture, run: Run, stack: FakeStack) -> 
             lambda h: h.conditions.queues.update(REPLICATION={"latency": 7200, "count": 5}),
             "queues", "warning", "the oldest 2 h 00 min",
         ),
-        (lambda h: setattr(h.conditions, "scheduler_paused", True), "schedules", "bad", "no rule fires"),
+        (lambda h: setattr(h.conditions, "scheduler_paused", True), "schedules", "bad", "no schedule fires"),
         (
             lambda h: h.conditions.schedules.append({"vendor_type": "GC", "vendor_id": 1, "cron": "0 0 0 31 2 *"}),
             "schedules", "bad", "GC 1: 0 0 0 31 2 *",
         ),
-        (lambda h: setattr(h.conditions, "volumes", [{"total": 100, "free": 5}]), "disk", "bad", "95% of 100 B used"),
-        (lambda h: setattr(h.conditions, "volumes", [{}]), "disk", "unknown", "not told"),
+        (lambda h: setattr(h.conditions, "volumes", [{"total": 100, "free": 5}]), "disk", "bad", "95% of 100 bytes"),
+        (lambda h: setattr(h.conditions, "volumes", [{}]), "disk", "unknown", "Harbor does not show it"),
         (
             lambda h: change(h.quota("mirror"), storage=100, reported_use=100),
-            "quotas", "bad", "project mirror uses 100 B of 100 B",
+            "quotas", "bad", "project mirror uses 100 bytes of 100 bytes",
         ),
         (
             lambda h: h.faults.add(Fault("/registries/ping", 400, reason="the registry is unhealthy")),
@@ -60,11 +60,11 @@ def test_a_sound_mirror(mirrored: HarborFixture, run: Run, stack: FakeStack) -> 
         ),
         (
             lambda h: change(h.project("mirror"), registry_id=1),
-            "destinations", "bad", "rule nginx leads into project mirror, a proxy cache",
+            "destinations", "bad", "rule nginx copies into project mirror, a proxy cache",
         ),
         (
             lambda h: h.faults.add(Fault("/jobservice/queues", 403)),
-            "queues", "unknown", "needs an administrator",
+            "queues", "unknown", "log in as an administrator",
         ),
         (lambda h: h.faults.add(Fault("/api/v2.0/health", 502, "<html>")), "health", "bad", "HTTP 502"),
     ],
@@ -88,7 +88,7 @@ def test_a_wrong_pull_password(mirrored: HarborFixture, run: Run, stack: FakeSta
     mirrored.data.robots.clear()
     done = run("doctor", **stack.environment)
     assert done.code == 2
-    assert "bad: pull access: robot$puller is refused" in done.out
+    assert "bad: pull access: Harbor rejects robot$puller" in done.out
 
 
 def test_a_name_that_does_not_resolve(run: Run) -> None:
@@ -142,8 +142,8 @@ def test_the_certificates_end(run: Run, tmp_path: Path, days: int, state: str) -
         trusted = run("doctor", HARBOR_URL=url, SSL_CERT_FILE=str(certificate))
         strange = run("doctor", HARBOR_URL=url)
         server.shutdown()
-    assert f"{state}: tls: the certificate ends in" in trusted.out
-    assert "bad: tls: the certificate is not accepted" in strange.out
+    assert f"{state}: tls: the certificate expires in" in trusted.out
+    assert "bad: tls: the certificate is not trusted" in strange.out
 
 
 @pytest.mark.parametrize(("minutes", "state"), [(0, "ok"), (2, "warning"), (30, "bad")])

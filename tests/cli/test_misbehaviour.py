@@ -10,7 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from localcloud.faults import Fault
-from mirrorctl.commands.schema import of_report
+from mirrorctl.offline.schemas import report_schema
 from tests.cli.conftest import Done, Run
 from tests.cli.fake_stack import FakeStack
 from tests.cli.harbor_fixture import PASSWORD, HarborFixture
@@ -68,7 +68,7 @@ def api_requests(harbor: HarborFixture) -> int:
 def valid(report: str, command: str) -> bool:
     """Whether this is the command's report, or that of an error."""
     found = json.loads(report)
-    schema = of_report("error" if "error" in found else command)
+    schema = report_schema("error" if "error" in found else command)
     return not list(Draft202012Validator(schema).iter_errors(found))
 
 

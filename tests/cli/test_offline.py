@@ -14,9 +14,9 @@ from jsonschema import Draft202012Validator
 from typer.main import get_command
 
 from mirrorctl import stack_file
-from mirrorctl.__main__ import app
-from mirrorctl.commands.explain import explain
-from mirrorctl.commands.schema import REPORTS
+from mirrorctl.app import app
+from mirrorctl.offline.explanation import explain_rules
+from mirrorctl.offline.schemas import REPORTS
 from tests.cli.conftest import ROOT, Run
 from tests.cli.fake_stack import FakeStack
 from tests.cli.harbor_fixture import HarborFixture
@@ -126,7 +126,7 @@ def test_explain_in_words(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setenv("TZ", "Asia/Shanghai")
     time.tzset()
-    report = explain(stack_file.read(file), [], datetime(2026, 11, 25, 3, 0, tzinfo=UTC))
+    report = explain_rules(stack_file.read(file), [], datetime(2026, 11, 25, 3, 0, tzinfo=UTC))
     monkeypatch.delenv("TZ")
     rule = report.rules[0]
     assert rule.source == "docker.io/library/nginx"

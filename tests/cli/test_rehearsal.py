@@ -77,7 +77,7 @@ def test_a_proxy_cache_takes_nothing_in(stage: Stage, run: Run) -> None:
     assert "project cache is a proxy cache" in " ".join(done.json["verify"]["rules"][0]["problems"])
     done = run("doctor", **stage.environment)
     assert done.code == 2
-    assert "bad: destinations: rule nginx leads into project cache" in done.out
+    assert "bad: destinations: rule nginx copies into project cache" in done.out
 
 
 def test_every_look_works_on_it(stage: Stage, run: Run, tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def stack(stage: Stage, tmp_path: Path) -> FakeStack:
 
 def test_drift_and_its_repair(stage: Stage, stack: FakeStack, run: Run) -> None:
     done = run("drift", **stack.environment)
-    assert (done.code, done.out.splitlines()[-1]) == (0, "ok: what the stack declares is what Harbor has")
+    assert (done.code, done.out.splitlines()[-1]) == (0, "ok: Harbor has what the stack declares")
     policy = stage.client.policies()[0]
     filters = [{"type": "name", "value": "library/**"}]
     stage.client.update_policy(policy["id"], {**policy, "filters": filters, "speed": 100})

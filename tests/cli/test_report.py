@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mirrorctl.commands.report import load
+from mirrorctl.live.overview import schedule_load
 from mirrorctl.output.reports import RuleStatus
 from tests.cli.conftest import Run
 from tests.cli.harbor_fixture import HarborFixture, change
@@ -109,7 +109,7 @@ def test_the_calendar_counts_each_minute() -> None:
         rule("manual", "manual"),
         rule("strange", "0 61 * * * *"),
     ]
-    minutes = load(rules, NOW)
+    minutes = schedule_load(rules, NOW)
     assert len(minutes) == 24
     assert minutes[NOW.replace(hour=12, minute=15)] == ["hourly", "two-hourly"]
     assert minutes[NOW.replace(hour=11, minute=15)] == ["hourly"]

@@ -60,7 +60,7 @@ def test_wrong_use_is_1(run: Run, arguments: list[str]) -> None:
 
 @pytest.mark.usefixtures("mirrored")
 def test_an_unknown_rule_names_the_near_one(run: Run) -> None:
-    assert "no rule nginy; did you mean nginx?" in run("sync", "nginy").err
+    assert "unknown rule nginy; did you mean nginx?" in run("sync", "nginy").err
 
 
 def test_a_disabled_rule(mirrored: HarborFixture, run: Run) -> None:
