@@ -41,5 +41,4 @@ def _fault_report(part: StackFile, fault: Fault) -> FaultReport:
 
 
 def _caution_report(part: StackFile, caution: Caution) -> CautionReport:
-    path = f"{caution.section}.{caution.name}"
-    return CautionReport(path=path, line=part.line(path), text=caution.text)
+    return CautionReport(path=caution.path, line=part.line(caution.path), text=caution.text)
