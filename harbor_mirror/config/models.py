@@ -403,6 +403,24 @@ class TagFilter(Section):
     """Globs of which a tag must match none."""
 
 
+class RuleTags(TagFilter):
+    """Which tags a rule copies: Harbor's globs, or an expression that `mirrorctl resolve` turns into globs."""
+
+    semver: str | None = Field(default=None, min_length=1, examples=[">=1.25 <2"])
+    """Version range: comparisons such as `>=1.25`, `^1.2`, `~1.2.3`, `1.x`, joined by blanks or `||`."""
+    regex: str | None = Field(default=None, min_length=1, examples=[r"^v1\.3[2-4]\.\d+$"])
+    """Regular expression that must be found in a tag; write `^` and `$` for the whole of it."""
+    latest: int | None = Field(default=None, ge=1, examples=[5])
+    """How many of the newest versions in each repository, of those that the other keys leave."""
+    suffix: str = Field(default="", examples=["-alpine"])
+    """Text that a tag must end in, and that is no part of its version."""
+
+    @property
+    def is_expression(self) -> bool:
+        """Whether these tags must be resolved to globs before Harbor can take them."""
+        return bool(self.semver or self.regex or self.latest or self.suffix)
+
+
 class RetentionRule(Section):
     """What a retention rule keeps: exactly one of the counts and periods, or `always`."""
 
@@ -459,8 +477,8 @@ class Rule(Section):
     """Key of the source under `endpoints`."""
     repositories: Globs = Field(min_length=1, examples=["library/nginx"])
     """Repository glob (`*` within a path component, `**` across, `?`, `{a,b}`) or a list of them."""
-    tags: Annotated[TagFilter, BeforeValidator(_tag_filter)] = Field(default_factory=TagFilter, examples=["1.2*"])
-    """Tag glob, a list of them, `{matches: …}` or `{excludes: …}`; every tag without it."""
+    tags: Annotated[RuleTags, BeforeValidator(_tag_filter)] = Field(default_factory=RuleTags, examples=["1.2*"])
+    """Tag glob, a list of them, or a map; every tag without it."""
     labels: tuple[Annotated[str, Field(min_length=1)], ...] = Field((), examples=[["release"]])
     """Labels that an artifact must carry; only Harbor sources have them."""
     resource: Literal["image", "artifact"] | None = Field(None, examples=["image"])

@@ -12,8 +12,9 @@ from functools import cached_property
 
 from packaging.version import Version
 
-from harbor_mirror.model.globs import matches
-from harbor_mirror.model.refusal import Refused
+from harbor_mirror.config.models import RuleTags
+from harbor_mirror.config.refusal import Refused
+from harbor_mirror.plan.globs import matches
 from harbor_mirror.plan.tag_versions import VersionRange, parse_version
 
 _DIGITS = re.compile(r"([0-9]+)")
@@ -30,6 +31,13 @@ class TagExpression:
     latest: int | None = None
     suffix: str = ""
     excludes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, tags: RuleTags) -> TagExpression | None:
+        """Return the expression of a rule's tags, or None if they are plain globs. Raises Refused."""
+        if not tags.is_expression:
+            return None
+        return cls(tags.semver, tags.regex, tags.latest, tags.suffix, tags.excludes)
 
     def __post_init__(self) -> None:
         """Raise Refused for a range or a regular expression that can't be read."""
@@ -62,7 +70,7 @@ class TagExpression:
         """Return the selected tags, the oldest version first."""
         ranked = sorted((rank, tag) for tag in set(tags) if (rank := self._rank(tag)) is not None)
         if self.latest is not None:
-            kept = list(dict.fromkeys(rank[:2] for rank, _ in ranked))[-self.latest :]
+            kept = set(list(dict.fromkeys(rank[:2] for rank, _ in ranked))[-self.latest :])
             ranked = [(rank, tag) for rank, tag in ranked if rank[:2] in kept]
         return [tag for _, tag in ranked]
 

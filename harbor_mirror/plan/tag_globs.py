@@ -7,68 +7,49 @@ of another kind, such as 1.26.4-alpine, never slips in. `*` is the last resort, 
 
 from __future__ import annotations
 
-import os.path
+import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 Tags = frozenset[str]
 
-#: Tags looked at, each as often as the search meets it, before it settles for common beginnings (under a second).
-MOST_WORK = 400_000
+_DIGIT = re.compile(r"[0-9]")
+
+#: Tags looked at, each as often as the search meets it, before it settles for common beginnings (about a second).
+MOST_WORK = 150_000
+#: Larger sets are looked at once or twice; remembering them would take hundreds of megabytes.
+REMEMBERED_TAGS = 50
 #: A class needs letters or digits: other characters mean something inside brackets.
 _SHORTEST_SPAN = 3
 
 
-def cover(wanted: Sequence[str], unwanted: Sequence[str], limit: int) -> list[str]:
+def cover(wanted: Sequence[str], unwanted: Sequence[str], limit: int, most: int) -> list[str] | None:
     """Return globs of at most `limit` characters that together match all of `wanted` and none of `unwanted`.
 
-    As few as possible; with a `*` only if that makes them fewer. Give `wanted` in a stable order: it is cut in
-    consecutive pieces, so that a tag more at its end changes the last glob only.
+    As few as possible, and None if that is more than `most`; with a `*` only if that makes them fewer. Give `wanted`
+    in a stable order: it is cut in consecutive pieces, so that a tag more at its end changes the last glob only.
     """
-    exact = _pieces(wanted, unwanted, limit, with_stars=False, most=1)
-    if exact is not None:
-        return exact
-    starred = _pieces(wanted, unwanted, limit, with_stars=True, most=len(wanted)) or []
-    exact = _pieces(wanted, unwanted, limit, with_stars=False, most=len(starred))
-    return exact or starred
-
-
-def _pieces(
-    wanted: Sequence[str], unwanted: Sequence[str], limit: int, *, with_stars: bool, most: int
-) -> list[str] | None:
-    """Return the globs of consecutive pieces of `wanted`, or None if there are more than `most`."""
-    others = frozenset(unwanted)
-    globs: list[str] = []
-    start = 0
-    while start < len(wanted):
-        if len(globs) == most:
-            return None
-        size, glob = _longest_piece(wanted[start:], others, limit, with_stars=with_stars)
-        globs.append(glob)
-        start += size
+    plain = _Builder(frozenset(_similar(unwanted, wanted)), with_stars=False)
+    starred = _Builder(frozenset(unwanted), with_stars=True)
+    globs = plain.pieces(wanted, limit, most=1)
+    if globs is None:
+        with_stars = starred.pieces(wanted, limit, most=most)
+        globs = plain.pieces(wanted, limit, most=len(with_stars) if with_stars else most) or with_stars
     return globs
 
 
-def _longest_piece(wanted: Sequence[str], others: Tags, limit: int, *, with_stars: bool) -> tuple[int, str]:
-    """Return how many of the first tags fit into one glob, and that glob."""
+def _similar(unwanted: Iterable[str], wanted: Iterable[str]) -> Iterator[str]:
+    """Return those of `unwanted` that differ from `wanted` in digits and in the combination of their parts only.
 
-    def glob_of(size: int) -> str:
-        return _Builder(with_stars=with_stars).build(frozenset(wanted[:size]), others)
+    A glob without stars can match no others.
+    """
+    shapes = {shape for tag in wanted for shape in _shapes(tag)}
+    return (tag for tag in unwanted if shapes.issuperset(_shapes(tag)))
 
-    whole = glob_of(len(wanted))
-    if len(whole) <= limit:
-        return len(wanted), whole
-    fits, fails = 1, len(wanted)
-    best = glob_of(1)
-    while fails - fits > 1:
-        middle = (fits + fails) // 2
-        glob = glob_of(middle)
-        if len(glob) <= limit:
-            fits, best = middle, glob
-        else:
-            fails = middle
-    return fits, best
+
+def _shapes(tag: str) -> list[str]:
+    return _DIGIT.sub("0", tag).split("-")
 
 
 @dataclass
@@ -87,29 +68,56 @@ class _Group:
 
 @dataclass
 class _Builder:
-    """Builds one glob; remembers what it has built and how much it has looked at."""
+    """Builds globs that match none of `others`; remembers what it has built and how much it has looked at."""
 
+    others: Tags
     with_stars: bool
     work: int = 0
     built: dict[tuple[Tags, Tags], str] = field(default_factory=dict)
 
+    def pieces(self, wanted: Sequence[str], limit: int, *, most: int) -> list[str] | None:
+        """Return the globs of consecutive pieces of `wanted`, or None if there are more than `most`."""
+        globs: list[str] = []
+        while wanted:
+            if len(globs) == most:
+                return None
+            size, glob = self._longest_piece(wanted, limit)
+            globs.append(glob)
+            wanted = wanted[size:]
+        return globs
+
+    def _longest_piece(self, wanted: Sequence[str], limit: int) -> tuple[int, str]:
+        """Return how many of the first tags fit into one glob, and that glob."""
+        fits, glob = 1, self.build(frozenset(wanted[:1]), self.others)
+        fails = len(wanted) + 1
+        size = len(wanted)
+        while fails - fits > 1:
+            longer = self.build(frozenset(wanted[:size]), self.others)
+            if len(longer) <= limit:
+                fits, glob = size, longer
+            else:
+                fails = size
+            size = (fits + fails) // 2
+        return fits, glob
+
     def build(self, wanted: Tags, unwanted: Tags) -> str:
         """Return a glob that matches every tag of `wanted` and none of `unwanted`; they share none."""
         key = (wanted, unwanted)
-        if key not in self.built:
-            self.work += len(wanted) + len(unwanted)
-            prefix = os.path.commonprefix(list(wanted))
-            rest = [tag[len(prefix) :] for tag in wanted]
-            suffix = os.path.commonprefix([tag[::-1] for tag in rest])[::-1]
-            self.built[key] = prefix + self._inner(
-                frozenset(tag.removesuffix(suffix) for tag in rest),
-                frozenset(
-                    tag[len(prefix) : len(tag) - len(suffix)]
-                    for tag in unwanted
-                    if tag.startswith(prefix) and tag.endswith(suffix) and len(tag) >= len(prefix) + len(suffix)
-                ),
-            ) + suffix
-        return self.built[key]
+        if key in self.built:
+            return self.built[key]
+        self.work += len(wanted) + len(unwanted)
+        prefix = _beginning(wanted)
+        rest = [tag[len(prefix) :] for tag in wanted]
+        suffix = _beginning(tag[::-1] for tag in rest)[::-1]
+        others = frozenset(
+            tag[len(prefix) : len(tag) - len(suffix)]
+            for tag in unwanted
+            if tag.startswith(prefix) and tag.endswith(suffix) and len(tag) >= len(prefix) + len(suffix)
+        )
+        glob = prefix + self._inner(frozenset(tag.removesuffix(suffix) for tag in rest), others) + suffix
+        if len(wanted) + len(unwanted) <= REMEMBERED_TAGS:
+            self.built[key] = glob
+        return glob
 
     def _inner(self, wanted: Tags, unwanted: Tags) -> str:
         if wanted == {""}:
@@ -120,9 +128,10 @@ class _Builder:
         is_optional = "" in wanted
         candidates = [self._alternatives(groups, is_optional)]
         if not self.with_stars and self.work < MOST_WORK:
-            generalised = self._generalised(groups)
-            if len(generalised) < len(groups):
-                candidates.append(self._alternatives(generalised, is_optional))
+            candidates += [
+                self._alternatives(self._generalised(groups, only_if_shorter=shorter), is_optional)
+                for shorter in (True, False)
+            ]
             candidates += self._product(wanted, unwanted)
         return min(candidates, key=lambda glob: (len(glob), glob))
 
@@ -151,20 +160,24 @@ class _Builder:
                 equal.unwanted |= group.unwanted
         return [*groups.values(), *separate]
 
-    def _generalised(self, groups: Sequence[_Group]) -> list[_Group]:
-        """Return the groups with digits joined wherever that is shorter and matches nothing unwanted."""
+    def _generalised(self, groups: Sequence[_Group], *, only_if_shorter: bool) -> list[_Group]:
+        """Return the groups with digits joined wherever that matches nothing unwanted."""
         result: list[_Group] = []
         for group in groups:
             for index, earlier in enumerate(result):
                 if self.work > MOST_WORK or not (group.characters + earlier.characters).isdigit():
                     continue
                 joined = earlier.joined(group)
-                if joined is not None and len(self._text(joined)) <= len(self._text(earlier)) + len(self._text(group)):
+                self.work += len(group.wanted) + len(group.unwanted)
+                if joined is not None and (not only_if_shorter or self._is_shorter(joined, earlier, group)):
                     result[index] = joined
                     break
             else:
                 result.append(group)
         return result
+
+    def _is_shorter(self, joined: _Group, *separate: _Group) -> bool:
+        return len(self._text(joined)) <= sum(len(self._text(group)) for group in separate)
 
     def _product(self, wanted: Tags, unwanted: Tags) -> list[str]:
         """Return `{1.25,1.26}-{alpine,slim}` if every combination is harmless."""
@@ -185,6 +198,17 @@ class _Builder:
 
     def _text(self, group: _Group) -> str:
         return _class(group.characters) + self.build(group.wanted, group.unwanted)
+
+
+def _beginning(tags: Iterable[str]) -> str:
+    """Return what all tags begin with."""
+    first, *others = sorted(set(tags))
+    # The first and the last in order differ at the earliest place where any two do.
+    last = others[-1] if others else first
+    length = next(
+        (index for index, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]), len(first)
+    )
+    return first[:length]
 
 
 def _class(characters: str) -> str:

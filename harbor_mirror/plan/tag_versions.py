@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
-from harbor_mirror.model.refusal import Refused
+from harbor_mirror.config.refusal import Refused
 
 EXAMPLE = ">=1.25 <2"
 #: Dates are the only versions whose parts are separated by hyphens.
