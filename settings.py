@@ -45,7 +45,7 @@ def load() -> Settings:
     """
     # pulumi.Config only answers for keys it is asked for; a key with a typo would pass unseen.
     everything = {**stack_config.get_config_env(), **stack_config.CONFIG.get()}
-    found = checked(everything, pulumi.get_project(), Path.cwd())
+    found = checked(everything, pulumi.get_project(), Path.cwd(), pulumi.get_stack())
     try:
         configuration = found.sound()
     except ConfigurationError as error:

@@ -96,7 +96,7 @@ def read(path: Path) -> StackFile:
     """Reads and checks one file and the rule files it names. Raises Failure if it is no YAML."""
     name = project(path.parent)
     file = _settings(path, name)
-    found = _checked(file, name, path.parent)
+    found = _checked(file, name, path)
     faults = (*file.faults, *_plain_secrets(file.content), *found.faults)
     configuration = None if faults else found.configuration
     return StackFile(path, configuration, faults, found.cautions, file.lines, found.gathered)
@@ -108,13 +108,14 @@ def rule_names(path: Path) -> list[str]:
     return list(rules) if isinstance(rules, Mapping) else []
 
 
-def _checked(file: LocatedYaml, name: str, base: Path) -> Checked:
+def _checked(file: LocatedYaml, name: str, path: Path) -> Checked:
     """What the program would find, but for what is encrypted."""
     unreadable = tuple(_encrypted(file.content))
     if unreadable:
         return Checked(None, unreadable, (), Gathered())
     held = {f"{name}:{key}" if ":" not in key else key: value for key, value in file.content.items()}
-    return checked({key: _without_secrets((key.rpartition(":")[2],), value) for key, value in held.items()}, name, base)
+    everything = {key: _without_secrets((key.rpartition(":")[2],), value) for key, value in held.items()}
+    return checked(everything, name, path.parent, stack_of(path))
 
 
 def _settings(path: Path, name: str) -> LocatedYaml:

@@ -37,6 +37,9 @@ class TagExpression:
         """Return the expression of a rule's tags, or None if they are plain globs. Raises Refused."""
         if not tags.is_expression:
             return None
+        if tags.matches:
+            reason = "does not combine with an expression; use regex and excludes, or a rule of its own"
+            raise Refused(list(tags.matches), reason, "{semver: '>=1.25 <2', excludes: '*-rc*'}", field="tags.matches")
         return cls(tags.semver, tags.regex, tags.latest, tags.suffix, tags.excludes)
 
     def __post_init__(self) -> None:
@@ -52,7 +55,8 @@ class TagExpression:
         try:
             return None if self.regex is None else re.compile(self.regex)
         except re.error as error:
-            raise Refused(self.regex, f"is not a regular expression ({error})", r"^v1\.3[2-4]\.\d+$") from None
+            reason = f"is not a regular expression ({error})"
+            raise Refused(self.regex, reason, r"^v1\.3[2-4]\.\d+$", field="tags.regex") from None
 
     @property
     def as_written(self) -> dict[str, object]:

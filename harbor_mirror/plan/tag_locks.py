@@ -15,10 +15,12 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from harbor_mirror.config.models import Rule, RuleTags
+from harbor_mirror.config.faults import Fault
+from harbor_mirror.config.models import Configuration, Endpoint, Rule
 from harbor_mirror.config.refusal import Refused
 from harbor_mirror.plan import globs
 from harbor_mirror.plan.filters import join
+from harbor_mirror.plan.registry_types import image_host, url_of
 from harbor_mirror.plan.tag_expressions import TagExpression
 from harbor_mirror.plan.tag_globs import cover
 
@@ -36,6 +38,10 @@ HEADER = """\
 
 class LockError(ValueError):
     """The lock file can't be read."""
+
+
+class NotResolved(ValueError):
+    """A rule's expression has no lock, or one that does not fit."""
 
 
 class _Locked(BaseModel):
@@ -194,47 +200,92 @@ def filters_length(rule: Rule, repositories: str, tags: str) -> int:
 # --- Using the lock --------------------------------------------------------------------------------------------------
 
 
-def lock_faults(rule: Rule, expression: TagExpression, source: str, lock: LockedRule) -> Iterator[Refused]:
-    """Yield why a lock does not fit its rule, without the network."""
+def lock_problems(rule: Rule, expression: TagExpression, source: str, lock: LockedRule) -> Iterator[str]:
+    """Yield why a lock does not fit its rule, as far as that shows without the source."""
     for what, locked, configured in (
         ("source", lock.source, source),
         ("repositories", lock.repositories, list(rule.repositories)),
         ("expression", lock.expression, expression.as_written),
     ):
         if locked != configured:
-            yield Refused(None, f"is locked for the {what} {_shown(locked)}, and is now {_shown(configured)}", "")
+            yield f"it is for the {what} {_shown(locked)}, and the rule has {_shown(configured)}"
             return
     for repository, tags in lock.tags.items():
         if not any(globs.matches(pattern, repository) for pattern in rule.repositories):
-            yield Refused(repository, "is locked, and no repository of the rule", "")
-        selected = expression.select(tags)
-        if wrong := sorted(set(tags) - set(selected)):
-            yield Refused(f"{repository}:{wrong[0]}", "is locked, and not selected by the rule's expression", "")
-        policies = [policy for policy in lock.policies if globs.matches(policy.repositories, repository)]
-        if lost := [tag for tag in tags if not any(globs.matches(policy.matches, tag) for policy in policies)]:
-            yield Refused(f"{repository}:{lost[0]}", "is locked, and no policy of the lock matches it", "")
+            yield f"{repository} is no repository of the rule"
+        if wrong := sorted(set(tags).difference(expression.select(tags))):
+            yield f"the expression does not select {repository}:{wrong[0]}"
+        patterns = [policy.matches for policy in lock.policies if globs.matches(policy.repositories, repository)]
+        if lost := [tag for tag in tags if not any(globs.matches(pattern, tag) for pattern in patterns)]:
+            yield f"no policy takes {repository}:{lost[0]}"
     for policy in lock.policies:
         named = globs.specific(policy.repositories)
         if named is None or not lock.tags.keys() >= set(named):
-            yield Refused(policy.repositories, "is in a policy of the lock, and its tags are not locked", "")
+            yield f"the policy {policy.name} takes repositories without locked tags: {policy.repositories}"
         length = filters_length(rule, policy.repositories, policy.matches)
         if length > FILTERS_LENGTH:
-            reason = f"has filters of {length} characters, and Harbor keeps {FILTERS_LENGTH}"
-            yield Refused(policy.name, reason, "")
+            yield f"the policy {policy.name} has filters of {length} characters, and Harbor keeps {FILTERS_LENGTH}"
 
 
-def policies(rule: Rule, lock: LockedRule) -> dict[str, Rule]:
-    """Return the Harbor policies of a rule with an expression, as rules of their own by name."""
+def with_policies(
+    configuration: Configuration, locks: Mapping[str, LockedRule], resolve: str
+) -> tuple[Configuration, list[Fault]]:
+    """Return the configuration with its rules' expressions replaced by what is locked, and what keeps some from it.
+
+    Each Harbor policy becomes a rule of its own. `resolve` is the command that writes the lock.
+    """
+    rules: dict[str, Rule] = {}
+    faults = [
+        Fault(f"rules.{name}", None, "is locked, and has no expression", resolve)
+        for name in locks
+        if name not in configuration.rules or not configuration.rules[name].tags.is_expression
+    ]
+    for name, rule in configuration.rules.items():
+        try:
+            expression = TagExpression.of(rule.tags)
+            if expression is None:
+                policies = {name: rule}
+            elif rule.endpoint in configuration.endpoints:
+                policies = locked_policies(name, rule, expression, configuration.endpoints[rule.endpoint], locks)
+            else:
+                policies = {}
+        except NotResolved as error:
+            faults.append(Fault(f"rules.{name}.tags", None, str(error), resolve))
+            continue
+        except Refused as refused:
+            faults.append(Fault(f"rules.{name}.{refused.field}", refused.value, refused.reason, refused.example))
+            continue
+        for policy in policies.keys() & configuration.rules.keys() - {name}:
+            faults.append(Fault(f"rules.{policy}", None, f"is the name of a policy of {name}", f"{policy}-tags"))
+        rules |= policies
+    return configuration.model_copy(update={"rules": rules}), faults
+
+
+def locked_policies(
+    name: str, rule: Rule, expression: TagExpression, endpoint: Endpoint, locks: Mapping[str, LockedRule]
+) -> dict[str, Rule]:
+    """Return the Harbor policies of a rule with an expression, as rules of their own by name. Raises NotResolved."""
+    if name not in locks:
+        raise NotResolved("has an expression that is not resolved yet")
+    lock = locks[name]
+    reason = next(lock_problems(rule, expression, source_of(endpoint), lock), None)
+    if reason is not None:
+        raise NotResolved(f"does not fit its lock: {reason}")
     return {
         policy.name: rule.model_copy(
             update={
                 "repositories": (policy.repositories,),
-                "tags": RuleTags(matches=(policy.matches,), excludes=rule.tags.excludes),
+                "tags": rule.tags.model_copy(update={"matches": (policy.matches,)}),
                 "expected_tags": _expected(policy, lock.tags),
             }
         )
         for policy in lock.policies
     }
+
+
+def source_of(endpoint: Endpoint) -> str:
+    """Return how the lock names a source: its host in image references, or its address."""
+    return image_host(endpoint.type, endpoint.url) or url_of(endpoint.type, endpoint.url)
 
 
 def _expected(policy: LockedPolicy, tags: Mapping[str, Sequence[str]]) -> int:

@@ -45,7 +45,7 @@ class VersionRange:
             return cls(tuple(_alternative(part.strip()) for part in text.split("||")))
         except InvalidVersion:
             reason = "is not a version range: comparisons such as >=1.25, ^1.2, ~1.2.3, 1.x, joined by blanks or ||"
-            raise Refused(text, reason, EXAMPLE) from None
+            raise Refused(text, reason, EXAMPLE, field="tags.semver") from None
 
     def __contains__(self, version: Version) -> bool:
         # Pre-releases belong to a range only if one of its bounds is one.

@@ -16,6 +16,7 @@ from harbor_mirror.config.parse import parse, without_faulty_rules
 from harbor_mirror.config.rule_files import Gathered
 from harbor_mirror.host import of_host
 from harbor_mirror.plan.checks import check
+from harbor_mirror.plan.tag_locks import LockedRule, LockError, lock_path, read_locks, with_policies
 
 
 @dataclass(frozen=True)
@@ -34,31 +35,39 @@ class Checked:
         return self.configuration
 
 
-def checked(everything: Mapping[str, Any], project: str, base: Path) -> Checked:
+def checked(everything: Mapping[str, Any], project: str, base: Path, stack: str) -> Checked:
     """Of all that a stack configures, keyed as "harbor-mirror:rules", what is this project's.
 
-    A map or list may stand there as JSON, which is how the engine holds it. `rulesDir` is seen from `base`.
+    A map or list may stand there as JSON, which is how the engine holds it. `rulesDir` and the lock file are seen
+    from `base`.
     """
     prefix = f"{project}:"
     own = {key.removeprefix(prefix): value for key, value in everything.items() if key.startswith(prefix)}
     gathered = rule_files.gather({name: _read(name, value) for name, value in own.items()}, base)
     faults = [*_strays(everything, project), *gathered.faults]
+    lock = lock_path(base, stack)
     configuration: Configuration | None = None
     cautions: list[Caution] = []
     try:
-        configuration, cautions = validate(gathered.raw)
+        configuration, cautions = validate(gathered.raw, read_locks(lock), resolve=f"mirrorctl resolve --stack {stack}")
+    except LockError as error:
+        faults.append(Fault(lock.name, None, str(error), "remove it and run mirrorctl resolve"))
     except ConfigurationError as error:
         faults += map(gathered.located, error.faults)
     faults += [*_host_faults(gathered.raw, faults), *_nowhere(gathered.raw)]
     return Checked(None if faults else configuration, tuple(faults), tuple(cautions), gathered)
 
 
-def validate(raw: Mapping[str, Any]) -> tuple[Configuration, list[Caution]]:
+def validate(
+    raw: Mapping[str, Any], locks: Mapping[str, LockedRule] | None = None, *, resolve: str = "mirrorctl resolve"
+) -> tuple[Configuration, list[Caution]]:
     """Return a stack's configuration, keyed by setting, and what is only worth a warning in it.
 
     Raises ConfigurationError with every fault.
     """
     configuration, faults = parse(raw)
+    configuration, unresolved = with_policies(configuration, locks or {}, resolve)
+    faults += unresolved
     wrong, cautions = check(without_faulty_rules(configuration, faults))
     faults += wrong
     if faults:

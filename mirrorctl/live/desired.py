@@ -31,9 +31,10 @@ def configuration(connection: Connection) -> Configuration:
     if connection.outputs is None:
         raise Failure("this compares a stack with its Harbor; say --stack, or unset HARBOR_URL")
     settings = engine.configuration(connection.stack, connection.cwd)
+    stack = connection.stack or engine.selected(connection.cwd)
     held = {key: entry.get("objectValue", entry.get("value")) for key, entry in settings.items()}
     try:
-        return checked(held, stack_file.project(connection.cwd), connection.cwd).sound()
+        return checked(held, stack_file.project(connection.cwd), connection.cwd, stack).sound()
     except ConfigurationError as error:
         raise Failure(str(error)) from None
 

@@ -27,6 +27,11 @@ def configuration(stack: str | None, cwd: Path) -> dict[str, Any]:
     return values
 
 
+def selected(cwd: Path) -> str:
+    """Return the name of the selected stack. Raises Failure."""
+    return _run(["stack", "--show-name"], cwd).strip()
+
+
 def set_secret(key: str, value: str, stack: str | None, cwd: Path) -> None:
     """Set a secret of the configuration, passed through a pipe instead of the command line. Raise Failure."""
     _run(["config", "set", "--secret", key, *_stack_option(stack)], cwd, value)

@@ -18,6 +18,8 @@ with (folder / "calls").open("a") as calls:
 config = folder / "config.json"
 if arguments[:2] == ["stack", "output"]:
     print((folder / "outputs.json").read_text())
+elif arguments[:2] == ["stack", "--show-name"]:
+    print("dev")
 elif arguments[:2] == ["config", "set"]:
     kept = json.loads(config.read_text())
     kept["harbor-mirror:" + arguments[3]] = {{"value": sys.stdin.read(), "secret": True}}

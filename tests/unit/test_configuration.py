@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harbor_mirror.config.faults import HIDDEN, ConfigurationError
-from harbor_mirror.config.models import TagFilter
+from harbor_mirror.config.models import RuleTags
 from harbor_mirror.config.parse import endpoint_name
 from harbor_mirror.plan.validation import validate
 
@@ -42,21 +42,21 @@ def faults(raw: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def test_a_rule_needs_only_endpoint_repositories_and_project() -> None:
     rule = validate(GOOD)[0].rules["nginx"]
-    assert (rule.repositories, rule.tags, rule.schedule) == (("library/nginx",), TagFilter(), "manual")
+    assert (rule.repositories, rule.tags, rule.schedule) == (("library/nginx",), RuleTags(), "manual")
     assert (rule.flatten, rule.override, rule.enabled) == (0, True, True)
 
 
 @pytest.mark.parametrize(
     ("written", "meant"),
     [
-        ("1.2*", TagFilter(matches=("1.2*",))),
-        (["1.2*", "latest"], TagFilter(matches=("1.2*", "latest"))),
-        ({"matches": "1.2*"}, TagFilter(matches=("1.2*",))),
-        ({"excludes": ["*-rc*", "*-beta"]}, TagFilter(excludes=("*-rc*", "*-beta"))),
-        ({"matches": "1.*", "excludes": "*-rc*"}, TagFilter(matches=("1.*",), excludes=("*-rc*",))),
+        ("1.2*", RuleTags(matches=("1.2*",))),
+        (["1.2*", "latest"], RuleTags(matches=("1.2*", "latest"))),
+        ({"matches": "1.2*"}, RuleTags(matches=("1.2*",))),
+        ({"excludes": ["*-rc*", "*-beta"]}, RuleTags(excludes=("*-rc*", "*-beta"))),
+        ({"matches": "1.*", "excludes": "*-rc*"}, RuleTags(matches=("1.*",), excludes=("*-rc*",))),
     ],
 )
-def test_tags_are_written_in_any_of_these_ways(written: object, meant: TagFilter) -> None:
+def test_tags_are_written_in_any_of_these_ways(written: object, meant: RuleTags) -> None:
     assert validate(changed("rules", "nginx", tags=written))[0].rules["nginx"].tags == meant
 
 

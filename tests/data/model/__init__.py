@@ -45,7 +45,7 @@ def table(name: str) -> list[dict[str, Any]]:
 
 def checked(raw: Mapping[str, Any], base: Path = HERE) -> Checked:
     """What program and tool make of a raw configuration."""
-    return stack_config.checked({f"{PROJECT}:{key}": value for key, value in raw.items()}, PROJECT, base)
+    return stack_config.checked({f"{PROJECT}:{key}": value for key, value in raw.items()}, PROJECT, base, "dev")
 
 
 def stack(case: Mapping[str, Any], *, source: str | None = None) -> dict[str, Any]:
