@@ -1,7 +1,7 @@
-"""What rules cost at the source: list calls and counted pulls, per run and in Docker Hub's window of six hours.
+"""Counts the requests of rules at the source: list calls and counted pulls, per run and in Docker Hub's six hours.
 
-Harbor fetches the manifest of every matching tag in every run, changed or not, before it looks whether it has it; a
-changed multi-platform image costs one more for each platform. So the numbers here are what an unchanged source costs.
+In every run, Harbor fetches the manifest of every matching tag before it checks whether it already has the image; a
+changed multi-platform image costs one more pull for each platform. The numbers are the cost of an unchanged source.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from harbor_mirror.plan.schedule import Schedule
 WINDOW_HOURS = 6
 #: Counted pulls in a window (docs.docker.com, docker-hub/usage/pulls): per address, per account, no limit.
 PULL_LIMITS: dict[Plan, int | None] = {"anonymous": 100, "personal": 200, "paid": None}
-#: Docker Hub publishes no limit for list calls, and it holds for paid plans too; runs with more than a hundred pages of
-#: tags have met 429 in public reports.
-MOST_LIST_CALLS = 100
+#: Docker Hub publishes no limit for list calls, but has one for all plans: in public reports, runs with more than a
+#: hundred pages of tags got 429.
+MAX_LIST_CALLS = 100
 #: Page sizes of Harbor's adapters: Docker Hub's own API, and a registry's catalogue.
 _HUB_PAGE = 100
 _CATALOGUE_CALLS = 1
@@ -29,7 +29,7 @@ _CATALOGUE_CALLS = 1
 
 @dataclass(frozen=True)
 class Load:
-    """What one rule costs at its source. A number is a lower bound where `certain` is false."""
+    """What one rule costs at its source; the numbers are lower bounds if `certain` is false."""
 
     rule: str
     runs: int
@@ -49,12 +49,12 @@ class Load:
         return self.list_calls * self.runs
 
     def overrun(self) -> str | None:
-        """Why Docker Hub may refuse the list calls, whatever the plan."""
-        if self.list_calls <= MOST_LIST_CALLS:
+        """Return why Docker Hub may reject the list calls, on any plan."""
+        if self.list_calls <= MAX_LIST_CALLS:
             return None
         return (
-            f"rule {self.rule} needs {self.list_calls} list calls in each run, and Docker Hub answers 429 to such long "
-            "lists whatever the plan; fewer runs or repositories help"
+            f"rule {self.rule} makes {self.list_calls} list calls in each run, and Docker Hub answers 429 to that many "
+            "on every plan; reduce the repositories of the rule or its runs"
         )
 
 
@@ -68,9 +68,9 @@ def load(
     expected_tags: int | None = None,
     listed_tags: int | None = None,
 ) -> Load:
-    """What a rule costs. `expected_tags` is how many tags match in all; `listed_tags`, how many there are to filter.
+    """Return what a rule costs. `expected_tags` is the number of matching tags, `listed_tags` of all tags to filter.
 
-    Both may be left out: exact names then give the least that is possible.
+    Both may be None; exact names then give a lower bound.
     """
     names = exact(repositories)
     least_repositories = len(names) if names is not None else 1
@@ -88,14 +88,14 @@ def load(
 
 
 def _named(tags: Sequence[TagFilter]) -> int | None:
-    """How many tags a filter names one by one, or None if it has a wildcard or is missing."""
+    """Return how many tags the filters name exactly, or None if they have wildcards or there are none."""
     counts = [exact(tag.pattern) for tag in tags if tag.decoration == "matches"]
     named = [len(names) for names in counts if names is not None]
     return min(named) if named else None
 
 
 def _repository_lists(type_: str, repositories: str) -> int:
-    """List calls that find the repositories: Docker Hub always lists namespaces, others only for wildcards."""
+    """Return the list calls that find the repositories: Docker Hub always lists namespaces, others for wildcards."""
     if type_ == "docker-hub":
         return len({form.partition("/")[0] for form in expand(repositories)})
     return 0 if specific(repositories) is not None else _CATALOGUE_CALLS
@@ -103,7 +103,7 @@ def _repository_lists(type_: str, repositories: str) -> int:
 
 @dataclass(frozen=True)
 class Budget:
-    """The rules of one endpoint against its plan."""
+    """The requests of one endpoint's rules, and what its plan allows."""
 
     endpoint: str
     plan: Plan
@@ -111,41 +111,41 @@ class Budget:
 
     @property
     def pulls(self) -> int:
-        """Counted pulls in six hours."""
+        """Return the counted pulls in six hours."""
         return sum(load.pulls_per_window for load in self.loads)
 
     @property
     def list_calls(self) -> int:
-        """List calls in six hours."""
+        """Return the list calls in six hours."""
         return sum(load.list_calls_per_window for load in self.loads)
 
     @property
     def limit(self) -> int | None:
-        """Counted pulls that the plan allows in six hours; None without limit."""
+        """Return the counted pulls that the plan allows in six hours; None without a limit."""
         return PULL_LIMITS[self.plan]
 
     @property
     def certain(self) -> bool:
-        """False if some rule's tags are unknown, so that the numbers are the least that is possible."""
+        """Return whether all tags are known; otherwise the numbers are lower bounds."""
         return all(load.certain for load in self.loads)
 
     def overrun(self) -> str | None:
-        """Why the pulls exceed the plan."""
+        """Return why the pulls exceed the plan."""
         if self.limit is None or self.pulls <= self.limit:
             return None
         least = "" if self.certain else "at least "
         heaviest = max(self.loads, key=lambda load: load.pulls_per_window)
         return (
-            f"{least}{self.pulls} manifests are pulled through {self.endpoint} in {WINDOW_HOURS} hours, and Docker "
-            f"Hub allows {self.limit} ({self.plan}); most are rule {heaviest.rule}'s: "
-            f"{heaviest.pulls} tags in {heaviest.runs} runs"
+            f"the rules of {self.endpoint} make {least}{self.pulls} pulls in {WINDOW_HOURS} hours, but Docker Hub "
+            f"allows {self.limit} (plan {self.plan}); most come from rule {heaviest.rule}: {heaviest.pulls} tags in "
+            f"{heaviest.runs} runs"
         )
 
     def overruns(self) -> tuple[str, ...]:
-        """What exceeds Docker Hub's limits, one sentence each: warnings in a preview, errors where strict."""
+        """Return what exceeds Docker Hub's limits, one sentence each: warnings, or faults with `strict`."""
         return tuple(text for text in [self.overrun(), *(load.overrun() for load in self.loads)] if text)
 
 
 def budget(endpoint: str, plan: Plan | None, loads: Iterable[Load], *, anonymous: bool) -> Budget:
-    """The budget of an endpoint; without a stated plan, that of an account without payment."""
+    """Return the budget of an endpoint; the default plan is that of a free account."""
     return Budget(endpoint, plan or ("anonymous" if anonymous else "personal"), tuple(loads))

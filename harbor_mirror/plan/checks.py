@@ -19,7 +19,7 @@ from harbor_mirror.plan.filters import TagFilter
 from harbor_mirror.plan.harbor_versions import hub_login_fails
 from harbor_mirror.plan.outputs import landing
 from harbor_mirror.plan.registry_types import SET_SECRET, check_endpoint, check_rule
-from harbor_mirror.plan.schedule import Schedule, parse_maintenance
+from harbor_mirror.plan.schedule import Schedule, crowds, parse_maintenance
 
 Checked = TypeVar("Checked")
 
@@ -48,6 +48,8 @@ def check(configuration: Configuration) -> tuple[list[Fault], list[Caution]]:
         faults += wrong
         if not wrong and rule.endpoint in configuration.endpoints.keys() - unsound:
             sound[name] = rule
+    active = {name: rule.schedule for name, rule in sound.items() if rule.enabled}
+    cautions += (Caution("rules", name, text) for name, text in crowds(active))
     faults += [*retaining, *_collisions(configuration, sound, cautions)]
     if not retaining:
         undone = retention.cautions(configuration.projects, sound)
@@ -208,7 +210,7 @@ def _collisions(configuration: Configuration, sound: Mapping[str, Rule], caution
     for name, found in possible.items():
         cautions += (Caution("rules", name, collision.reason) for collision in found[:SHOWN_COLLISIONS])
         if (more := len(found) - SHOWN_COLLISIONS) > 0:
-            cautions.append(Caution("rules", name, f"{more} other rule{'s' * (more > 1)} may land there, too"))
+            cautions.append(Caution("rules", name, f"may collide with {more} other rule{'s' * (more > 1)}, too"))
 
 
 # --- The request budget ----------------------------------------------------------------------------------------------

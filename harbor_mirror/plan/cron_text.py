@@ -1,4 +1,4 @@
-"""A cron in words, for people who don't read cron."""
+"""Describes a cron in words."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from harbor_mirror.plan.cron import HOUR, MINUTE, Field, Times
 
-# Python's own names follow the locale.
+# The names of the calendar module depend on the locale.
 MONTH_NAMES = (
     *("January", "February", "March", "April", "May", "June", "July"),
     *("August", "September", "October", "November", "December"),
@@ -17,7 +17,7 @@ DAY_NAMES = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "
 
 
 def describe(times: Times) -> str:
-    """Such as "every 6 hours at minute 17, UTC"."""
+    """Return the times in words, such as "every 6 hours at minute 17, UTC"."""
     time, day = _time_of_day(times), _day(times)
     if not day:
         return f"{'every day ' if time.startswith('at ') and _has_hours(times) else ''}{time}, UTC"
@@ -61,27 +61,29 @@ def _day(times: Times) -> str:
 
 
 def notes(cron: str, times: Times) -> Iterator[str]:
-    """What is right and yet may not be what was meant, one sentence each."""
+    """Yield what works but may not be what was meant, one sentence each."""
     fields = cron.split(" ")
     for kind, text, values in ((MINUTE, fields[1], times.minutes), (HOUR, fields[2], times.hours)):
         step = re.fullmatch(r"\*/(\d+)", text)
         if step and len(values) == 1:
-            yield f"{text} for the {kind.name} fires at {kind.name} 0 only"
+            yield f"{text} for the {kind.name} runs at {kind.name} 0 only"
         elif step and (kind.high + 1) % int(step[1]):
             yield f"{text} for the {kind.name} starts again at 0 after {kind.name} {values[-1]}"
+    if (step := re.fullmatch(r"\*/(6|8|12)", fields[1])) and fields[2] == "*":
+        yield f"runs every {step[1]} minutes; for every {step[1]} hours write 0 0 */{step[1]} {' '.join(fields[3:])}"
     if times.either_day:
-        yield "Harbor joins day of the month and day of the week by OR: a day that matches one of them is enough"
+        yield "runs on days that match the day of the month or the day of the week; Harbor does not need both to match"
     if times.months == (2,) and times.days == (29,) and not times.either_day:
-        yield "29 February comes once in four years"
+        yield "runs once in four years: on 29 February"
 
 
 def _step_of(values: Sequence[int], kind: Field) -> int:
-    """n if the values are every n-th of the field, round the clock, else 0."""
+    """Return n if the values are every n-th of the field, without a gap at its end, else 0."""
     gaps = {later - sooner for sooner, later in pairwise(values)}
     if len(gaps) != 1:
         return 0
     (gap,) = gaps
-    return gap if len(values) * gap == len(kind.everything) else 0
+    return gap if len(values) * gap == len(kind.all_values) else 0
 
 
 def _numbers(noun: str, values: Sequence[int]) -> str:
@@ -103,5 +105,5 @@ def _ranges(values: Sequence[int], names: Sequence[str]) -> str:
 
 
 def listed(texts: Sequence[str]) -> str:
-    """Such as "April, June and November"."""
+    """Return a list in words, such as "April, June and November"."""
     return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"

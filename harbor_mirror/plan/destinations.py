@@ -1,7 +1,7 @@
-"""Where images land: Harbor's mapping from source repository to destination, and sources that meet in one place.
+"""Maps source repositories to destinations in Harbor, and finds sources that would be copied to the same place.
 
 `flatten` is Harbor's dest_namespace_replace_count: how many leading components of the source path the namespace
-replaces. 0 keeps the path whole below the namespace, -1 keeps the last component only (measured on Harbor 2.15.2).
+replaces. 0 keeps the whole path below the namespace, -1 keeps the last component only (measured on Harbor 2.15.2).
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _WILD = re.compile(r"[*?\[]")
 
 
 def destination(repository: str, namespace: str, flatten: int) -> str:
-    """The repository in Harbor that a source repository is copied to; without a namespace its own path.
+    """Return the repository in Harbor that a source repository is copied to; without a namespace its own path.
 
-    Raises Refused where Harbor fails the whole execution.
+    Raise Refused where Harbor fails the whole execution.
     """
     if not namespace:
         return repository
@@ -36,14 +36,14 @@ def destination(repository: str, namespace: str, flatten: int) -> str:
 
 
 def check(repositories: str, namespace: str, flatten: int) -> None:
-    """Raises Refused for a mapping that Harbor refuses, ignores, or on which every execution would fail."""
+    """Raise Refused for a mapping that Harbor rejects or ignores, or with which every execution fails."""
     if namespace and not is_name(namespace):
-        reason = "is no path in Harbor: lower case letters and digits, separated by single . _ or -, in /"
+        reason = "is not a valid path in Harbor: lower case letters and digits, separated by single . _ or -, in /"
         raise Refused(namespace, reason, "mirror/hub")
     if len(namespace) > NAMESPACE_LENGTH:
         raise Refused(namespace, f"is longer than {NAMESPACE_LENGTH} characters", "mirror/hub")
     if flatten != 0 and not namespace:
-        raise Refused(flatten, "needs a destination: without one Harbor keeps the source path and ignores it", "0")
+        raise Refused(flatten, "needs a project: without one Harbor keeps the source path and ignores flatten", "0")
     for form in expand(repositories):
         _, most = depths(form)
         if most is not None and flatten > most - 1:
@@ -51,15 +51,15 @@ def check(repositories: str, namespace: str, flatten: int) -> None:
 
 
 def cautions(repositories: str, namespace: str, flatten: int) -> tuple[str, ...]:
-    """What may go wrong at run time with repositories that a glob takes, one sentence each."""
+    """Return what may fail at run time for repositories that a glob matches, one sentence each."""
     fewest, _ = depths(repositories)
     if not namespace or flatten <= fewest - 1:
         return ()
-    return (f"a repository with fewer than {_components(flatten)} would fail the whole run (flatten: {flatten})",)
+    return (f"Harbor fails the whole run if a repository has fewer than {_components(flatten)} (flatten: {flatten})",)
 
 
 def _too_deep(repository: str, leading: int, flatten: int) -> Refused:
-    reason = f"has {_components(leading)}, flatten is {flatten}, and Harbor fails the whole run"
+    reason = f"has {_components(leading)}, but flatten is {flatten}: Harbor would fail the whole run"
     return Refused(repository, reason, f"flatten: {leading}")
 
 
@@ -69,8 +69,8 @@ def _components(count: int) -> str:
 
 @dataclass(frozen=True)
 class Landing:
-    """What a rule takes from where to where. `source` is the host in image references: two endpoints that share it
-    hold the same images."""
+    """What a rule copies, and where. `source` is the host in image references: two endpoints that share it have the
+    same images."""
 
     rule: str
     source: str
@@ -80,7 +80,7 @@ class Landing:
 
 
 def images(landings: Iterable[Landing], registry_host: str) -> dict[str, str]:
-    """`docker.io/library/nginx` -> `harbor.example.com/mirror/library/nginx` for every repository named exactly."""
+    """Return {"docker.io/library/nginx": "harbor.example.com/mirror/library/nginx"} for every exact repository name."""
     mirrored = {}
     for landing in landings:
         for repository in exact(landing.repositories) or ():
@@ -91,7 +91,7 @@ def images(landings: Iterable[Landing], registry_host: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Collision:
-    """Two sources that land on one repository, where the later copy silently replaces the earlier one's tags."""
+    """Two sources that are copied to one repository, where the later copy silently replaces tags of the earlier."""
 
     rules: tuple[str, ...]
     sources: tuple[str, ...]
@@ -100,27 +100,28 @@ class Collision:
 
     @property
     def reason(self) -> str:
-        """Continues "rules.NAME.repositories: VALUE ..."."""
-        lands, one = ("lands", "one overwrites") if self.certain else ("may land", "one would overwrite")
-        return f"{lands} on {self.destination} from {' and from '.join(self.sources)}, and {one} the other"
+        """Return the reason; it continues "rules.NAME.repositories: VALUE ..."."""
+        collides, are = ("collides", "are") if self.certain else ("may collide", "may be")
+        sources = " and ".join(self.sources)
+        return f"{collides}: {sources} {are} copied to {self.destination}, where one overwrites the other"
 
-    #: What keeps them apart.
+    #: How to separate them.
     example = "flatten: 0, or another project or path"
 
 
 @dataclass(frozen=True)
 class Collisions:
-    """`certain` are to be refused; `possible` depend on what the sources hold, and deserve a warning."""
+    """`certain` ones are faults; `possible` ones depend on what the sources have, and are warnings."""
 
     certain: tuple[Collision, ...]
     possible: tuple[Collision, ...]
 
 
 def collisions(landings: Iterable[Landing]) -> Collisions:
-    """Every pair of sources that land on one repository: within a rule, across rules and across endpoints.
+    """Return every pair of sources that are copied to one repository: in a rule, across rules and across endpoints.
 
-    The same source repository taken twice is none: its tags are the same images. Give patterns that passed
-    `filters.check` only.
+    Two copies of the same source repository don't collide: its tags are the same images. The patterns must have passed
+    `filters.check`.
     """
     named: defaultdict[str, dict[str, str]] = defaultdict(dict)
     lanes: list[_Lane] = []
@@ -144,7 +145,7 @@ def _collision(sources: Mapping[str, str], place: str) -> Collision:
 
 @dataclass(frozen=True)
 class _Lane:
-    """One brace-free form of a glob and the glob it lands on; `cut` is what flatten takes off, None if that varies."""
+    """A glob without braces and the glob of its destinations; `cut` is what flatten removes, None if that varies."""
 
     landing: Landing
     form: str
@@ -161,12 +162,12 @@ class _Lane:
         return self.onto[: wild.start()] if wild else self.onto
 
     def same_source(self, other: _Lane) -> bool:
-        """True if what lands in one place through both lanes is one and the same source repository."""
+        """Return whether repositories that meet through both lanes are always the same source repository."""
         key = (self.landing.source, self.landing.namespace, self.cut)
         return self.cut is not None and key == (other.landing.source, other.landing.namespace, other.cut)
 
     def brings(self, source: str, place: str) -> bool:
-        """True if `source` is the only repository that this lane can put in that place."""
+        """Return whether `source` is the only repository that this lane copies to that place."""
         repository = source.removeprefix(self.landing.source + "/")
         if self.cut is None or repository == source or not matches(self.form, repository):
             return False
@@ -182,7 +183,7 @@ def _lanes(landing: Landing) -> Iterator[_Lane]:
 
 
 def _kept(components: Sequence[str], flatten: int) -> Iterator[tuple[Sequence[str], tuple[str, ...] | None]]:
-    """What flatten leaves of a glob's components, and what it takes off."""
+    """Yield what flatten keeps of a glob's components, and what it removes."""
     if flatten < 0:
         *leading, name = components
         varies = name == "**" or any(map(_WILD.search, leading))

@@ -1,7 +1,7 @@
-"""Which repositories and tags a rule takes, checked before Harbor sees them.
+"""Checks and joins the filters of a rule: which repositories and tags it copies.
 
-Harbor checks no pattern before it runs (measured on 2.15.2: "{a,b" is saved, and fails at run time), takes an empty one
-for everything, and calls a run that matched nothing a success.
+Harbor checks patterns at run time only (measured on 2.15.2: it saves "{a,b", and the run fails), reads an empty pattern
+as everything, and reports success for a run that matched nothing.
 """
 
 from __future__ import annotations
@@ -46,9 +46,11 @@ __all__ = [
 ]
 
 _EXAMPLES: dict[Kind, str] = {"repository": "library/{nginx,redis}", "tag": "{1.*,latest}"}
-#: Harbor keeps no longer repository name, and neither does any registry of distribution's.
+#: The longest repository name in Harbor, and in every registry that is based on distribution.
 REPOSITORY_LENGTH = 255
-#: Tags that move by custom: with `override: false` the first copy stays for good, and the run still says Succeed.
+_DIGEST = "has a digest; Harbor copies tags only: name the tag in tags, and pin the digest where it is deployed"
+_VERSION_RANGE = re.compile(r"\s*(\^|~>?|[<>]=?|=)\s*v?([0-9]+)(?:\.([0-9]+))?(?!.*\$$)")
+#: Tags that usually move: with `override: false` the first copy stays forever, and the run still says Succeed.
 MUTABLE_TAGS = (
     *("latest", "stable", "edge", "main", "master", "nightly", "dev", "develop", "snapshot", "current", "next"),
     *("lts", "beta", "canary", "rolling", "testing", "unstable"),
@@ -56,73 +58,81 @@ MUTABLE_TAGS = (
 
 
 def check(pattern: str, kind: Kind = "repository") -> None:
-    """Raises Refused for a glob that fails at run time, or that no name can ever match."""
+    """Raise Refused for a glob that fails at run time, or that no name can match."""
     if not pattern:
-        raise Refused(pattern, "is empty, and Harbor takes that for everything; write ** if that is meant", "**")
+        raise Refused(pattern, "is empty, which Harbor reads as everything; write ** if you mean that", "**")
+    if kind == "tag" and "sha256:" in pattern:
+        raise Refused(pattern, _DIGEST, _EXAMPLES[kind])
+    if kind == "tag" and (version := _VERSION_RANGE.match(pattern)):
+        reason = "is a version range; Harbor can't compare versions, and the nearest is a glob"
+        raise Refused(pattern, reason, _nearest_glob(*version.groups()))
     if re.search(r"\s", pattern):
-        raise Refused(pattern, f"has a blank, and no {kind} has one", _clean(re.sub(r"\s+", "", pattern), kind))
+        raise Refused(pattern, f"has a space, which no {kind} name has", _clean(re.sub(r"\s+", "", pattern), kind))
     if kind == "repository":
         _check_path(pattern)
     elif "/" in pattern:
-        raise Refused(pattern, "has a slash, and no tag has one; repositories have a key of their own", _EXAMPLES[kind])
+        raise Refused(pattern, "has a slash, which no tag has; put it into repositories", _EXAMPLES[kind])
     if "," in pattern and not re.search(r"[{}]", pattern):
-        raise Refused(
-            pattern, "has a comma outside braces, which Harbor takes literally", _clean(f"{{{pattern}}}", kind)
-        )
+        reason = "has a comma outside braces, which Harbor matches literally"
+        raise Refused(pattern, reason, _clean(f"{{{pattern}}}", kind))
     _check_syntax(pattern, pattern, kind, component_start=True)
     if re.search(r"(?<!\\)\{", expand(pattern)[0]):
-        raise Refused(pattern, "multiplies its brace lists into more names than anybody means", _EXAMPLES[kind])
-    _check_nothing_lost(pattern, kind)
+        raise Refused(pattern, "has brace lists that expand to too many names", _EXAMPLES[kind])
+    _check_no_alternative_ignored(pattern, kind)
     shortest = example(pattern, kind)
     if shortest is None:
         raise _impossible(pattern, kind)
     if kind == "repository" and len(shortest) > REPOSITORY_LENGTH:
-        reason = f"can never match: no repository has a name of more than {REPOSITORY_LENGTH} characters"
+        reason = f"can never match: a repository name has at most {REPOSITORY_LENGTH} characters"
         raise Refused(pattern, reason, _EXAMPLES[kind])
+
+
+def _nearest_glob(operator: str, major: str, minor: str | None) -> str:
+    return f"{major}.{minor}.*" if operator.startswith("~") and minor else f"{major}.*"
 
 
 def _impossible(pattern: str, kind: Kind) -> Refused:
     lower, hint, shown = pattern.lower(), "", _EXAMPLES[kind]
     if re.search(r"[$^()|+]|\\\.|\.\*$", pattern):
-        hint = "; it is a glob, not a regular expression"
+        hint = "; Harbor matches globs, not regular expressions"
     elif kind == "repository" and lower != pattern:
-        hint, shown = "; their names are lower case", _clean(lower, kind)
+        hint, shown = "; repository names are lower case", _clean(lower, kind)
     return Refused(pattern, f"can never match: no {kind} can have such a name{hint}", shown)
 
 
 def can_match_repository(pattern: str) -> bool:
-    """True if some valid repository name matches."""
+    """Return whether a valid repository name can match."""
     return example(pattern) is not None
 
 
 def takes_everything(pattern: str) -> bool:
-    """True for a repository pattern that leaves nothing out: on a public registry, a mirror of the whole of it."""
+    """Return whether a repository pattern matches everything: on a public registry, all its images."""
     return pattern == "" or any(set(form.split("/")) == {"**"} for form in expand(pattern))
 
 
 def moving_tag(tags: Iterable[TagFilter]) -> str | None:
-    """A tag that moves by custom (latest, stable ...) and that all of these filters keep, or None."""
+    """Return a tag that usually moves (latest, stable ...) and that all of these filters keep, or None."""
     filters = tuple(tags)
     try:
-        return next((tag for tag in MUTABLE_TAGS if all(one.keeps(tag) for one in filters)), None)
+        return next((tag for tag in MUTABLE_TAGS if all(tag_filter.keeps(tag) for tag_filter in filters)), None)
     except BadGlob:
         return None
 
 
 def check_together(tags: Sequence[TagFilter]) -> None:
-    """Raises Refused if of what one filter matches another excludes all: Harbor joins them by AND."""
-    excluded = [one.pattern for one in tags if one.decoration == "excludes"]
-    matching = [one.pattern for one in tags if one.decoration == "matches"]
+    """Raise Refused if the filters together leave no tag: Harbor joins them by AND."""
+    excluded = [tag.pattern for tag in tags if tag.decoration == "excludes"]
+    matching = [tag.pattern for tag in tags if tag.decoration == "matches"]
     for pattern in matching if excluded else ():
         if not takes_more(pattern, excluded, "tag"):
-            reason = f"is excluded whole by {' and '.join(excluded)}, so that nothing is ever copied"
+            reason = f"is excluded completely by {' and '.join(excluded)}, so nothing would be copied"
             raise Refused(pattern, reason, "{matches: 1.*, excludes: '*-rc*'}")
     if not matching and excluded and not takes_more("*", excluded, "tag"):
-        raise Refused(" and ".join(excluded), "excludes every tag, so that nothing is ever copied", "*-rc*")
+        raise Refused(" and ".join(excluded), "excludes every tag, so nothing would be copied", "*-rc*")
 
 
 def notes(pattern: str, kind: Kind = "repository") -> tuple[str, ...]:
-    """What works and yet may not be what was meant, one sentence each."""
+    """Return what works but may not be what was meant, one sentence each."""
     return tuple(_notes(pattern, kind))
 
 
@@ -130,27 +140,27 @@ def _notes(pattern: str, kind: Kind) -> Iterator[str]:
     if kind == "repository" and any(
         "**" in part and part != "**" for form in expand(pattern) for part in form.split("/")
     ):
-        yield f"in {pattern} the ** stands within a path component, where it means no more than *"
+        yield f"in {pattern}, ** is only a part of a path component, where it works like *"
     if kind == "repository" and pattern == "*":
-        yield "* takes repositories without a slash only; ** takes all"
+        yield "* matches only repositories without a slash; ** matches all"
 
 
 def join(patterns: Iterable[str], kind: Kind = "repository") -> str:
-    """One pattern that matches what any of `patterns` does, since Harbor joins several filters of one kind by AND.
+    """Return one pattern that matches what any of `patterns` matches: Harbor joins several filters of a kind by AND.
 
-    Written so that Harbor needs no catalogue wherever that is possible. Raises Refused if Harbor would lose one of
-    them, as it does with "nginx" in "{nginx,nginx/extra}".
+    The result needs no catalogue of the source where that is possible. Raise Refused if Harbor would ignore one of the
+    patterns, as it does with "nginx" in "{nginx,nginx/extra}".
     """
     listed = list(dict.fromkeys(patterns))
     if len(listed) == 1:
         return listed[0]
     joined = (_factored(listed) if kind == "repository" else None) or f"{{{','.join(listed)}}}"
-    _check_nothing_lost(joined, kind)
+    _check_no_alternative_ignored(joined, kind)
     return joined
 
 
 def _factored(names: Sequence[str]) -> str | None:
-    """`library/{nginx,redis}` for names that are every combination of their components, or None."""
+    """Return `library/{nginx,redis}` for names that are all combinations of their components, or None."""
     if any(re.search(r"[{},\\\[]", name) for name in names):
         return None
     rows = [name.split("/") for name in names]
@@ -167,37 +177,37 @@ def _factored(names: Sequence[str]) -> str | None:
 
 @dataclass(frozen=True)
 class TagFilter:
-    """One tag filter as Harbor keeps it: a pattern that tags must match, or must not."""
+    """One tag filter of Harbor: a pattern that tags must match, or must not match."""
 
     pattern: str
     decoration: Literal["matches", "excludes"] = "matches"
 
     def keeps(self, tag: str) -> bool:
-        """True if Harbor copies this tag. Raises BadGlob where Harbor fails."""
+        """Return whether Harbor copies this tag. Raise BadGlob where Harbor fails."""
         return matches(self.pattern, tag) == (self.decoration == "matches")
 
     def check(self) -> None:
-        """Raises Refused for a pattern that fails at run time, matches no tag, or leaves none."""
+        """Raise Refused for a pattern that fails at run time, matches no tag, or excludes all."""
         check(self.pattern, "tag")
         if self.decoration == "excludes" and re.fullmatch(r"\*+", self.pattern):
-            raise Refused(self.pattern, "excludes every tag, so that nothing is ever copied", "*-rc*")
+            raise Refused(self.pattern, "excludes every tag, so nothing would be copied", "*-rc*")
 
     @property
     def mutable_tag(self) -> str | None:
-        """A tag that moves by custom and that this filter keeps, or None."""
+        """Return a tag that usually moves and that this filter keeps, or None."""
         return moving_tag([self])
 
 
 def _check_path(pattern: str) -> None:
     if re.match(r"https?:/", pattern):
-        raise Refused(pattern, "is a URL; the endpoint has the address, a rule has the path", "library/nginx")
+        raise Refused(pattern, "is a URL; the endpoint has the address, the rule only the path", "library/nginx")
     name, colon, _ = pattern.partition(":")
     if colon:
-        name = name.partition("@")[0]
-        raise Refused(
-            pattern, "has a colon; a tag goes to tags, a port to the endpoint's url", _clean(name, "repository")
-        )
-    empty = "has an empty path component, and no repository has one"
+        reason = "has a colon; put a tag into tags, and a port into the endpoint's url"
+        if "@" in name:
+            reason = _DIGEST
+        raise Refused(pattern, reason, _clean(name.partition("@")[0], "repository"))
+    empty = "has an empty path component"
     stripped = re.sub(r"/{2,}", "/", pattern).strip("/")
     if stripped != pattern:
         raise Refused(pattern, empty, _clean(stripped, "repository"))
@@ -206,7 +216,7 @@ def _check_path(pattern: str) -> None:
 
 
 def _check_syntax(text: str, pattern: str, kind: Kind, *, component_start: bool) -> None:
-    """Looks into every alternative, since the library meets an error only where a name leads it there."""
+    """Check every alternative: the library reports an error only if a name leads it there."""
     while text:
         first, rest = text[0], text[1:]
         if first == "{":
@@ -214,12 +224,12 @@ def _check_syntax(text: str, pattern: str, kind: Kind, *, component_start: bool)
         elif first == "[":
             text, component_start = _check_class(rest, pattern, kind), False
         elif first in "}]":
-            raise Refused(pattern, f"has a {first} that closes nothing, and Harbor takes it literally", _EXAMPLES[kind])
+            raise Refused(pattern, f"has an unmatched {first}, which Harbor matches literally", _EXAMPLES[kind])
         elif first == "," and text is not pattern:
-            raise Refused(pattern, "has a comma outside braces, which Harbor takes literally", _EXAMPLES[kind])
+            raise Refused(pattern, "has a comma outside braces, which Harbor matches literally", _EXAMPLES[kind])
         elif first == "\\":
             if not rest:
-                raise Refused(pattern, "ends in a backslash, which Harbor can't read", _clean(pattern[:-1], kind))
+                raise Refused(pattern, "ends with a backslash, which Harbor can't parse", _clean(pattern[:-1], kind))
             text, component_start = rest[1:], False
         else:
             text, component_start = rest, first == "/"
@@ -229,10 +239,10 @@ def _check_braces(rest: str, pattern: str, kind: Kind, *, component_start: bool)
     try:
         options, after = alternatives(rest)
     except BadGlob:
-        raise Refused(pattern, "has a brace that is never closed", _clean(pattern + "}", kind)) from None
+        raise Refused(pattern, "has a brace that is not closed", _clean(pattern + "}", kind)) from None
     if not component_start and any("/" in option for option in options):
-        # At a name that ends where the braces begin, the library looks for their end before the slash only.
-        reason = "has a slash inside braces that begin within a path component, and Harbor fails on some names there"
+        # For a name that ends where the braces begin, the library looks for their end before the slash only.
+        reason = "has a slash in braces that begin inside a path component, on which Harbor fails for some names"
         raise Refused(pattern, reason, _clean(f"{{{','.join(expand(pattern))}}}", kind))
     for option in options:
         _check_syntax(option, pattern, kind, component_start=component_start)
@@ -245,36 +255,36 @@ def _check_class(rest: str, pattern: str, kind: Kind) -> str:
         spans = class_spans(inside)
     except BadGlob:
         shown = {"repository": "library/[a-z]*", "tag": "[0-9]*"}[kind]
-        raise Refused(pattern, "has a character class that Harbor can't read", shown) from None
+        raise Refused(pattern, "has a character class that Harbor can't parse", shown) from None
     if inside.startswith("!"):
-        raise Refused(
-            pattern, "negates a class with !, and Harbor does with ^", _clean(pattern.replace("[!", "[^"), kind)
-        )
+        reason = "negates a character class with !; Harbor uses ^"
+        raise Refused(pattern, reason, _clean(pattern.replace("[!", "[^"), kind))
     if not spans or any(low > high for low, high in spans):
-        raise Refused(pattern, "has a character class that holds nothing", _EXAMPLES[kind])
+        raise Refused(pattern, "has an empty character class", _EXAMPLES[kind])
     return after
 
 
-def _check_nothing_lost(pattern: str, kind: Kind) -> None:
-    """Of alternatives that end in one place and go on in another, the library keeps only those that go on."""
+def _check_no_alternative_ignored(pattern: str, kind: Kind) -> None:
+    """Raise Refused if an alternative is ignored: the library drops one that ends where another goes on."""
     if specific(pattern) is not None or "{" not in pattern:
         return
     for form in expand(pattern):
         shown = example(form, kind)
-        if shown is not None and not _taken(pattern, shown):
-            raise Refused(pattern, f"doesn't take {shown} in Harbor's reading, though {form} is listed; split it", form)
+        if shown is not None and not _matches(pattern, shown):
+            reason = f"does not match {shown} in Harbor, although it lists {form}; write a rule for each"
+            raise Refused(pattern, reason, form)
 
 
-def _taken(pattern: str, name: str) -> bool:
+def _matches(pattern: str, name: str) -> bool:
     try:
         return matches(pattern, name)
     except BadGlob:
-        # A fault of its own, which the check of the syntax names.
+        # The check of the syntax reports this.
         return True
 
 
 def _clean(pattern: str, kind: Kind) -> str:
-    """The pattern as an example to recommend, repaired once more where it needs that."""
+    """Return the pattern as an example to recommend, repaired again if it needs that."""
     try:
         check(pattern, kind)
     except Refused as refused:

@@ -250,7 +250,7 @@ def test_a_preview_that_fails_says_why_in_the_comment(deployed: Pipeline) -> Non
     finally:
         deployed.checkout.git("reset", "--quiet", "--hard", base)
     assert ran.code != 0
-    assert "rules.nginx.schedule: '0 */1 * * * *' fires every minute" in ran.output.partition("<details>")[0]
+    assert "rules.nginx.schedule: '0 */1 * * * *' runs every minute" in ran.output.partition("<details>")[0]
     assert "**The preview failed**" in ran.output
 
 
@@ -296,7 +296,7 @@ def test_check_needs_no_engine_no_network_and_no_secrets(tmp_path: Path) -> None
     (tmp_path / "Pulumi.dev.yaml").write_text(yaml.safe_dump(config))
     ran = script("check.sh", env={"PROJECT_DIR": str(tmp_path)})
     assert ran.code == 2
-    assert "rules.nginx.schedule: '0 */1 * * * *' fires every minute" in ran.errors
+    assert "rules.nginx.schedule: '0 */1 * * * *' runs every minute" in ran.errors
 
 
 @pytest.mark.parametrize("name", ["preview.sh", "deploy.sh", "drift.sh"])

@@ -159,7 +159,7 @@ def test_explain_says_what_exceeds_docker_hubs_limits(file: Path, run: Run) -> N
     file.write_text(GOOD.replace("{1.25,1.26}", tags).replace("0 0 */6 * * *", "0 */10 * * * *"))
     done = run("explain", **NOWHERE)
     assert done.code == 0
-    assert "Docker Hub allows 200 (personal)" in " ".join(done.out.split())
+    assert "Docker Hub allows 200 (plan personal)" in " ".join(done.out.split())
 
 
 def test_the_schema_takes_what_is_right_and_refuses_what_is_not(run: Run) -> None:

@@ -37,7 +37,7 @@ WARNED: dict[str, Any] = {
 }
 #: Component -> the beginnings of its warnings.
 WARNINGS = {
-    "hub": ["242 manifests are pulled through hub in 6 hours, and Docker Hub allows 100 (anonymous)"],
+    "hub": ["the rules of hub make 242 pulls in 6 hours, but Docker Hub allows 100 (plan anonymous)"],
     "plain": ["the secret travels unencrypted over http"],
     "nginx": ["the retention of project mirror may delete library/nginx:1.2"],
     "latest": ["*/5 for the hour starts again at 0", "override is false, so that latest stays as it first arrived"],
@@ -80,7 +80,7 @@ def test_strict_refuses_what_exceeds_the_budget_and_names_the_endpoint(workspace
     assert result.code != 0
     said = next(text for severity, _, text in result.diagnostics if severity == "error")
     assert said.splitlines()[0].startswith("1 fault in the stack's configuration")
-    assert "endpoints.hub: 242 manifests are pulled through hub in 6 hours" in said
+    assert "endpoints.hub: the rules of hub make 242 pulls in 6 hours" in said
     assert "Traceback" not in result.output
 
 

@@ -216,7 +216,7 @@ def test_strict_refuses_what_exceeds_the_budget(program: Program) -> None:
     config = stack(schedule="0 */10 * * * *", repositories="library/nginx", expectedTags=50)
     config["endpoints"]["hub"] = {"type": "docker-hub"}
     assert program(config).of("Replication")
-    with pytest.raises(pulumi.RunError, match="1800 manifests are pulled through hub in 6 hours"):
+    with pytest.raises(pulumi.RunError, match="1800 pulls in 6 hours"):
         program({**config, "strict": True})
 
 

@@ -24,8 +24,8 @@ def test_a_repository_with_thousands_of_tags() -> None:
     assert (superset.list_calls, superset.pulls_per_window) == (175, 960)
     personal = budget("hub", "personal", [superset], anonymous=False)
     pulls, lists = personal.overruns()
-    assert "960 manifests are pulled through hub in 6 hours" in pulls
-    assert "allows 200 (personal)" in pulls
+    assert "960 pulls in 6 hours" in pulls
+    assert "allows 200 (plan personal)" in pulls
     assert "rule superset" in pulls
     assert "175 list calls" in lists
     paid = budget("hub", "paid", [superset], anonymous=False)
@@ -47,8 +47,8 @@ def test_a_limit_may_be_used_up_but_not_exceeded() -> None:
     assert budget("hub", "anonymous", [just, rest], anonymous=True).overruns() == ()
     more = Load("c", runs=1, pulls=1, list_calls=2, certain=True)
     (text,) = budget("hub", "anonymous", [just, rest, more], anonymous=True).overruns()
-    assert "101 manifests" in text
-    assert "rule a's: 10 tags in 6 runs" in text
+    assert "101 pulls" in text
+    assert "rule a: 10 tags in 6 runs" in text
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_the_least_possible_is_said_to_be_that() -> None:
     names = "library/{" + ",".join(f"app{n}" for n in range(20)) + "}"
     found = load("r", "docker-hub", names, schedule("0 0 * * * *"), tags=[TagFilter("1.*")])
     (text,) = budget("hub", "anonymous", [found], anonymous=True).overruns()
-    assert "at least 120 manifests" in text
+    assert "at least 120 pulls" in text
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from harbor_mirror.config.faults import ConfigurationError
 from harbor_mirror.config.models import Configuration
 from harbor_mirror.plan.checks import SHOWN_COLLISIONS, budgets, check
 from harbor_mirror.plan.validation import validate
-from tests.data.model import stack
+from tests.data.model import checked, stack
 
 ACCOUNT = {"username": "acme-bot", "secret": "dckr_pat_1"}
 
@@ -64,8 +64,8 @@ def test_many_globs_that_may_meet_are_a_few_examples() -> None:
     }
     texts = [caution.text for caution in check(parsed(**case))[1] if caution.name == "r7"]
     assert len(texts) == SHOWN_COLLISIONS + 1
-    assert all("may land on" in text for text in texts[:-1])
-    assert texts[-1] == "4 other rules may land there, too"
+    assert all("may collide" in text for text in texts[:-1])
+    assert texts[-1] == "may collide with 4 other rules, too"
 
 
 def test_a_faulty_endpoint_hides_no_fault_of_its_rules_and_adds_none() -> None:
@@ -83,3 +83,24 @@ def test_every_field_has_a_description_and_a_required_one_an_example() -> None:
         for name, field in section.model_fields.items():
             assert field.description, f"{section.__name__}.{name}"
             assert field.examples or not field.is_required(), f"{section.__name__}.{name}"
+
+
+@pytest.mark.parametrize(
+    ("schedule", "spread"),
+    [("0 30 21 * * *", "0 H 21 * * *"), ("0 0 */6 * * *", "0 H */6 * * *"), ("0 */30 * * * *", "0 H/30 * * * *")],
+)
+def test_many_rules_at_one_time_are_told_of_h(schedule: str, spread: str) -> None:
+    def cautions(count: int, schedule: str) -> list[str]:
+        rule = {"endpoint": "registry", "project": "mirror", "schedule": schedule}
+        rules = {f"rule-{number}": {**rule, "repositories": f"team/app-{number}"} for number in range(count)}
+        endpoint = {"type": "docker-registry", "url": "https://registry.example.com"}
+        found = checked(stack({"endpoints": {"registry": endpoint}, "rules": rules}))
+        assert found.faults == ()
+        return [caution.text for caution in found.cautions]
+
+    assert cautions(11, schedule) == [
+        f"11 rules start at the same time ({schedule}) and wait for each other; "
+        f"H gives each rule its own minute: {spread}"
+    ]
+    assert cautions(11, spread) == []
+    assert cautions(10, schedule) == []

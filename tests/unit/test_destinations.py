@@ -71,12 +71,12 @@ def test_destinations(repository: str, namespace: str, flatten: int, place: str 
 @pytest.mark.parametrize(
     ("repositories", "namespace", "flatten", "words", "shown"),
     [
-        ("library/alpine", "mirror", 2, "has 1 leading component, flatten is 2", "flatten: 1"),
+        ("library/alpine", "mirror", 2, "has 1 leading component, but flatten is 2", "flatten: 1"),
         ("nginx", "mirror", 1, "has no leading components", "flatten: 0"),
         ("library/*", "mirror", 2, "has 1 leading component", "flatten: 1"),
         ("{team/app/web,library/*}", "mirror", 2, "has 1 leading component", "flatten: 1"),
-        ("library/alpine", "", 1, "needs a destination", "0"),
-        ("library/alpine", "Mirror", 0, "no path in Harbor", "mirror/hub"),
+        ("library/alpine", "", 1, "needs a project", "0"),
+        ("library/alpine", "Mirror", 0, "not a valid path in Harbor", "mirror/hub"),
         ("library/alpine", "a" * 257, 0, "longer than 256", "mirror/hub"),
     ],
 )
@@ -127,7 +127,7 @@ def test_two_sources_on_one_repository_collide_for_certain(rules: list[Landing],
     assert one.destination == place
     assert one.rules == tuple(rule.rule for rule in rules)
     assert len(one.sources) == 2
-    assert f"lands on {place} from" in one.reason
+    assert f"are copied to {place}, where" in one.reason
     assert found.possible == ()
 
 
@@ -168,7 +168,7 @@ def test_globs_that_may_meet_are_named_with_an_example(rules: list[Landing], pla
     (one,) = found.possible
     assert one.destination == place
     assert set(one.rules) == {rule.rule for rule in rules}
-    assert f"may land on {place}" in one.reason
+    assert f"may be copied to {place}, where" in one.reason
 
 
 COMPONENT = st.sampled_from(["a", "b", "*", "**", "{a,b}", "a*"])

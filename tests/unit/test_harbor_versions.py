@@ -25,6 +25,6 @@ def test_nothing_is_lacking(version: str) -> None:
 )
 def test_each_version_lacks_what_came_after_it(version: str, count: int, words: str) -> None:
     first, *rest = lacking(version)
-    assert first == f"this Harbor is {version}, and harbor-mirror is made for 2.9 and later"
+    assert first == f"this Harbor is {version}; harbor-mirror supports 2.9 and later"
     assert len(rest) == count - 1
     assert any(words in text for text in rest)

@@ -86,7 +86,7 @@ def test_rules_of_two_files_that_land_on_one_repository(teams: Path, tmp_path: P
     (teams / "web.yaml").write_text(WEB + "    flatten: 1\n")
     (teams / "zoo.yaml").write_text(other)
     (found,) = faults(RAW, tmp_path)
-    assert found.startswith("mirrors/dev/zoo.yaml:5: rules.copy.repositories: [other/httpd] lands on mirror/httpd")
+    assert found.startswith("mirrors/dev/zoo.yaml:5: rules.copy.repositories: [other/httpd] collides: ")
 
 
 @pytest.mark.parametrize(
