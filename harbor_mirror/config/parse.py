@@ -67,7 +67,7 @@ SYNONYMS = {
 #: Things that people ask of a rule and that Harbor can't do, with the nearest that it can.
 UNSUPPORTED = {
     **dict.fromkeys(
-        ("rename", "renameTo", "as", "newName", "tagPrefix", "prefix", "suffix"),
+        ("rename", "renameTo", "as", "newName", "tagPrefix", "prefix"),
         "is not possible: Harbor keeps the names of repositories and tags; path and flatten choose where they land",
     ),
     **dict.fromkeys(
@@ -79,15 +79,13 @@ UNSUPPORTED = {
         ("digest", "digests"),
         "is not possible: Harbor selects by tag; name the tag in tags, and pin the digest where the image is deployed",
     ),
-    **dict.fromkeys(
-        ("semver", "version", "versions", "regex", "tagRegex", "pattern"),
-        "is not possible: Harbor selects tags by globs, not by version ranges or regular expressions; use tags",
-    ),
-    **dict.fromkeys(
-        ("limit", "newest", "latest", "last", "keep", "maxTags"),
-        "is not possible: Harbor can't select the newest tags; select them in tags, and delete old ones by the "
-        "project's retention",
-    ),
+}
+#: Keys that belong under a rule's `tags`.
+EXPRESSIONS = {
+    **dict.fromkeys(("semver", "version", "versions"), "tags: {semver: '>=1.25 <2'}"),
+    **dict.fromkeys(("regex", "tagRegex"), r"tags: {regex: '^v1\.3[2-4]\.\d+$'}"),
+    **dict.fromkeys(("latest", "newest", "last", "limit", "maxTags"), "tags: {latest: 5}"),
+    "suffix": "tags: {latest: 5, suffix: -alpine}",
 }
 #: Reasons for pydantic's error types. Every type that the models can raise is here or in `_reason`: a test tries each.
 REASONS = {
@@ -322,6 +320,8 @@ def _translated(model: type[Section], base: str, raw: object, detail: ErrorDetai
         key = str(detail["loc"][-1])
         if owner is Rule and key in UNSUPPORTED:
             return Fault(path, None, UNSUPPORTED[key], "")
+        if owner is Rule and key in EXPRESSIONS:
+            return Fault(path, None, "belongs under tags", EXPRESSIONS[key])
         known = [known_field.alias or name for name, known_field in owner.model_fields.items()]
         return unknown_key(key, known, value=None, path=path)
     if value is None:

@@ -49,7 +49,7 @@ _EXAMPLES: dict[Kind, str] = {"repository": "library/{nginx,redis}", "tag": "{1.
 #: The longest repository name in Harbor, and in every registry that is based on distribution.
 REPOSITORY_LENGTH = 255
 _DIGEST = "has a digest; Harbor copies tags only: name the tag in tags, and pin the digest where it is deployed"
-_VERSION_RANGE = re.compile(r"\s*(\^|~>?|[<>]=?|=)\s*v?([0-9]+)(?:\.([0-9]+))?(?!.*\$$)")
+_VERSION_RANGE = re.compile(r"\s*(\^|~>?|[<>]=?|=)\s*v?[0-9](?!.*\$$)")
 #: Tags that usually move: with `override: false` the first copy stays forever, and the run still says Succeed.
 MUTABLE_TAGS = (
     *("latest", "stable", "edge", "main", "master", "nightly", "dev", "develop", "snapshot", "current", "next"),
@@ -63,9 +63,8 @@ def check(pattern: str, kind: Kind = "repository") -> None:
         raise Refused(pattern, "is empty, which Harbor reads as everything; write ** if you mean that", "**")
     if kind == "tag" and "sha256:" in pattern:
         raise Refused(pattern, _DIGEST, _EXAMPLES[kind])
-    if kind == "tag" and (version := _VERSION_RANGE.match(pattern)):
-        reason = "is a version range; Harbor can't compare versions, and the nearest is a glob"
-        raise Refused(pattern, reason, _nearest_glob(*version.groups()))
+    if kind == "tag" and _VERSION_RANGE.match(pattern):
+        raise Refused(pattern, "is a version range, and tags are globs; use semver", f"{{semver: '{pattern}'}}")
     if re.search(r"\s", pattern):
         raise Refused(pattern, f"has a space, which no {kind} name has", _clean(re.sub(r"\s+", "", pattern), kind))
     if kind == "repository":
@@ -87,14 +86,12 @@ def check(pattern: str, kind: Kind = "repository") -> None:
         raise Refused(pattern, reason, _EXAMPLES[kind])
 
 
-def _nearest_glob(operator: str, major: str, minor: str | None) -> str:
-    return f"{major}.{minor}.*" if operator.startswith("~") and minor else f"{major}.*"
-
-
 def _impossible(pattern: str, kind: Kind) -> Refused:
     lower, hint, shown = pattern.lower(), "", _EXAMPLES[kind]
     if re.search(r"[$^()|+]|\\\.|\.\*$", pattern):
         hint = "; Harbor matches globs, not regular expressions"
+        if kind == "tag":
+            hint, shown = "; tags are globs, and a regular expression goes to regex", f"{{regex: '{pattern}'}}"
     elif kind == "repository" and lower != pattern:
         hint, shown = "; repository names are lower case", _clean(lower, kind)
     return Refused(pattern, f"can never match: no {kind} can have such a name{hint}", shown)
