@@ -1,4 +1,4 @@
-"""Which Harbor a command talks to: that of a stack, or the one that the environment names."""
+"""Decides which Harbor a command uses: that of a stack, or the one in the environment."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from mirrorctl.failure import Failure
 from mirrorctl.live import engine, mirror
 from mirrorctl.live.mirror import Rule
 
-#: The provider's own names.
+#: The same environment variables as the Harbor provider's.
 URL, USERNAME, PASSWORD = "HARBOR_URL", "HARBOR_USERNAME", "HARBOR_PASSWORD"
 
 
 @dataclass(frozen=True)
 class Connection:
-    """A Harbor and how to enter it; `outputs` are the stack's, None if the environment names the Harbor."""
+    """A Harbor and its credentials; `outputs` are the stack's, None if the environment names the Harbor."""
 
     url: str
     username: str
@@ -32,21 +32,21 @@ class Connection:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Everything that must never be shown."""
+        """Return what must never be shown."""
         pull = (self.outputs or {}).get("pullPassword")
         return (self.password, pull) if pull else (self.password,)
 
     @property
     def registry_host(self) -> str:
-        """The name that image references start with."""
+        """Return the host that image references start with."""
         return str((self.outputs or {}).get("registryHost") or self.url.partition("://")[2].partition("/")[0])
 
     def harbor(self) -> Harbor:
-        """A client with an administrator's rights."""
+        """Return a client with the connection's credentials."""
         return Harbor(self.url, self.username, self.password)
 
     def registry(self) -> Registry:
-        """Harbor's images as deployments see them: with their credentials, if the stack makes some."""
+        """Return Harbor's registry, with the credentials of deployments if the stack has some."""
         outputs = self.outputs or {}
         username, password = outputs.get("pullUsername"), outputs.get("pullPassword")
         if not (username and password):
@@ -54,24 +54,24 @@ class Connection:
         return Registry(self.url, Credentials(username, password))
 
     def rules(self, harbor: Harbor) -> dict[str, Rule]:
-        """The rules by name: the stack's, or every pull rule in Harbor."""
+        """Return the rules by name: the stack's, or every pull rule in Harbor."""
         return mirror.live(harbor) if self.outputs is None else mirror.declared(self.outputs)
 
 
 def connect(stack_name: str | None, cwd: Path | None, environ: Mapping[str, str] = os.environ) -> Connection:
-    """`--stack` and `--cwd` outrank HARBOR_URL, which outranks the selected stack of this folder. Raises Failure."""
+    """Use `--stack` or `--cwd`, else HARBOR_URL, else the selected stack of the current folder. Raise Failure."""
     url = environ.get(URL)
     if url and stack_name is None and cwd is None:
         missing = [name for name in (USERNAME, PASSWORD) if not environ.get(name)]
         if missing:
-            raise Failure(f"{URL} is set, {' and '.join(missing)} not; set all three")
+            raise Failure(f"{URL} is set, but {' and '.join(missing)} not; set all three")
         return Connection(url, environ[USERNAME], environ[PASSWORD])
     folder = cwd or Path()
     outputs = engine.outputs(stack_name, folder)
-    lacking = [name for name in ("harborUrl", "adminUsername", "adminPassword") if not outputs.get(name)]
-    if lacking:
-        shown = f"stack {stack_name}" if stack_name else "the selected stack"
-        raise Failure(f"{shown} has no output {', '.join(lacking)}; run `pulumi up` first")
+    missing = [name for name in ("harborUrl", "adminUsername", "adminPassword") if not outputs.get(name)]
+    if missing:
+        subject = f"stack {stack_name}" if stack_name else "the selected stack"
+        raise Failure(f"{subject} has no output {', '.join(missing)}; run `pulumi up` first")
     return Connection(
         outputs["harborUrl"], outputs["adminUsername"], outputs["adminPassword"], stack_name, folder, outputs
     )

@@ -1,4 +1,4 @@
-"""The sources as the operator reaches them: where their images are served, with whose credentials, what matches now."""
+"""Source registries as the operator reaches them: their addresses, credentials, and what rules match there now."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from mirrorctl.live import engine
 from mirrorctl.live.connection import Connection
 from mirrorctl.live.mirror import Endpoint, Rule
 
-#: Docker Hub serves images from another host than references name.
+#: Docker Hub serves images from another host than the one in references.
 DOCKER_HUB, DOCKER_HUB_IMAGES = "docker.io", "https://registry-1.docker.io"
-#: Kinds whose secret in Harbor is a key of the cloud's API, which the registry itself does not take.
+#: Endpoint types whose secret is a key of the cloud's API, which the registry itself rejects.
 API_KEYS = frozenset({"aws-ecr", "ali-acr", "huawei-SWR", "tencent-tcr", "volcengine-cr"})
 SETTING = "harbor-mirror:endpoints"
-#: Where Docker Hub's own API is, if a proxy stands before it.
+#: The environment variable for the address of Docker Hub's API, for example of a proxy.
 HUB_API = "MIRRORCTL_DOCKER_HUB_API"
 
 
 @dataclass(frozen=True)
 class Source:
-    """A source registry; `host` is how references name it."""
+    """A source registry; `host` is its name in image references."""
 
     registry: Registry
     host: str
@@ -39,22 +39,22 @@ class Source:
     harbor: Harbor | None = None
 
     def repositories(self, rule: Rule) -> list[str]:
-        """What there is that a rule with a wildcard may take. Raises RegistryError, HarborError."""
+        """Return the repositories that a rule with a wildcard may match. Raise RegistryError or HarborError."""
         if self.harbor is not None:
-            # Its catalogue is for administrators only; its projects are for everybody who may see them.
+            # Only administrators may read its catalogue; projects are visible to their members.
             projects = [project["name"] for project in self.harbor.projects()]
-            found = self.harbor.parallel(self.harbor.repositories, projects)
-            return [repository["name"] for repositories in found for repository in repositories]
+            pages = self.harbor.parallel(self.harbor.repositories, projects)
+            return [repository["name"] for repositories in pages for repository in repositories]
         if self.docker_hub is None:
             return self.registry.catalog()
         spaces = [globs.exact(glob.partition("/")[0]) for glob in rule.repositories]
         if any(names is None for names in spaces):
-            raise RegistryError(self.host, None, "Docker Hub lists namespaces only that are named")
+            raise RegistryError(self.host, None, "Docker Hub lists only namespaces that the rule names")
         names = dict.fromkeys(name for names in spaces for name in names or ())
         return [repository for name in names for repository in self.docker_hub.repositories(name)]
 
     def labelled(self, repository: str, labels: Sequence[str]) -> set[str]:
-        """Tags of artifacts that carry every one of these labels, which only a Harbor knows. Raises HarborError."""
+        """Return tags of artifacts with all of these labels; only a Harbor has labels. Raise HarborError."""
         if self.harbor is None:
             return set()
         return {
@@ -65,7 +65,7 @@ class Source:
         }
 
     def close(self) -> None:
-        """Closes the connections."""
+        """Close the connections."""
         for client in (self.registry, self.docker_hub, self.harbor):
             if client is not None:
                 client.close()
@@ -74,8 +74,8 @@ class Source:
 class Sources:
     """Opens each endpoint's registry once.
 
-    Credentials come from MIRRORCTL_SOURCE_<ENDPOINT>_USERNAME and _PASSWORD, then the stack's configuration, then
-    what docker, podman or skopeo keep. MIRRORCTL_SOURCE_<ENDPOINT>_URL is another way to the same registry.
+    Credentials come from MIRRORCTL_SOURCE_<ENDPOINT>_USERNAME and _PASSWORD, then from the stack's configuration, then
+    from docker, podman or skopeo. MIRRORCTL_SOURCE_<ENDPOINT>_URL is another address of the same registry.
     """
 
     def __init__(
@@ -88,10 +88,10 @@ class Sources:
         self._configured: Mapping[str, Any] | None = None
 
     def of(self, endpoint: Endpoint) -> Source:
-        """The registry of an endpoint."""
+        """Return the registry of an endpoint."""
         if endpoint.name not in self._open:
             scheme, _, rest = endpoint.url.rpartition("://")
-            # Harbor takes an address without a scheme for http.
+            # Harbor uses http for an address without a scheme.
             host = image_host(endpoint.type, f"{scheme or 'http'}://{rest}") or rest.partition("/")[0]
             served = DOCKER_HUB_IMAGES if host == DOCKER_HUB else f"{scheme or 'http'}://{host}"
             credentials = self._credentials(endpoint, host)
@@ -108,7 +108,7 @@ class Sources:
         return self._open[endpoint.name]
 
     def close(self) -> None:
-        """Closes every registry's connections."""
+        """Close the connections to every registry."""
         for source in self._open.values():
             source.close()
 
@@ -129,7 +129,7 @@ class Sources:
                 entry = engine.configuration(self._connection.stack, self._connection.cwd).get(SETTING) or {}
                 self._configured = entry.get("objectValue") or json.loads(entry.get("value") or "{}")
             except (Failure, ValueError):
-                # The outputs could be read; a configuration that can't leaves the other two ways.
+                # The outputs were readable. Without the configuration, the other two ways remain.
                 self._configured = {}
         settings = (self._configured or {}).get(endpoint.name) or {}
         secret = settings.get("secret")
@@ -142,7 +142,7 @@ class Sources:
 
 
 def _quay(secret: str) -> Credentials | None:
-    """Quay's secret in Harbor is a JSON object with the parts of several kinds of credentials."""
+    """Return the docker credentials in Quay's secret, which Harbor stores as a JSON object."""
     try:
         parts = json.loads(secret)
         return Credentials(parts["account_name"], parts["docker_cli_password"])
@@ -151,7 +151,7 @@ def _quay(secret: str) -> Credentials | None:
 
 
 def matching_repositories(source: Source, rule: Rule) -> list[str]:
-    """The repositories a rule takes; the source's catalogue is asked only if a filter has a wildcard."""
+    """Return the repositories that a rule matches. The source's catalogue is read only if a filter has a wildcard."""
     named = [globs.exact(glob) for glob in rule.repositories]
     if all(names is not None for names in named):
         return list(dict.fromkeys(name for names in named for name in names or ()))
@@ -161,14 +161,17 @@ def matching_repositories(source: Source, rule: Rule) -> list[str]:
         raise RegistryError(
             error.registry,
             error.status,
-            f"its repositories can't be listed, and {rule.name} has a wildcard: {error.message}",
+            f"cannot list its repositories, and {rule.name} has a wildcard: {error.message}",
         ) from None
-    return [name for name in catalog if rule.takes_repository(name)]
+    return [name for name in catalog if globs.is_name(name) and rule.takes_repository(name)]
 
 
 def matching_tags(registry: Registry, rule: Rule, repository: str) -> list[str]:
-    """The tags a rule takes; tags named one by one are not listed, since a list may have hundreds of pages."""
+    """Return the tags that a rule matches. If it names each tag, no list is read: a list can have hundreds of pages.
+
+    Names that no registry may have are left out: a hostile source could otherwise forge lines of ours with them.
+    """
     named = [globs.exact(glob) for glob in rule.tag_matches]
     if named and all(names is not None for names in named):
         return [tag for names in named for tag in names or () if rule.takes_tag(tag)]
-    return [tag for tag in registry.tags(repository) if rule.takes_tag(tag)]
+    return [tag for tag in registry.tags(repository) if globs.is_name(tag, "tag") and rule.takes_tag(tag)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,8 +16,10 @@ import pytest
 from localcloud.faults import Fault
 from localcloud.harbor.core import Outcome
 from localcloud.harbor.executions import SKIPPED
+from mirrorctl.live import executions
+from tests.cli.clock import Clock
 from tests.cli.conftest import ROOT, Run
-from tests.cli.harbor_fixture import HarborFixture
+from tests.cli.harbor_fixture import HarborFixture, change
 
 DENIED = "adding 292 B of storage resource, which will exceed the configured upper limit of 1 B."
 QUOTA_LOG = f"""2026-11-25T08:00:00Z [INFO] [/transfer.go:140]: client for source registry created
@@ -109,14 +113,14 @@ def test_a_failed_task_shows_the_line_that_matters(mirrored: HarborFixture, run:
 @pytest.mark.parametrize(
     ("text", "advice"),
     [
-        ("http status code: 401, body: authentication required", "refuses Harbor's credentials"),
+        ("http status code: 401, body: authentication required", "rejects Harbor's credentials"),
         ("http status code: 429, body: toomanyrequests", "limits requests"),
         ("http status code: 404, body: MANIFEST_UNKNOWN", "no longer has this image"),
         ("http status code: 404, body: NAME_UNKNOWN", "no such repository"),
         ("write /storage/x: no space left on device", "disk is full"),
-        ("dial tcp 10.0.0.1:443: connect: connection refused", "can't be reached"),
+        ("dial tcp 10.0.0.1:443: connect: connection refused", "is unreachable"),
         ("contains only 1 path components [library], but the destination namespace flattening level is 2", "flatten"),
-        ("syntax error in pattern", "no valid glob"),
+        ("syntax error in pattern", "not a valid glob"),
         ("something new", "mirrorctl logs"),
     ],
 )
@@ -167,3 +171,63 @@ def test_harbor_restarts_in_the_middle(mirrored: HarborFixture, run: Run) -> Non
     look = "/replication/executions/1"
     mirrored.faults.add(Fault(look, 502, "<html>Bad Gateway", times=5), Fault(look, close="during"))
     assert run("sync", "nginx", "--wait").code == 0
+
+
+# Stalled executions
+
+
+@pytest.fixture
+def fast_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Let hours of waiting pass at once: each look at an execution takes ten seconds of this clock."""
+    clock = Clock()
+    watch = functools.partial(executions.Watch, clock=clock.time, sleep=clock.sleep, poll_seconds=10)
+    monkeypatch.setattr(executions, "Watch", watch)
+    return clock
+
+
+def test_a_stalled_execution_is_named_and_left_in_ci(mirrored: HarborFixture, run: Run, fast_clock: Clock) -> None:
+    mirrored.conditions.stalled = True
+    done = run("sync", "nginx", "--wait")
+    assert done.code == 2
+    assert re.search(r"^nginx +1 +stalled ", done.out, re.MULTILINE)
+    assert "stalled: nginx: execution 1 has not moved for 15 min" in done.out
+    assert "Stop it and start again: python -m mirrorctl sync --restart --wait nginx" in done.out
+    assert "stalled: nginx: execution 1 has not moved for 5 min" in done.err
+    assert done.err.count("stalled:") == 1
+    assert 15 * 60 <= fast_clock.now < 60 * 60
+    assert mirrored.data.executions[1].status == "InProgress", "watching ends, the execution does not"
+
+
+def test_a_time_limit_outranks_the_end_of_a_stalled_execution(
+    mirrored: HarborFixture, run: Run, fast_clock: Clock
+) -> None:
+    mirrored.conditions.stalled = True
+    done = run("sync", "nginx", "--wait", "--timeout", "7200", "--json")
+    assert (done.code, only(done.json)["outcome"]) == (2, "unfinished")
+    assert fast_clock.now >= 7200
+
+
+def test_a_large_image_is_not_stalled_while_its_log_grows(mirrored: HarborFixture, run: Run, fast_clock: Clock) -> None:
+    number = mirrored.add_execution(1, [("library/nginx", "InProgress", "copying")], status="InProgress")
+    task = mirrored.data.tasks.find(execution_id=number)
+    assert task is not None
+
+    def go_on(now: float) -> None:
+        task.log.append("copying the next layer")
+        if now > 3600:
+            change(task, status="Succeed")
+            change(mirrored.data.executions[number], status="Succeed")
+
+    fast_clock.on_sleep = go_on
+    done = run("sync", "nginx", "--wait", "--json")
+    assert (done.code, only(done.json)["outcome"]) == (0, "succeeded")
+    assert "stalled" not in done.err
+
+
+def test_restart_stops_a_stalled_execution_and_starts_a_new_one(mirrored: HarborFixture, run: Run) -> None:
+    mirrored.conditions.stalled = True
+    assert run("sync", "nginx").code == 0
+    mirrored.conditions.stalled = False
+    done = run("sync", "nginx", "--restart", "--wait", "--json")
+    assert (done.code, only(done.json)["outcome"], only(done.json)["executionId"]) == (0, "succeeded", 2)
+    assert mirrored.data.executions[1].status == "Stopped"

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import pty
 import re
-import select
 import shutil
 import subprocess
 import sys
@@ -19,6 +16,7 @@ from localcloud.faults import Fault
 from tests.cli.conftest import ROOT, Run
 from tests.cli.fake_stack import FakeStack
 from tests.cli.harbor_fixture import PASSWORD, ROBOT, ROBOT_SECRET, STARTED, HarborFixture
+from tests.cli.terminal import run_on_terminal, without_styles
 
 NEW = "Brand-New-Secret-9"
 
@@ -217,38 +215,11 @@ def test_without_a_terminal_there_are_plain_lines(process: Run) -> None:
     assert "\r" not in done.out + done.err
 
 
-def on_a_terminal(environment: dict[str, str], columns: int, *arguments: str) -> str:
-    """What a terminal of that width gets to see."""
-    main, side = pty.openpty()
-    tool = subprocess.Popen(
-        [sys.executable, "-m", "mirrorctl", *arguments],
-        env={**environment, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": str(columns)},
-        stdin=side,
-        stdout=side,
-        stderr=side,
-        close_fds=True,
-    )
-    os.close(side)
-    seen = b""
-    while True:
-        ready, _, _ = select.select([main], [], [], 60)
-        try:
-            data = os.read(main, 4096) if ready else b""
-        except OSError:
-            break
-        if not data:
-            break
-        seen += data
-    tool.wait(timeout=60)
-    os.close(main)
-    return seen.decode()
-
-
 @pytest.mark.usefixtures("mirrored")
 def test_forty_columns(environment: dict[str, str]) -> None:
-    shown = on_a_terminal(environment, 40, "sync", "--all", "--wait", "--verify")
+    shown = run_on_terminal(environment, 40, "sync", "--all", "--wait", "--verify")
     assert "\x1b[" in shown
-    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown).replace("\r", "\n")
+    plain = without_styles(shown).replace("\r", "\n")
     lines = [line.rstrip() for line in plain.split("\n")]
     # A block of lines for each rule instead of a row that wraps.
     assert re.search(r"^nginx$", "\n".join(lines), re.MULTILINE)
@@ -258,7 +229,7 @@ def test_forty_columns(environment: dict[str, str]) -> None:
 
 @pytest.mark.usefixtures("mirrored")
 def test_no_color(environment: dict[str, str]) -> None:
-    shown = on_a_terminal({**environment, "NO_COLOR": "1"}, 100, "status")
+    shown = run_on_terminal({**environment, "NO_COLOR": "1"}, 100, "status")
     assert "never" in shown
     assert not re.search(r"\x1b\[[0-9;]*m", re.sub(r"\x1b\[0?m", "", shown))
 

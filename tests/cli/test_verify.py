@@ -305,3 +305,58 @@ def test_source_credentials_of_the_stack(synced: HarborFixture, run: Run, stack:
         stack.config["endpoints"]["hub"] |= {"username": "alice", "secret": "Source-Secret-1"}
         assert run("verify", "nginx", **stack.environment).code == 0
     assert len(synced.policies) == 2
+
+
+# What Harbor does with several repositories (measured on Harbor 2.15.2)
+
+
+def test_repositories_without_matching_tags_need_no_destination(
+    mirrored: HarborFixture, run: Run, source: RegistrySimulator
+) -> None:
+    """Harbor leaves them out before it computes destinations, so a `flatten` that is too large for them is no fault."""
+    push_image(source.store, "team/deep/app", "7", "app")
+    push_image(source.store, "team/other", "8", "other")
+    mirrored.add_policy("team", 1, repositories="team/**", tags="7", dest_namespace_replace_count=2)
+    assert mirrored.replicate(3).status == "Succeed"
+    done = run("verify", "team", "--json")
+    assert done.code == 0, done.out
+    assert statuses(done.json, "team") == {"mirror/app:7": "equal"}
+
+
+def test_a_missing_repository_among_several_namespaces_is_left_out(
+    mirrored: HarborFixture, run: Run, source: RegistrySimulator
+) -> None:
+    """Harbor reads the catalogue for such a filter, and never requests the name that is missing."""
+    push_image(source.store, "team/app", "1", "app")
+    mirrored.add_policy("two", 1, repositories="{team/app,nope/x/y}")
+    assert mirrored.replicate(3).status == "Succeed"
+    done = run("verify", "two")
+    assert done.code == 0, done.out
+    assert "has no repository nope/x/y; Harbor leaves it out" in done.err
+
+
+def test_two_repositories_of_one_rule_in_one_place(
+    mirrored: HarborFixture, run: Run, source: RegistrySimulator
+) -> None:
+    push_image(source.store, "a/app", "1", "first")
+    push_image(source.store, "b/app", "2", "second")
+    mirrored.add_policy("both", 1, repositories="{a,b}/app", dest_namespace_replace_count=-1)
+    assert mirrored.replicate(3).status == "Succeed"
+    assert run("verify", "both").code == 0, "neither tag is an extra of the other repository"
+    push_image(source.store, "b/app", "1", "third")
+    mirrored.replicate(3)
+    done = run("verify", "both")
+    assert done.code == 2
+    assert re.search(r"different: .*/mirror/app:1 \(.*/app:1 of the same rule lands in the same place", done.out)
+    assert "gone from" not in done.out
+
+
+def test_an_image_that_was_overwritten_by_hand(synced: HarborFixture, run: Run) -> None:
+    """The reason has facts only: nobody can tell from them which side moved."""
+    synced.push("mirror/library/nginx", "1.25", "by-hand")
+    done = run("verify", "nginx")
+    assert done.code == 2
+    assert re.search(
+        r"different: .*:1.25 \(Harbor's was pushed at .* UTC; the last run \(.* UTC\) succeeded\)", done.out
+    )
+    assert "moved" not in done.out
