@@ -11,12 +11,13 @@ from typing import Any
 import yaml
 
 from harbor_mirror.config import located_yaml, rule_files
-from harbor_mirror.config.faults import HIDDEN, Caution, Fault
+from harbor_mirror.config.faults import HIDDEN, Caution, ConfigurationError, Fault
 from harbor_mirror.config.located_yaml import LocatedYaml, Unreadable
 from harbor_mirror.config.models import Configuration
+from harbor_mirror.config.parse import parse
 from harbor_mirror.config.paths import join_path, set_command, split_path
 from harbor_mirror.config.rule_files import Gathered
-from harbor_mirror.plan.validation import Checked, checked
+from harbor_mirror.plan.validation import Checked, checked, gather
 from mirrorctl.failure import Failure
 
 PROJECT_FILE = "Pulumi.yaml"
@@ -102,6 +103,21 @@ def read(path: Path) -> StackFile:
     return StackFile(path, configuration, faults, found.cautions, file.lines, found.gathered)
 
 
+def read_as_written(path: Path) -> Configuration:
+    """Return a stack's configuration with its tags' expressions, which `read` replaces by what is locked.
+
+    Raises Failure if the file is no YAML, ConfigurationError if an entry is faulty by itself.
+    """
+    name = project(path.parent)
+    file = _settings(path, name)
+    gathered = gather(_everything(file, name), name, path.parent)
+    configuration, faults = parse(gathered.raw)
+    faults = [*file.faults, *gathered.faults, *map(gathered.located, faults)]
+    if faults:
+        raise ConfigurationError(faults)
+    return configuration
+
+
 def rule_names(path: Path) -> list[str]:
     """The rules of one file and the rule files it names, unchecked. Raises Failure if it is no YAML."""
     rules = rule_files.gather(_settings(path, project(path.parent)).content, path.parent).raw.get(rule_files.RULES)
@@ -113,9 +129,13 @@ def _checked(file: LocatedYaml, name: str, path: Path) -> Checked:
     unreadable = tuple(_encrypted(file.content))
     if unreadable:
         return Checked(None, unreadable, (), Gathered())
+    return checked(_everything(file, name), name, path.parent, stack_of(path))
+
+
+def _everything(file: LocatedYaml, name: str) -> dict[str, Any]:
+    """Return the settings as the engine hands them to the program, with placeholders for secrets."""
     held = {f"{name}:{key}" if ":" not in key else key: value for key, value in file.content.items()}
-    everything = {key: _without_secrets((key.rpartition(":")[2],), value) for key, value in held.items()}
-    return checked(everything, name, path.parent, stack_of(path))
+    return {key: _without_secrets((key.rpartition(":")[2],), value) for key, value in held.items()}
 
 
 def _settings(path: Path, name: str) -> LocatedYaml:

@@ -41,9 +41,7 @@ def checked(everything: Mapping[str, Any], project: str, base: Path, stack: str)
     A map or list may stand there as JSON, which is how the engine holds it. `rulesDir` and the lock file are seen
     from `base`.
     """
-    prefix = f"{project}:"
-    own = {key.removeprefix(prefix): value for key, value in everything.items() if key.startswith(prefix)}
-    gathered = rule_files.gather({name: _read(name, value) for name, value in own.items()}, base)
+    gathered = gather(everything, project, base)
     faults = [*_strays(everything, project), *gathered.faults]
     lock = lock_path(base, stack)
     configuration: Configuration | None = None
@@ -56,6 +54,13 @@ def checked(everything: Mapping[str, Any], project: str, base: Path, stack: str)
         faults += map(gathered.located, error.faults)
     faults += [*_host_faults(gathered.raw, faults), *_nowhere(gathered.raw)]
     return Checked(None if faults else configuration, tuple(faults), tuple(cautions), gathered)
+
+
+def gather(everything: Mapping[str, Any], project: str, base: Path) -> Gathered:
+    """Return this project's settings of all that a stack configures, with the rules of its rule files."""
+    prefix = f"{project}:"
+    own = {key.removeprefix(prefix): value for key, value in everything.items() if key.startswith(prefix)}
+    return rule_files.gather({name: _read(name, value) for name, value in own.items()}, base)
 
 
 def validate(

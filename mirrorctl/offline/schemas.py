@@ -28,6 +28,7 @@ REPORTS: Mapping[str, type[BaseModel]] = {
     "adopt": reports.AdoptReport,
     "report": reports.StatusReport,
     "images": reports.Images,
+    "resolve": reports.ResolveReport,
     "session": reports.SessionReport,
     "rotate-admin-password": reports.RotationReport,
     "error": reports.Failed,

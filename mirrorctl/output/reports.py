@@ -360,5 +360,45 @@ class AdoptReport(Report):
     commands: tuple[str, ...]
 
 
+class ResolvedRule(Report):
+    """One rule with an expression, and what it selects at its source now."""
+
+    rule: str
+    state: Literal["new", "changed", "unchanged", "refused", "unreachable"]
+    """`refused`: nothing is selected, or too much; `unreachable`: the source does not list its tags. Both keep the
+    rule's lock as it was."""
+    listed: int = 0
+    """Tags at the source."""
+    selected: int = 0
+    added: tuple[str, ...] = ()
+    """`repository:tag` that the lock did not have."""
+    removed: tuple[str, ...] = ()
+    policies: tuple[str, ...] = ()
+    """Names in Harbor."""
+    globs: tuple[str, ...] = ()
+    """Tag filters, one for each policy."""
+    problem: str = ""
+
+
+class ResolvedStack(Report):
+    """The lock file of one stack."""
+
+    stack: str
+    file: str
+    ok: bool
+    changed: bool
+    """The file was written, or would be with `--check`."""
+    rules: tuple[ResolvedRule, ...]
+    removed: tuple[str, ...]
+    """Rules that were locked and have no expression any more."""
+
+
+class ResolveReport(Report):
+    """What `resolve --json` prints."""
+
+    ok: bool
+    stacks: tuple[ResolvedStack, ...]
+
+
 class Images(RootModel[dict[str, str]]):
     """What `images --json` prints: source reference -> mirror reference, both without tag."""

@@ -16,6 +16,8 @@ from mirrorctl.output.reports import (
     DriftReport,
     ExplainReport,
     LogReport,
+    ResolvedStack,
+    ResolveReport,
     RuleProof,
     RuleRun,
     StatusReport,
@@ -199,6 +201,37 @@ def show_changes(output: Output, changes: Sequence[str]) -> None:
     """Print the sentences of `explain --diff`."""
     for line in changes or (NO_CHANGE,):
         output.line(line)
+
+
+def show_resolve(output: Output, report: ResolveReport, *, only_check: bool) -> None:
+    """Print what each expression selects, what changed, and the state of each lock file."""
+    for stack in report.stacks:
+        output.table(
+            ("rule", "state", "tags", "selected", "policies", "globs"),
+            [
+                (rule.rule, rule.state, rule.listed, rule.selected, len(rule.policies), " ".join(rule.globs))
+                for rule in stack.rules
+            ],
+        )
+        for rule in stack.rules:
+            if rule.problem:
+                output.line(f"{rule.state}: {rule.rule}: {rule.problem}")
+            for sign, references in (("+", rule.added), ("-", rule.removed)):
+                for reference in () if rule.state == "new" else references:
+                    output.line(f"  {sign} {rule.rule}: {reference}")
+        for name in stack.removed:
+            output.line(f"  - {name}: has no expression any more")
+        output.line(_lock_state(stack, only_check=only_check))
+
+
+def _lock_state(stack: ResolvedStack, *, only_check: bool) -> str:
+    if not stack.rules and not stack.changed:
+        return f"ok {stack.stack}: no rule has an expression"
+    if not stack.changed:
+        return f"{'ok' if stack.ok else 'bad'} {stack.file}: unchanged"
+    if only_check:
+        return f"bad {stack.file}: changes; run mirrorctl resolve --stack {stack.stack}"
+    return f"{'ok' if stack.ok else 'bad'} {stack.file}: written; review it, commit it, and run pulumi up"
 
 
 def show_adopt(output: Output, report: AdoptReport) -> None:
