@@ -1,6 +1,6 @@
 """Versions in tags, and ranges of them.
 
-Versions are PyPA's `packaging` (docs/adr/0012): it reads any number of parts, a `v` in front, leading zeros and
+Versions are PyPA's `packaging` (docs/adr/0160): it reads any number of parts, a `v` in front, leading zeros and
 pre-releases, and tells `-rc1` from `-alpine`, which is no version. Ranges are written as in npm, regsync and skopeo.
 """
 
