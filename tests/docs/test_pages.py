@@ -191,7 +191,9 @@ def test_the_yaml_examples_are_valid(block: Block, tmp_path: Path) -> None:
         config |= content["config"]
         (tmp_path / "mirrors/dev/none.yaml").write_text("rules: {}\n")
     write(tmp_path / "Pulumi.docs.yaml", config)
-    assert [str(fault) for fault in stack_file.read(tmp_path / "Pulumi.docs.yaml").faults] == []
+    faults = map(str, stack_file.read(tmp_path / "Pulumi.docs.yaml").faults)
+    # Expressions are right by themselves; their lock files are written by `mirrorctl resolve`.
+    assert [fault for fault in faults if "is not resolved yet" not in fault] == []
 
 
 # --- the rest ---------------------------------------------------------------------------------------------------------
