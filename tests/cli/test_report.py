@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from tests.cli.conftest import Run
 from tests.cli.harbor_fixture import HarborFixture, change
 from tests.programs import program
 
+WIDTHS = (400, 500, 640, 768, 880, 900, 1000, 1200, 1600)
 NOW = datetime(2026, 11, 25, 10, 30, tzinfo=UTC)
 LOG = "2026-11-25T08:00:00Z [ERROR] [/transfer.go:1]: http status code: 429, body: toomanyrequests <b>you</b>"
 
@@ -116,23 +118,47 @@ def test_the_calendar_counts_each_minute() -> None:
     assert NOW.replace(hour=10, minute=15) not in minutes
 
 
-@pytest.mark.usefixtures("lived_in")
-@pytest.mark.parametrize("window", ["1200,1600", "390,1600"])
-def test_a_browser_shows_it_without_complaint(run: Run, tmp_path: Path, window: str) -> None:
+def chromium(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     browser = shutil.which("google-chrome") or program("chromium")
-    run("report", "--html", "page.html")
-    picture = tmp_path / "page.png"
-    done = subprocess.run(
-        [
-            *(browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"),
-            *(f"--window-size={window}", "--enable-logging=stderr", f"--screenshot={picture}"),
-            (tmp_path / "page.html").as_uri(),
-        ],
+    profile = f"--user-data-dir={tmp_path / 'profile'}"
+    return subprocess.run(
+        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", profile, *arguments],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
+
+
+@pytest.mark.usefixtures("lived_in")
+@pytest.mark.parametrize("window", ["1200,1600", "500,1600"])
+def test_a_browser_shows_it_without_complaint(run: Run, tmp_path: Path, window: str) -> None:
+    run("report", "--html", "page.html")
+    picture = tmp_path / "page.png"
+    page = (tmp_path / "page.html").as_uri()
+    done = chromium(tmp_path, f"--window-size={window}", f"--screenshot={picture}", page)
     assert "CONSOLE" not in done.stderr
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert picture.stat().st_size > 20_000
+
+
+def test_the_page_fits_every_width_from_400_pixels(lived_in: HarborFixture, run: Run, tmp_path: Path) -> None:
+    """Long names and messages without blanks, which a browser does not wrap by itself, included."""
+    long = "a-very-long-name-without-any-blank-" * 8
+    lived_in.policies[3].name = long
+    lived_in.add_project(f"project-{long}"[:255])
+    lived_in.add_execution(4, status="Failed", start=datetime.now(UTC), status_text=f"https://example.com/{long}")
+    run("report", "--html", "page.html")
+    content = escape((tmp_path / "page.html").read_text())
+    frames = "".join(f'<iframe width="{width}" height="900" srcdoc="{content}"></iframe>' for width in WIDTHS)
+    script = """
+      onload = () => { for (const frame of document.querySelectorAll("iframe")) {
+        const root = frame.contentDocument.documentElement;
+        document.body.append(`[${root.clientWidth} ${root.scrollWidth}]`); } }
+    """
+    (tmp_path / "frames.html").write_text(f"<!doctype html><body style='margin:0'>{frames}<script>{script}</script>")
+    done = chromium(tmp_path, "--dump-dom", (tmp_path / "frames.html").as_uri())
+    measured = re.findall(r"\[(\d+) (\d+)\]", done.stdout)
+    assert len(measured) == len(WIDTHS), done.stderr
+    assert [int(scroll) - int(client) for client, scroll in measured] == [0] * len(WIDTHS)
+    assert min(int(client) for client, _ in measured) <= 400

@@ -83,6 +83,17 @@ def test_the_worst_comes_first_and_the_last_success_is_found(mirrored: HarborFix
     assert lines[-1] == "failed: nginx: no such host"
 
 
+def test_an_empty_run_is_no_success(mirrored: HarborFixture, run: Run) -> None:
+    """Harbor says Succeed of a run that matched nothing."""
+    mirrored.add_execution(1, (), start=STARTED + timedelta(hours=1), status_text="no resources need to be replicated")
+    mirrored.add_execution(2, start=STARTED)
+    for hours in range(1, 25):
+        mirrored.add_execution(2, (), start=STARTED + timedelta(hours=hours))
+    rules = {rule["rule"]: rule for rule in run("status", "--json").json["rules"]}
+    assert rules["nginx"]["lastSuccess"] is None
+    assert datetime.fromisoformat(rules["redis"]["lastSuccess"]) == STARTED
+
+
 def test_fail_on(mirrored: HarborFixture, run: Run) -> None:
     mirrored.add_execution(1, status="Failed")
     assert run("status").code == 0
