@@ -1,10 +1,10 @@
-"""What deploys from a mirror: image references, and the secret with which Kubernetes pulls them.
+"""Computes image references in a mirror, and the secret with which Kubernetes pulls them.
 
-    pulumi config set mirror acme/harbor-mirror/prod
+    pulumi config set mirror acme/harbor-mirror-pull/prod
     pulumi config set --path images.web docker.io/library/nginx:1.27.0
 
-The outputs are all that this program knows of the mirror. Give the references and the secret to your own resources,
-such as kubernetes.core.v1.Secret of type "kubernetes.io/dockerconfigjson".
+The program knows only the outputs of the mirror. Pass the references and the secret to your own resources, such as a
+kubernetes.core.v1.Secret of type "kubernetes.io/dockerconfigjson".
 """
 
 import base64
@@ -18,18 +18,18 @@ wanted: dict[str, str] = config.require_object("images")
 
 
 def mirrored(images: dict[str, str]) -> dict[str, str]:
-    """The references in the mirror. An image that no rule brings must not be pulled from elsewhere instead."""
-    found = {}
+    """Return the references in the mirror. An image without a rule is an error: it must not come from elsewhere."""
+    references = {}
     for name, reference in wanted.items():
         source, _, tag = reference.rpartition(":")
         if source not in images:
-            raise pulumi.RunError(f"images.{name}: no rule mirrors {source}; there are {', '.join(sorted(images))}")
-        found[name] = f"{images[source]}:{tag}"
-    return found
+            raise pulumi.RunError(f"images.{name}: no rule mirrors {source}, but only {', '.join(sorted(images))}")
+        references[name] = f"{images[source]}:{tag}"
+    return references
 
 
 def docker_config(host: str, username: str, password: str) -> str:
-    """What `docker login` writes, and what Kubernetes calls a dockerconfigjson."""
+    """Return the file that `docker login` writes; Kubernetes calls it dockerconfigjson."""
     auth = base64.b64encode(f"{username}:{password}".encode()).decode()
     return json.dumps({"auths": {host: {"username": username, "password": password, "auth": auth}}})
 

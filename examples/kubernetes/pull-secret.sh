@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# pull-secret.sh STACK NAME: prints the imagePullSecret NAME with which Kubernetes pulls from the stack's mirror.
+# pull-secret.sh STACK NAME: print the imagePullSecret NAME, with which Kubernetes pulls from the mirror of the stack.
 # The output is secret: pipe it to `kubectl apply -f -`. Needs pulumi and jq.
 set -euo pipefail
 stack=${1:?pull-secret.sh STACK NAME} name=${2:?pull-secret.sh STACK NAME}

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# pull.sh SOURCE TAG FILE: pulls an image from the selected stack's mirror by digest, and prints the reference that was pulled.
-# For instance: pull.sh docker.io/library/nginx 1.27.0 nginx.tar
-# Needs pulumi, jq and skopeo. TLS_VERIFY=false is for a Harbor without TLS.
+# pull.sh SOURCE TAG FILE: pull an image by digest from the mirror of the selected stack, and print the reference. Example:
+# pull.sh docker.io/library/nginx 1.27.0 nginx.tar
+# Needs pulumi, jq and skopeo. Set TLS_VERIFY=false for a Harbor without TLS.
 set -euo pipefail
 source=${1:?pull.sh SOURCE TAG FILE} tag=${2:?pull.sh SOURCE TAG FILE} file=${3:?pull.sh SOURCE TAG FILE}
 
-# In a file that only we can read: a password on a command line is seen by every process.
+# The credentials go into a private file: every process on the machine can read a command line.
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export REGISTRY_AUTH_FILE=$work/auth.json
