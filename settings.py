@@ -1,4 +1,4 @@
-"""The only reader of the stack's configuration, and the one place where secrets are made secret."""
+"""Reads the running stack's configuration, and makes its secrets secret."""
 
 from __future__ import annotations
 
@@ -10,58 +10,50 @@ import pulumi
 from pulumi.runtime import config as stack_config
 from pydantic import SecretStr
 
-from harbor_mirror.config.faults import Caution, ConfigurationError
-from harbor_mirror.config.models import Configuration
+from harbor_mirror.config.faults import ConfigurationError
 from harbor_mirror.host.of_host import host_secrets
-from harbor_mirror.plan.validation import checked
+from harbor_mirror.plan.mirror import PlannedMirror
+from harbor_mirror.plan.validation import resolve_stack
 
 
 @dataclass(frozen=True, kw_only=True)
 class Secrets:
-    """Every secret of the configuration, as Outputs that Pulumi keeps encrypted.
-
-    `host` by path below `host`, such as `database.password`; `endpoints` by name.
-    """
+    """Secrets as Outputs that Pulumi encrypts; `host` by path below `host`, such as `database.password`."""
 
     harbor_password: pulumi.Output[str] | None
     host: Mapping[str, pulumi.Output[str]]
-    endpoints: Mapping[str, pulumi.Output[str]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """A stack: its name, its checked configuration, its secrets, and what its preview should warn of."""
+    """A stack: its name, what it declares, and its secrets."""
 
     name: str
-    configuration: Configuration
+    mirror: PlannedMirror
     secrets: Secrets
-    cautions: tuple[Caution, ...]
 
 
 def load() -> Settings:
-    """Reads and checks the configuration of the running stack.
+    """Return the running stack, resolved.
 
-    Raises pulumi.RunError, which Pulumi prints without a traceback, with a line for every fault.
+    Raise pulumi.RunError, which Pulumi prints without a traceback, with a line for every fault.
     """
-    # pulumi.Config only answers for keys it is asked for; a key with a typo would pass unseen.
-    everything = {**stack_config.get_config_env(), **stack_config.CONFIG.get()}
-    found = checked(everything, pulumi.get_project(), Path.cwd(), pulumi.get_stack())
+    # pulumi.Config answers only for the keys it is asked for, so a misspelled key would go unnoticed.
+    settings = {**stack_config.get_config_env(), **stack_config.CONFIG.get()}
     try:
-        configuration = found.sound()
+        mirror = resolve_stack(settings, pulumi.get_project(), Path.cwd(), pulumi.get_stack()).require()
     except ConfigurationError as error:
         raise pulumi.RunError(str(error)) from None
-    host, endpoints, password = configuration.host, configuration.endpoints, configuration.harbor_password
+    host, password = mirror.configuration.host, mirror.configuration.harbor_password
     return Settings(
         name=pulumi.get_stack(),
-        configuration=configuration,
+        mirror=mirror,
         secrets=Secrets(
-            harbor_password=_wrapped(password) if password is not None else None,
-            host={path: _wrapped(secret) for path, secret in (host_secrets(host) if host else {}).items()},
-            endpoints={name: _wrapped(entry.secret) for name, entry in endpoints.items() if entry.secret is not None},
+            harbor_password=_encrypted(password) if password is not None else None,
+            host={path: _encrypted(secret) for path, secret in (host_secrets(host) if host else {}).items()},
         ),
-        cautions=found.cautions,
     )
 
 
-def _wrapped(secret: SecretStr) -> pulumi.Output[str]:
+def _encrypted(secret: SecretStr) -> pulumi.Output[str]:
     return pulumi.Output.secret(secret.get_secret_value())

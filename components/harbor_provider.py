@@ -12,7 +12,7 @@ def harbor_provider(
     name: str,
     url: str,
     username: str,
-    password: pulumi.Output[str] | None,
+    password: pulumi.Input[str] | None,
     *,
     depends_on: pulumi.Resource | None = None,
 ) -> harbor.Provider:

@@ -2,75 +2,66 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 
 import pulumi
 import pulumiverse_harbor as harbor
 
-from harbor_mirror.config.models import Rule
-from harbor_mirror.plan.filters import join
-from harbor_mirror.plan.outputs import MANUAL, cron
+from harbor_mirror.harbor.rule import to_provider
+from harbor_mirror.plan.report import EntryReport
+from harbor_mirror.plan.rule import PlannedPolicy, check_policy
+from harbor_mirror.plan.schedule import Schedule
 
+from .arguments import check
 from .hooks.conflict import adoption_offered
 
 
 @dataclass(frozen=True, kw_only=True)
-class PullReplicationArgs:
-    """`schedule` is Harbor's cron (six fields, UTC) or `manual`; `namespace` starts with the destination project."""
+class PullReplicationArgs(PlannedPolicy):
+    """Arguments of PullReplication. Wrong values raise InvalidArguments.
+
+    - `name`: the policy's name in Harbor
+    - `registry_id`: the source, such as `RegistryEndpoint.registry_id`
+    - `repositories`: glob of source repositories: `library/nginx`, `library/{nginx,redis}`, `team/**`
+    - `namespace`: destination: a project, and a path below it if you like
+    - `flatten`: leading components cut from the source path (0 keeps all, -1 leaves only the last)
+    - `tag_matches`, `tag_excludes`: globs of tags; every tag without them
+    - `labels`, `resource`: Harbor's other filters
+    - `schedule`: `manual`, `hourly`, `daily`, `weekly`, or a cron of six fields in UTC
+    - `allow_frequent`: accepts schedules that fire more often than every five minutes
+    - `override`, `enabled`, `deletion`, `copy_by_chunk`, `speed_kbps`, `description`: as in Harbor
+
+    `is_checked` is for values that were checked before, with a whole stack.
+    """
 
     registry_id: pulumi.Input[int]
-    repositories: str
-    namespace: str
-    flatten: int = 0
-    tag_matches: str | None = None
-    tag_excludes: str | None = None
-    labels: tuple[str, ...] = ()
-    resource: str | None = None
-    schedule: str = MANUAL
-    override: bool = True
-    enabled: bool = True
-    deletion: bool = False
-    copy_by_chunk: bool = False
-    speed_kbps: int = -1
-    description: str = ""
+    allow_frequent: InitVar[bool] = False
+    is_checked: InitVar[bool] = False
+
+    def __post_init__(self, allow_frequent: bool, is_checked: bool) -> None:
+        if not is_checked:
+            check(self, self.name, lambda report: self._check(report, allow_frequent))
 
     @classmethod
-    def of(cls, name: str, rule: Rule, *, registry_id: pulumi.Input[int]) -> PullReplicationArgs:
-        """What an entry under `rules` means."""
-        return cls(
-            registry_id=registry_id,
-            repositories=join(rule.repositories),
-            namespace=rule.namespace,
-            flatten=rule.flatten,
-            tag_matches=join(rule.tags.matches, "tag") if rule.tags.matches else None,
-            tag_excludes=join(rule.tags.excludes, "tag") if rule.tags.excludes else None,
-            labels=rule.labels,
-            resource=rule.resource,
-            schedule=cron(name, rule),
-            override=rule.override,
-            enabled=rule.enabled,
-            deletion=rule.deletion,
-            copy_by_chunk=rule.copy_by_chunk,
-            speed_kbps=rule.speed_kbps,
-            description=rule.description,
-        )
+    def from_plan(cls, policy: PlannedPolicy, registry_id: pulumi.Input[int]) -> PullReplicationArgs:
+        """Return the arguments for a policy of a resolved configuration."""
+        return cls(**vars(policy), registry_id=registry_id, is_checked=True)
 
-    def filters(self) -> list[harbor.ReplicationFilterArgs]:
-        """One kind of filter a block: of several kinds in one block the provider sends the last and drops the rest."""
-        blocks = [harbor.ReplicationFilterArgs(name=self.repositories)]
-        if self.tag_matches is not None:
-            blocks.append(harbor.ReplicationFilterArgs(tag=self.tag_matches, decoration="matches"))
-        if self.tag_excludes is not None:
-            blocks.append(harbor.ReplicationFilterArgs(tag=self.tag_excludes, decoration="excludes"))
-        if self.labels:
-            blocks.append(harbor.ReplicationFilterArgs(labels=list(self.labels), decoration="matches"))
-        if self.resource is not None:
-            blocks.append(harbor.ReplicationFilterArgs(resource=self.resource))
-        return blocks
+    def _check(self, report: EntryReport, allow_frequent: bool) -> None:
+        check_policy(self, report)
+        schedule = report.attempt(
+            "schedule", lambda: Schedule.parse(self.schedule, name=self.name, allow_frequent=allow_frequent)
+        )
+        if schedule is not None:
+            # Harbor gets the cron that `daily` or `H` stands for.
+            object.__setattr__(self, "schedule", schedule.text)
 
 
 class PullReplication(pulumi.ComponentResource):
-    """Pulls what its filters match from one endpoint into one namespace."""
+    """Copies what the filters match from one endpoint into one namespace of Harbor, on a schedule or on demand.
+
+    Creates a `harbor.Replication`. `policy_id` is its id in Harbor.
+    """
 
     policy_id: pulumi.Output[int]
 
@@ -78,21 +69,9 @@ class PullReplication(pulumi.ComponentResource):
         super().__init__("harbor-mirror:mirror:PullReplication", name, {}, opts)
         policy = harbor.Replication(
             name,
-            name=name,
-            action="pull",
             registry_id=args.registry_id,
-            filters=args.filters(),
-            dest_namespace=args.namespace,
-            # Always stated: the provider's default is 0, Harbor's own is -1.
-            dest_namespace_replace=args.flatten,
-            schedule=args.schedule,
-            override=args.override,
-            enabled=args.enabled,
-            deletion=args.deletion,
-            copy_by_chunk=args.copy_by_chunk,
-            speed=args.speed_kbps,
-            description=args.description,
-            opts=pulumi.ResourceOptions(parent=self, hooks=adoption_offered(f"{name}-rule", self, f"rule {name}")),
+            **to_provider(args),
+            opts=pulumi.ResourceOptions(parent=self, hooks=adoption_offered(f"{name}-rule", self, f"rule {args.name}")),
         )
         self.policy_id = policy.replication_policy_id
         self.register_outputs({"policyId": self.policy_id})

@@ -2,48 +2,72 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 
 import pulumi
 import pulumiverse_harbor as harbor
 
-from harbor_mirror.config.models import Endpoint
-from harbor_mirror.config.parse import endpoint_name
-from harbor_mirror.plan.registry_types import access_id, access_secret, provider_name, url_of
+from harbor_mirror.harbor.endpoint import to_provider
+from harbor_mirror.plan.endpoint import PlannedEndpoint, check_values
+from harbor_mirror.plan.registry_types import access_id, access_secret, url_of
+from harbor_mirror.plan.report import EntryReport
 
+from .arguments import check
 from .hooks.conflict import adoption_offered
 
 
 @dataclass(frozen=True, kw_only=True)
 class RegistryEndpointArgs:
-    """`name` is the name in Harbor, `provider_name` the provider's word for the kind of registry."""
+    """Arguments of RegistryEndpoint. Wrong values raise InvalidArguments; values of Outputs can't be checked.
+
+    - `name`: the endpoint's name in Harbor
+    - `type`: the kind of registry in Harbor's words: `docker-hub`, `docker-registry`, `github-ghcr`, `quay`, ...
+    - `url`: its address; kinds with one fixed address need none
+    - `username`, `secret`: credentials; none for anonymous access. The secret is encrypted in the state
+    - `description`: free text
+    - `insecure`: accepts any certificate of the source
+
+    `is_checked` is for values that were checked before, with a whole stack.
+    """
 
     name: str
-    provider_name: str
-    url: str
-    username: str | None = None
+    type: str
+    url: pulumi.Input[str] | None = None
+    username: pulumi.Input[str] | None = None
     secret: pulumi.Input[str] | None = None
-    description: str = ""
-    insecure: bool = False
+    description: pulumi.Input[str] = ""
+    insecure: pulumi.Input[bool] = False
+    is_checked: InitVar[bool] = False
+
+    def __post_init__(self, is_checked: bool) -> None:
+        if not is_checked:
+            check(self, self.name, self._check)
 
     @classmethod
-    def of(cls, key: str, endpoint: Endpoint, secret: pulumi.Output[str] | None) -> RegistryEndpointArgs:
-        """What an entry under `endpoints` means."""
+    def from_plan(cls, endpoint: PlannedEndpoint) -> RegistryEndpointArgs:
+        """Return the arguments for an endpoint of a resolved configuration."""
         return cls(
-            name=endpoint_name(key, endpoint),
-            provider_name=provider_name(endpoint.type),
-            url=url_of(endpoint.type, endpoint.url),
-            username=access_id(endpoint.type, endpoint.username, None if secret is None else ""),
-            secret=None
-            if secret is None
-            else secret.apply(lambda value: access_secret(endpoint.type, endpoint.username, value) or ""),
+            name=endpoint.name,
+            type=endpoint.type,
+            url=endpoint.url,
+            username=endpoint.username,
+            secret=endpoint.plain_secret,
             description=endpoint.description,
             insecure=endpoint.insecure,
+            is_checked=True,
         )
+
+    def _check(self, report: EntryReport) -> None:
+        values = {"url": self.url, "username": self.username, "secret": self.secret}
+        plain = {field: value for field, value in values.items() if value is None or isinstance(value, str)}
+        check_values(self.name, self.type, plain, report)
 
 
 class RegistryEndpoint(pulumi.ComponentResource):
-    """Harbor tries the credentials when it is created and changed, and refuses what it cannot reach."""
+    """A source that replication rules copy from. Harbor tries the credentials and rejects what it cannot reach.
+
+    Creates a `harbor.Registry`. `registry_id` is its id in Harbor, `name` its name there.
+    """
 
     registry_id: pulumi.Output[int]
     name: str
@@ -51,20 +75,42 @@ class RegistryEndpoint(pulumi.ComponentResource):
     def __init__(self, name: str, args: RegistryEndpointArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("harbor-mirror:mirror:RegistryEndpoint", name, {}, opts)
         self.name = args.name
-        registry = harbor.Registry(
-            # The name in Harbor is the logical name too: with a new type the new registry is made first, the rules
-            # move over in place, and the old one goes last. Under one name Harbor answers 412 for ever.
-            args.name,
+        access_id, access_secret = _credentials(args)
+        arguments = to_provider(
             name=args.name,
-            provider_name=args.provider_name,
-            endpoint_url=args.url,
-            access_id=args.username,
-            access_secret=None if args.secret is None else pulumi.Output.secret(args.secret),
+            type=args.type,
+            url=_url(args),
+            access_id=access_id,
+            access_secret=access_secret,
             description=args.description,
             insecure=args.insecure,
+        )
+        registry = harbor.Registry(
+            # The name in Harbor is the logical name too: with a new type the new registry is created first, the rules
+            # move over in place, and the old one goes last. Under one name Harbor would answer 412 for ever.
+            args.name,
+            **arguments,
             opts=pulumi.ResourceOptions(
                 parent=self, hooks=adoption_offered(f"{name}-endpoint", self, f"endpoint {args.name}")
             ),
         )
         self.registry_id = registry.registry_id
         self.register_outputs({"registryId": self.registry_id})
+
+
+def _url(args: RegistryEndpointArgs) -> pulumi.Input[str]:
+    if args.url is None or isinstance(args.url, str):
+        return url_of(args.type, args.url)
+    return args.url
+
+
+def _credentials(args: RegistryEndpointArgs) -> tuple[pulumi.Input[str] | None, pulumi.Output[str] | None]:
+    """Return access ID and access secret in the form that Harbor wants for this kind of registry."""
+    if args.secret is None:
+        return args.username, None
+    pair = pulumi.Output.all(args.username, pulumi.Output.secret(args.secret))
+    secret = pair.apply(lambda known: access_secret(args.type, *known) or "")
+    if args.username is None or isinstance(args.username, str):
+        return access_id(args.type, args.username, ""), secret
+    username: pulumi.Output[str] = pulumi.Output.from_input(args.username)
+    return username.apply(lambda known: access_id(args.type, known, "") or ""), secret

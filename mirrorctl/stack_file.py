@@ -17,7 +17,8 @@ from harbor_mirror.config.models import Configuration
 from harbor_mirror.config.parse import parse
 from harbor_mirror.config.paths import join_path, set_command, split_path
 from harbor_mirror.config.rule_files import Gathered
-from harbor_mirror.plan.validation import Checked, checked, gather
+from harbor_mirror.plan.mirror import PlannedMirror
+from harbor_mirror.plan.validation import ResolvedStack, gather, resolve_stack
 from mirrorctl.failure import Failure
 
 PROJECT_FILE = "Pulumi.yaml"
@@ -43,15 +44,20 @@ ENCRYPTABLE: Mapping[str, str] = {**SECRETS, "host.certificate": "-----BEGIN CER
 class StackFile:
     """A stack's file with its rule files, or one of these alone.
 
-    `configuration` is the whole stack's, None if it has faults; `lines` gives the line of each path in the file.
+    `mirror` is what the whole stack declares, None if it has faults; `lines` gives the line of each path in the file.
     """
 
     path: Path
-    configuration: Configuration | None
+    mirror: PlannedMirror | None
     faults: tuple[Fault, ...]
     cautions: tuple[Caution, ...]
     lines: Mapping[str, int]
     gathered: Gathered = field(default_factory=Gathered)
+
+    @property
+    def configuration(self) -> Configuration | None:
+        """The whole stack's configuration, None if it has faults."""
+        return self.mirror.configuration if self.mirror else None
 
     def line(self, path: str) -> int | None:
         """The line of a path, or of the nearest one above it."""
@@ -71,7 +77,7 @@ class StackFile:
 
         return StackFile(
             path,
-            self.configuration,
+            self.mirror,
             tuple(fault for fault in self.faults if owner(fault) == file),
             tuple(one for one in self.cautions if self.gathered.owner(one.path) == file),
             lines,
@@ -97,10 +103,10 @@ def read(path: Path) -> StackFile:
     """Reads and checks one file and the rule files it names. Raises Failure if it is no YAML."""
     name = project(path.parent)
     file = _settings(path, name)
-    found = _checked(file, name, path)
+    found = _resolve(file, name, path)
     faults = (*file.faults, *_plain_secrets(file.content), *found.faults)
-    configuration = None if faults else found.configuration
-    return StackFile(path, configuration, faults, found.cautions, file.lines, found.gathered)
+    mirror = None if faults else found.mirror
+    return StackFile(path, mirror, faults, found.cautions, file.lines, found.gathered)
 
 
 def read_as_written(path: Path) -> Configuration:
@@ -124,12 +130,12 @@ def rule_names(path: Path) -> list[str]:
     return list(rules) if isinstance(rules, Mapping) else []
 
 
-def _checked(file: LocatedYaml, name: str, path: Path) -> Checked:
+def _resolve(file: LocatedYaml, name: str, path: Path) -> ResolvedStack:
     """What the program would find, but for what is encrypted."""
     unreadable = tuple(_encrypted(file.content))
     if unreadable:
-        return Checked(None, unreadable, (), Gathered())
-    return checked(_everything(file, name), name, path.parent, stack_of(path))
+        return ResolvedStack(None, unreadable, (), Gathered())
+    return resolve_stack(_everything(file, name), name, path.parent, stack_of(path))
 
 
 def _everything(file: LocatedYaml, name: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ POLL_SECONDS = 2.0
 
 
 def healthy_before(
-    name: str, url: str, *, username: str | None = None, password: pulumi.Output[str] | None = None
+    name: str, url: str, *, username: str | None = None, password: pulumi.Input[str] | None = None
 ) -> pulumi.ResourceHookBinding:
     """Hooks that hold a resource's creation and update until Harbor at `url` is healthy and takes the credentials.
 
@@ -34,7 +34,8 @@ def healthy_before(
             report=pulumi.log.info,
         )
         if username is not None and password is not None:
-            await asyncio.to_thread(_enter, url, username, await password.future() or "")
+            secret: pulumi.Output[str] = pulumi.Output.from_input(password)
+            await asyncio.to_thread(_enter, url, username, await secret.future() or "")
 
     hook = pulumi.ResourceHook(name, healthy)
     return pulumi.ResourceHookBinding(before_create=[hook], before_update=[hook])

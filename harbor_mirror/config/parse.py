@@ -113,7 +113,7 @@ def parse(raw: Mapping[str, Any]) -> tuple[Configuration, list[Fault]]:
     raw = {key: value for key, value in raw.items() if value not in (None, "", {})}
     fields: dict[str, Any] = {}
     for setting, model in SINGLE.items():
-        section = _section(model, setting, raw[setting], faults) if setting in raw else None
+        section = read_section(model, setting, raw[setting], faults) if setting in raw else None
         if section is not None:
             fields[setting] = section
     for setting, model in KEYED.items():
@@ -156,7 +156,8 @@ def unknown_key(key: str, known: Iterable[str], *, value: object, path: str) -> 
     return Fault(path, value, f"is not a known key; {meant}", "")
 
 
-def _section(model: type[Section], path: str, raw: object, faults: list[Fault]) -> Section | None:
+def read_section(model: type[Section], path: str, raw: object, faults: list[Fault]) -> Section | None:
+    """Return one section of the configuration; None after adding its faults to `faults`."""
     if not isinstance(raw, Mapping):
         faults.append(Fault(path, _shown(model, raw), "must be a map of settings", _example(model)))
         return None
@@ -184,7 +185,7 @@ def _keyed(model: type[Section], setting: str, raw: object, faults: list[Fault])
     sections: dict[str, Section] = {}
     for name, value in raw.items():
         faults += _key_faults(setting, str(name))
-        section = _section(model, join_path(setting, str(name)), value, faults)
+        section = read_section(model, join_path(setting, str(name)), value, faults)
         if section is not None:
             sections[str(name)] = section
     return sections

@@ -1,36 +1,65 @@
-"""Harbor's own housekeeping in the form that Harbor takes: garbage collection, purge of the audit log, retention."""
+"""Harbor's own maintenance: the mapping between the plan, Harbor's JSON, the provider and the configuration."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from harbor_mirror.config.models import AuditPurge, GarbageCollection, Retention, RetentionRule
-from harbor_mirror.plan.retention import TEMPLATES, selector
-from harbor_mirror.plan.schedule import parse_maintenance
+from harbor_mirror.harbor.facts import Facts, Json, as_text, is_true
+from harbor_mirror.plan.maintenance import PlannedAuditPurge, PlannedGarbageCollection
+from harbor_mirror.plan.schedule import MANUAL, Schedule
 
-Json = dict[str, Any]
 #: Where each of the two schedules is; Harbor has one of each kind.
 GC_SCHEDULE, PURGE_SCHEDULE = "/system/gc/schedule", "/system/purgeaudit/schedule"
-ALWAYS = "always"
+#: Crons that the provider reads back as words of its own: sent as crons they would differ at every preview.
+PROVIDER_WORDS = {"0 0 * * * *": "Hourly", "0 0 0 * * *": "Daily", "0 0 0 * * 0": "Weekly"}
 
 
-def garbage_collection(wanted: GarbageCollection) -> Json:
-    """The body of a PUT to GC_SCHEDULE."""
+def provider_schedule(schedule: Schedule) -> str | None:
+    """Return a schedule as the provider keeps it; None for `manual`."""
+    return PROVIDER_WORDS.get(schedule.cron, schedule.cron) or None
+
+
+def garbage_collection_to_json(collection: PlannedGarbageCollection) -> Json:
+    """Return the body of a PUT to GC_SCHEDULE."""
     return {
-        "schedule": _schedule(wanted.schedule, "garbageCollection"),
-        "parameters": {"delete_untagged": wanted.delete_untagged, "workers": wanted.workers},
+        "schedule": _schedule(collection.schedule),
+        "parameters": {"delete_untagged": collection.delete_untagged, "workers": collection.workers},
     }
 
 
-def audit_purge(wanted: AuditPurge) -> Json:
-    """The body of a PUT to PURGE_SCHEDULE; Harbor reads `include_operations` until 2.12, then `include_event_types`."""
-    artifacts = [operation for operation in wanted.operations if operation != "other"]
-    events = [f"{operation}_artifact" for operation in artifacts] + ["other"] * ("other" in wanted.operations)
+def garbage_collection_to_provider(collection: PlannedGarbageCollection) -> dict[str, Any]:
+    """Return the provider's arguments. `delete_untagged` is stated: Harbor's own default is to delete them."""
     return {
-        "schedule": _schedule(wanted.schedule, "auditPurge"),
+        "schedule": provider_schedule(collection.schedule) or "",
+        "delete_untagged": collection.delete_untagged,
+        "workers": collection.workers,
+    }
+
+
+def garbage_collection_to_configuration(found: Json) -> dict[str, Any]:
+    """Return the entry `maintenance.garbageCollection` that declares the schedule as Harbor has it."""
+    parameters = _parameters(found)
+    untagged, workers = is_true(parameters.get("delete_untagged")), parameters.get("workers") or 1
+    return {"schedule": cron(found), "deleteUntagged": untagged, "workers": workers}
+
+
+def garbage_collection_facts(found: Json) -> Facts:
+    """Return what can drift in it."""
+    return {key: as_text(value) for key, value in garbage_collection_to_configuration(found).items()}
+
+
+def audit_purge_to_json(purge: PlannedAuditPurge) -> Json:
+    """Return the body of a PUT to PURGE_SCHEDULE.
+
+    Harbor reads `include_operations` until 2.12 and `include_event_types` from 2.13.
+    """
+    artifacts = [operation for operation in purge.operations if operation != "other"]
+    events = [f"{operation}_artifact" for operation in artifacts] + ["other"] * ("other" in purge.operations)
+    return {
+        "schedule": _schedule(purge.schedule),
         "parameters": {
-            "audit_retention_hour": wanted.retention_hours,
+            "audit_retention_hour": purge.retention_hours,
             "include_operations": ",".join(artifacts),
             "include_event_types": ",".join(events),
             "dry_run": False,
@@ -38,38 +67,42 @@ def audit_purge(wanted: AuditPurge) -> Json:
     }
 
 
-def retention(project: str, wanted: Retention) -> Json:
-    """What the stack says of a retention policy; its id, scope and algorithm are Harbor's."""
-    cron = parse_maintenance(wanted.schedule, name=project).cron
-    return {
-        "rules": [_rule(kept) for kept in wanted.keep],
-        "trigger": {"kind": "Schedule", "references": {}, "settings": {"cron": cron}},
-    }
+def audit_purge_to_configuration(found: Json) -> dict[str, Any]:
+    """Return the entry `maintenance.auditPurge` that declares the schedule as Harbor has it."""
+    hours = _parameters(found).get("audit_retention_hour")
+    return {"schedule": cron(found), "retentionHours": hours, "operations": _operations(found)}
 
 
-def _schedule(text: str, name: str) -> Json:
-    cron = parse_maintenance(text, name=name).cron
-    return {"type": "Custom", "cron": cron} if cron else {"type": "None"}
+def audit_purge_facts(found: Json) -> Facts:
+    """Return what can drift in it. The order of the operations means nothing."""
+    entry = audit_purge_to_configuration(found)
+    return {key: as_text(value) for key, value in {**entry, "operations": sorted(entry["operations"])}.items()}
 
 
-def _rule(kept: RetentionRule) -> Json:
-    counts = {name: count for field, name in TEMPLATES.items() if (count := getattr(kept, field)) is not None}
-    return {
-        "disabled": False,
-        "action": "retain",
-        "template": next(iter(counts), ALWAYS),
-        "params": counts,
-        "scope_selectors": {"repository": [_selector(*selector(kept.repositories, "repository"), "repo")]},
-        "tag_selectors": [
-            {
-                **_selector(*selector(kept.tags, "tag"), ""),
-                "extras": json.dumps({"untagged": kept.untagged}, separators=(",", ":")),
-            }
-        ],
-    }
+def cron(found: Json) -> str:
+    """Return the cron of one of the two schedules, or `manual`: Harbor answers with nothing where none is set."""
+    return (found.get("schedule") or {}).get("cron") or MANUAL
 
 
-def _selector(matching: str | None, excluding: str | None, prefix: str) -> Json:
-    word = "matches" if excluding is None else "excludes"
-    decoration = f"{prefix}{word.capitalize()}" if prefix else word
-    return {"kind": "doublestar", "decoration": decoration, "pattern": matching if excluding is None else excluding}
+def decode(text: object) -> Json:
+    """Return an object that Harbor keeps as JSON text; an empty one if it is none."""
+    try:
+        decoded = json.loads(str(text or "{}"))
+    except ValueError:
+        return {}
+    return decoded if isinstance(decoded, dict) else {}
+
+
+def _schedule(schedule: Schedule) -> Json:
+    return {"type": "None"} if schedule.is_manual else {"type": "Custom", "cron": schedule.cron}
+
+
+def _operations(found: Json) -> list[str]:
+    parameters = _parameters(found)
+    events = parameters.get("include_event_types") or parameters.get("include_operations") or ""
+    return [event.removesuffix("_artifact") for event in str(events).split(",") if event]
+
+
+def _parameters(found: Json) -> Json:
+    # Harbor takes an object and gives it back as text.
+    return found.get("parameters") or decode(found.get("job_parameters"))

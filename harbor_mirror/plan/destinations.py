@@ -7,10 +7,11 @@ replaces. 0 keeps the whole path below the namespace, -1 keeps the last componen
 from __future__ import annotations
 
 import re
+import sys
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 from harbor_mirror.config.refusal import Refused
 from harbor_mirror.plan.globs import depths, exact, example, expand, is_name, matches, may_overlap
@@ -151,15 +152,12 @@ class _Lane:
     form: str
     onto: str
     cut: tuple[str, ...] | None
+    prefix: str
+    """What all its destinations begin with."""
 
     @property
     def source(self) -> str:
         return f"{self.landing.source}/{self.form}"
-
-    @property
-    def prefix(self) -> str:
-        wild = _WILD.search(self.onto)
-        return self.onto[: wild.start()] if wild else self.onto
 
     def same_source(self, other: _Lane) -> bool:
         """Return whether repositories that meet through both lanes are always the same source repository."""
@@ -179,7 +177,9 @@ def _lanes(landing: Landing) -> Iterator[_Lane]:
         components = form.split("/")
         kept = _kept(components, landing.flatten) if landing.namespace else [(components, ())]
         for rest, cut in kept:
-            yield _Lane(landing, form, "/".join([*filter(None, [landing.namespace]), *rest]), cut)
+            onto = "/".join([*filter(None, [landing.namespace]), *rest])
+            wild = _WILD.search(onto)
+            yield _Lane(landing, form, onto, cut, onto[: wild.start()] if wild else onto)
 
 
 def _kept(components: Sequence[str], flatten: int) -> Iterator[tuple[Sequence[str], tuple[str, ...] | None]]:
@@ -211,16 +211,41 @@ def _possible(lanes: Sequence[_Lane], named: Mapping[str, Mapping[str, str]]) ->
         if place is not None and key not in found:
             found[key] = Collision(key, tuple(dict.fromkeys(sources)), place, certain=False)
 
+    places = sorted(named)
     for lane in lanes:
         if lane.cut is None:
             add([lane.landing.rule], [f"two repositories of {lane.source}"], example(lane.onto))
-        for place, sources in named.items():
-            if place.startswith(lane.prefix) and matches(lane.onto, place):
-                for source, rule in sources.items():
+        for place in _with_prefix(places, lane.prefix):
+            if matches(lane.onto, place):
+                for source, rule in named[place].items():
                     if not lane.brings(source, place):
                         add([lane.landing.rule, rule], [lane.source, source], place)
-    for one, other in combinations(lanes, 2):
-        near = one.prefix.startswith(other.prefix) or other.prefix.startswith(one.prefix)
-        if near and not one.same_source(other):
-            add([one.landing.rule, other.landing.rule], [one.source, other.source], may_overlap(one.onto, other.onto))
+    for one, other in _near(lanes):
+        rules = (one.landing.rule, other.landing.rule)
+        if tuple(dict.fromkeys(rules)) not in found and not one.same_source(other):
+            add(rules, [one.source, other.source], may_overlap(one.onto, other.onto))
     yield from found.values()
+
+
+def _with_prefix(places: Sequence[str], prefix: str) -> Sequence[str]:
+    """Return the places, of a sorted list, that begin with a prefix."""
+    start = bisect_left(places, prefix)
+    return places[start : bisect_left(places, prefix + chr(sys.maxunicode), start)]
+
+
+def _near(lanes: Sequence[_Lane]) -> Iterator[tuple[_Lane, _Lane]]:
+    """Yield the pairs of lanes of which one's prefix begins with the other's, in the order of `lanes`.
+
+    Comparing all pairs took most of the time with a thousand rules.
+    """
+    by_prefix: defaultdict[str, list[int]] = defaultdict(list)
+    for index, lane in enumerate(lanes):
+        by_prefix[lane.prefix].append(index)
+    pairs = set()
+    for index, lane in enumerate(lanes):
+        for length in range(len(lane.prefix) + 1):
+            for other in by_prefix.get(lane.prefix[:length], ()):
+                if other != index:
+                    pairs.add((min(index, other), max(index, other)))
+    for first, second in sorted(pairs):
+        yield lanes[first], lanes[second]

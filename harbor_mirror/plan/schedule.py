@@ -90,6 +90,16 @@ class Schedule:
             _reject_frequent(text, times, fields)
         return cls(" ".join(resolved), times)
 
+    @property
+    def is_manual(self) -> bool:
+        """Whether nothing runs by itself."""
+        return not self.cron
+
+    @property
+    def text(self) -> str:
+        """The cron for Harbor, or `manual`."""
+        return self.cron or MANUAL
+
     def describe(self) -> str:
         """Return the schedule in words, such as "every 6 hours at minute 17, UTC"."""
         return describe(self.times) if self.times else "started by hand only"

@@ -1,4 +1,4 @@
-"""A stack's configuration, read and checked whole: the one way for program and tool, so that both say the same."""
+"""Reads, checks and resolves a stack's configuration. Program and CLI both use it, so that both report the same."""
 
 from __future__ import annotations
 
@@ -11,102 +11,112 @@ from typing import Any
 
 from harbor_mirror.config import rule_files
 from harbor_mirror.config.faults import Caution, ConfigurationError, Fault
-from harbor_mirror.config.models import Configuration, Host
+from harbor_mirror.config.models import Host
 from harbor_mirror.config.parse import parse, without_faulty_rules
 from harbor_mirror.config.rule_files import Gathered
 from harbor_mirror.host import of_host
-from harbor_mirror.plan.checks import check
+from harbor_mirror.plan.mirror import PlannedMirror, plan_mirror
+from harbor_mirror.plan.report import Report
 from harbor_mirror.plan.tag_locks import LockedRule, LockError, lock_path, read_locks, with_policies
 
 
 @dataclass(frozen=True)
-class Checked:
-    """`configuration` is None if there are faults; `gathered` is what was read, with the rule files."""
+class ResolvedStack:
+    """A stack's configuration, resolved. `mirror` is None if there are faults; `gathered` is what was read."""
 
-    configuration: Configuration | None
+    mirror: PlannedMirror | None
     faults: tuple[Fault, ...]
     cautions: tuple[Caution, ...]
     gathered: Gathered
 
-    def sound(self) -> Configuration:
-        """The configuration. Raises ConfigurationError with a line for every fault."""
-        if self.configuration is None:
+    def require(self) -> PlannedMirror:
+        """Return the mirror. Raise ConfigurationError with a line for every fault."""
+        if self.mirror is None:
             raise ConfigurationError(self.faults)
-        return self.configuration
+        return self.mirror
 
 
-def checked(everything: Mapping[str, Any], project: str, base: Path, stack: str) -> Checked:
-    """Of all that a stack configures, keyed as "harbor-mirror:rules", what is this project's.
+def resolve_stack(settings: Mapping[str, Any], project: str, base: Path, stack: str) -> ResolvedStack:
+    """Resolve a stack's configuration, read from all its settings, keyed as "harbor-mirror:rules".
 
-    A map or list may stand there as JSON, which is how the engine holds it. `rulesDir` and the lock file are seen
-    from `base`.
+    Maps and lists may be given as JSON, which is how the engine passes them. `rulesDir` and the lock file are relative
+    to `base`.
     """
-    gathered = gather(everything, project, base)
-    faults = [*_strays(everything, project), *gathered.faults]
+    gathered = gather(settings, project, base)
+    faults = [*_misspelled_projects(settings, project), *gathered.faults]
     lock = lock_path(base, stack)
-    configuration: Configuration | None = None
-    cautions: list[Caution] = []
+    mirror: PlannedMirror | None = None
+    cautions: tuple[Caution, ...] = ()
     try:
-        configuration, cautions = validate(gathered.raw, read_locks(lock), resolve=f"mirrorctl resolve --stack {stack}")
+        mirror, own_faults, cautions = _resolve(gathered.raw, read_locks(lock), f"mirrorctl resolve --stack {stack}")
+        faults += map(gathered.located, own_faults)
     except LockError as error:
         faults.append(Fault(lock.name, None, str(error), "remove it and run mirrorctl resolve"))
-    except ConfigurationError as error:
-        faults += map(gathered.located, error.faults)
-    faults += [*_host_faults(gathered.raw, faults), *_nowhere(gathered.raw)]
-    return Checked(None if faults else configuration, tuple(faults), tuple(cautions), gathered)
+    faults += [*_host_faults(gathered.raw, faults), *_missing_projects(gathered.raw)]
+    return ResolvedStack(None if faults else mirror, tuple(faults), cautions, gathered)
 
 
-def gather(everything: Mapping[str, Any], project: str, base: Path) -> Gathered:
-    """Return this project's settings of all that a stack configures, with the rules of its rule files."""
+def gather(settings: Mapping[str, Any], project: str, base: Path) -> Gathered:
+    """Return a project's own settings with the rules of its rule files."""
     prefix = f"{project}:"
-    own = {key.removeprefix(prefix): value for key, value in everything.items() if key.startswith(prefix)}
-    return rule_files.gather({name: _read(name, value) for name, value in own.items()}, base)
+    own = {key.removeprefix(prefix): value for key, value in settings.items() if key.startswith(prefix)}
+    return rule_files.gather({name: _decode(name, value) for name, value in own.items()}, base)
 
 
-def validate(
-    raw: Mapping[str, Any], locks: Mapping[str, LockedRule] | None = None, *, resolve: str = "mirrorctl resolve"
-) -> tuple[Configuration, list[Caution]]:
-    """Return a stack's configuration, keyed by setting, and what is only worth a warning in it.
+def validate(raw: Mapping[str, Any], locks: Mapping[str, LockedRule] | None = None) -> PlannedMirror:
+    """Return a stack's mirror, resolved from its configuration by setting.
 
-    Raises ConfigurationError with every fault.
+    Raise ConfigurationError with every fault.
     """
+    mirror, faults, _ = _resolve(raw, locks or {}, "mirrorctl resolve")
+    if mirror is None:
+        raise ConfigurationError(faults)
+    return mirror
+
+
+def _resolve(
+    raw: Mapping[str, Any], locks: Mapping[str, LockedRule], command: str
+) -> tuple[PlannedMirror | None, tuple[Fault, ...], tuple[Caution, ...]]:
+    """Return the mirror, the faults and the cautions. `command` writes the lock of rules with tag expressions."""
     configuration, faults = parse(raw)
-    configuration, unresolved = with_policies(configuration, locks or {}, resolve)
+    configuration, unresolved = with_policies(configuration, locks, command)
     faults += unresolved
-    wrong, cautions = check(without_faulty_rules(configuration, faults))
-    faults += wrong
+    report = Report()
+    mirror = plan_mirror(without_faulty_rules(configuration, faults), report)
+    faults += report.faults
     if faults:
-        raise ConfigurationError({str(fault): fault for fault in faults}.values())
-    return configuration, cautions
+        # Cautions of a faulty stack may be consequences of its faults.
+        return None, tuple({str(fault): fault for fault in faults}.values()), ()
+    return mirror, (), tuple(report.cautions)
 
 
-def _read(name: str, value: Any) -> Any:
+def _decode(name: str, value: Any) -> Any:
     if not isinstance(value, str) or not value.lstrip().startswith(("{", "[")):
         return value
     try:
-        read = json.loads(value)
+        decoded = json.loads(value)
     except (ValueError, RecursionError):
         return value
-    return value if name == "harborPassword" and not isinstance(read, Mapping) else read
+    return value if name == "harborPassword" and not isinstance(decoded, Mapping) else decoded
 
 
-def _strays(everything: Mapping[str, Any], project: str) -> Iterable[Fault]:
-    """Settings of a project whose name is nearly ours: unread, `rules` there would delete every rule."""
-    for key in everything:
+def _misspelled_projects(settings: Mapping[str, Any], project: str) -> Iterable[Fault]:
+    """Reject settings of a project whose name is nearly ours: ignoring `rules` there would delete every rule."""
+    for key in settings:
         namespace, _, name = key.rpartition(":")
         if namespace != project and difflib.get_close_matches(namespace, [project], cutoff=0.8):
             yield Fault(key, None, f"is not read, since this project is {project}", f"{project}:{name}")
 
 
-def _nowhere(raw: Mapping[str, Any]) -> Iterable[Fault]:
-    """Harbor makes no robot account without permissions (measured: 400), and the outputs promise one."""
+def _missing_projects(raw: Mapping[str, Any]) -> Iterable[Fault]:
+    """Harbor creates no robot account without permissions (measured: 400), and the outputs promise one."""
     if not raw.get("projects") and not raw.get("rules"):
         reason = "has no entry; a mirror needs a project to land in, and deployments one to pull from"
         yield Fault("projects", None, reason, "projects: {mirror: {}}")
 
 
 def _host_faults(raw: Mapping[str, Any], faults: Iterable[Fault]) -> Iterable[Fault]:
-    """What only the server's own spec can see, of a host that is right by itself."""
+    """Check what only the server's own specification shows, of a host without other faults."""
     host = raw.get("host")
     if not host or any(f"{fault.path}.".startswith("host.") for fault in faults):
         return []

@@ -11,24 +11,38 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from harbor_mirror.config.models import Configuration
-from harbor_mirror.harbor import maintenance as wanted_of
+from harbor_mirror.harbor import endpoint as endpoint_mapping
+from harbor_mirror.harbor import maintenance
+from harbor_mirror.harbor import project as project_mapping
+from harbor_mirror.harbor import retention as retention_mapping
+from harbor_mirror.harbor import robot as robot_mapping
+from harbor_mirror.harbor import rule as rule_mapping
 from harbor_mirror.harbor.client import Harbor, HarborError, Json, WrongCredentials, check_credentials
-from mirrorctl.live import desired, housekeeping, mirror
+from harbor_mirror.harbor.facts import Facts, differences
+from harbor_mirror.plan.mirror import PlannedMirror
+from harbor_mirror.plan.project import PlannedProject
+from harbor_mirror.plan.rule import PlannedPolicy
+from harbor_mirror.plan.schedule import MANUAL
+from mirrorctl.failure import Failure
+from mirrorctl.live import engine, mirror
 from mirrorctl.live.connection import Connection
-from mirrorctl.live.desired import Facts
-from mirrorctl.live.mirror import MANUAL, Rule
+from mirrorctl.live.mirror import Rule
 from mirrorctl.live.status import read_status
 from mirrorctl.output.reports import DriftFinding, DriftReport
 
 #: Path and body of a request that saves something as declared.
 Put = tuple[str, Json]
-PROJECT_CREATION = "project_creation_restriction"
 
 
 def compare(harbor: Harbor, connection: Connection, rules: Mapping[str, Rule], *, fix: bool) -> DriftReport:
-    """Return the differences between a stack and its Harbor; with `fix`, save what the stack owns as declared."""
-    comparison = Comparison(harbor, desired.configuration(connection), connection.outputs or {}, rules, fix=fix)
+    """Return the differences between a stack and its Harbor; with `fix`, save what the stack owns as declared.
+
+    Raise Failure without a stack.
+    """
+    if connection.outputs is None:
+        raise Failure("this compares a stack with its Harbor; say --stack, or unset HARBOR_URL")
+    declared = engine.resolve(connection.stack, connection.cwd)
+    comparison = Comparison(harbor, declared, connection.outputs, rules, fix=fix)
     findings = tuple(comparison.findings())
     return DriftReport(
         ok=all(finding.kind == "unmanaged" or finding.fixed for finding in findings),
@@ -39,10 +53,10 @@ def compare(harbor: Harbor, connection: Connection, rules: Mapping[str, Rule], *
 
 @dataclass
 class Comparison:
-    """One look at one Harbor; with `fix` what the stack owns is saved again as declared."""
+    """Compares a stack with its Harbor once; with `fix`, saves what the stack owns again as declared."""
 
     harbor: Harbor
-    wanted: Configuration
+    declared: PlannedMirror
     outputs: Mapping[str, Any]
     rules: Mapping[str, Rule]
     fix: bool = False
@@ -61,18 +75,18 @@ class Comparison:
         yield from self._unmanaged(policies, registries)
 
     def _endpoints(self, registries: Mapping[int, Json]) -> Iterator[DriftFinding]:
-        for key, endpoint in self.wanted.endpoints.items():
+        for key, endpoint in self.declared.endpoints.items():
             subject = f"endpoints.{key}"
             number = ((self.outputs.get("endpoints") or {}).get(key) or {}).get("id")
             live = registries.get(int(number)) if number is not None else None
             if live is None:
                 yield _lost(subject)
                 continue
-            wanted = desired.registry(key, endpoint)
-            changed = list(_differences(subject, desired.registry_facts(wanted), desired.registry_facts(live)))
+            facts = endpoint_mapping.facts
+            changed = list(_differences(subject, facts(endpoint_mapping.to_json(endpoint)), facts(live)))
             sick = self._ping(live["id"])
             if changed or sick:
-                error = self._save([(f"/registries/{live['id']}", _saved(wanted))])
+                error = self._save([(f"/registries/{live['id']}", endpoint_mapping.to_update(endpoint))])
                 fixed = self.fix and not error and not (sick and self._ping(live["id"]))
                 yield from (_outcome(finding, fixed=fixed, error=error) for finding in changed)
                 if sick:
@@ -90,45 +104,44 @@ class Comparison:
     def _projects(self) -> Iterator[DriftFinding]:
         projects = mirror.by_name(self.harbor.projects())
         quotas = {(quota.get("ref") or {}).get("name"): quota for quota in self.harbor.quotas()}
-        for key, entry in self.wanted.projects.items():
+        for key, project in self.declared.projects.items():
             subject = f"projects.{key}"
             live, quota = projects.get(key), quotas.get(key)
             if live is None:
                 yield _lost(subject)
                 continue
-            wanted = desired.project_facts(desired.project(entry), desired.quota(entry))
-            changed = list(_differences(subject, wanted, desired.project_facts(live.get("metadata") or {}, quota)))
+            metadata, limit = project_mapping.to_json(project), project_mapping.to_quota(project)
+            facts = project_mapping.facts
+            changed = list(_differences(subject, facts(metadata, limit), facts(live.get("metadata") or {}, quota)))
 
-            puts: list[Put] = [(f"/projects/{live['project_id']}", {"metadata": desired.project(entry)})]
+            puts: list[Put] = [(f"/projects/{live['project_id']}", {"metadata": metadata})]
             if quota is not None:
-                # Harbor takes a limit with the project, answers 200 and changes nothing (measured).
-                puts.append((f"/quotas/{quota['id']}", desired.quota(entry)))
+                # Harbor accepts a limit with the project, answers 200 and changes nothing (measured).
+                puts.append((f"/quotas/{quota['id']}", limit))
             yield from self._repaired(changed, puts)
-            yield from self._retention(key, live)
+            yield from self._retention(project, live)
 
-    def _retention(self, key: str, project: Json) -> Iterator[DriftFinding]:
-        entry = self.wanted.projects[key]
-        if entry.retention is None:
+    def _retention(self, project: PlannedProject, found: Json) -> Iterator[DriftFinding]:
+        if project.retention is None:
             return
-        subject = f"projects.{key}.retention"
-        number = (project.get("metadata") or {}).get("retention_id")
+        subject = f"projects.{project.name}.retention"
+        number = (found.get("metadata") or {}).get("retention_id")
         if not number:
             yield _lost(subject)
             return
         live: Json = self.harbor.get(f"/retentions/{number}")
-        wanted = {**live, **wanted_of.retention(key, entry.retention)}
-        changed = _differences(subject, housekeeping.retention_facts(wanted), housekeeping.retention_facts(live))
+        wanted = {**live, **retention_mapping.to_json(project.retention)}
+        changed = _differences(subject, retention_mapping.facts(wanted), retention_mapping.facts(live))
         yield from self._repaired(list(changed), [(f"/retentions/{number}", wanted)])
 
     def _maintenance(self) -> Iterator[DriftFinding]:
-        collection, purge = self.wanted.garbage_collection, self.wanted.audit_purge
+        collection, purge = self.declared.garbage_collection, self.declared.audit_purge
         if collection is not None:
-            wanted = wanted_of.garbage_collection(collection)
-            facts = housekeeping.garbage_collection_facts
-            yield from self._schedule("garbageCollection", wanted_of.GC_SCHEDULE, wanted, facts)
+            wanted, facts = maintenance.garbage_collection_to_json(collection), maintenance.garbage_collection_facts
+            yield from self._schedule("garbageCollection", maintenance.GC_SCHEDULE, wanted, facts)
         if purge is not None:
-            wanted = wanted_of.audit_purge(purge)
-            yield from self._schedule("auditPurge", wanted_of.PURGE_SCHEDULE, wanted, housekeeping.audit_purge_facts)
+            wanted, facts = maintenance.audit_purge_to_json(purge), maintenance.audit_purge_facts
+            yield from self._schedule("auditPurge", maintenance.PURGE_SCHEDULE, wanted, facts)
 
     def _schedule(self, name: str, path: str, wanted: Json, facts: Callable[[Json], Facts]) -> Iterator[DriftFinding]:
         # Harbor answers with nothing at all where no schedule is set.
@@ -140,22 +153,36 @@ class Comparison:
         yield from self._repaired(changed, [(path, wanted)])
 
     def _rules(self, policies: Mapping[int, Json]) -> Iterator[DriftFinding]:
-        for name, rule in self.wanted.rules.items():
-            subject = f"rules.{name}"
+        for name, rule in self.declared.rules.items():
             applied = self.rules.get(name)
-            live = policies.get(applied.id) if applied else None
-            if applied is None or live is None:
-                yield _lost(subject)
+            if applied is None:
+                yield _lost(f"rules.{name}")
                 continue
-            wanted = desired.policy(name, rule, self._registry_id(rule.endpoint, applied))
-            changed = list(_differences(subject, desired.policy_facts(wanted), desired.policy_facts(live)))
-
-            # Whole: Harbor resets whatever a PUT leaves out.
-            yield from self._repaired(changed, [(f"/replication/policies/{live['id']}", {**live, **wanted})])
+            registry_id = self._registry_id(rule.endpoint, applied)
+            for policy in rule.policies:
+                number = applied.id if policy.name == name else self._policy_ids(name).get(policy.name)
+                live = policies.get(number) if number is not None else None
+                yield from self._policy(f"rules.{name}", policy, registry_id, live)
 
     def _registry_id(self, endpoint: str, applied: Rule) -> int:
         found = (self.outputs.get("endpoints") or {}).get(endpoint)
         return int(found["id"]) if found else applied.endpoint.id
+
+    def _policy_ids(self, rule: str) -> Mapping[str, int]:
+        """Return the ids of a rule's further policies by their names."""
+        output = (self.outputs.get("rules") or {}).get(rule) or {}
+        return {name: int(number) for name, number in (output.get("policies") or {}).items()}
+
+    def _policy(
+        self, subject: str, policy: PlannedPolicy, registry_id: int, live: Json | None
+    ) -> Iterator[DriftFinding]:
+        if live is None:
+            yield _lost(subject)
+            return
+        wanted = rule_mapping.to_json(policy, registry_id)
+        changed = list(_differences(subject, rule_mapping.facts(wanted), rule_mapping.facts(live)))
+        # The whole policy: Harbor resets whatever a PUT leaves out.
+        yield from self._repaired(changed, [(f"/replication/policies/{live['id']}", {**live, **wanted})])
 
     def _pull_access(self) -> Iterator[DriftFinding]:
         name, password = self.outputs.get("pullUsername"), self.outputs.get("pullPassword")
@@ -165,9 +192,8 @@ class Comparison:
         if live is None:
             yield _lost("pullUsername")
             return
-        permissions = desired.robot_permissions(self.wanted.projects)
-        wanted = {"disable": False, "duration": -1, "permissions": permissions}
-        changed = list(_differences("pullUsername", desired.robot_facts(wanted), desired.robot_facts(live)))
+        wanted = robot_mapping.to_json(self.declared.projects)
+        changed = list(_differences("pullUsername", robot_mapping.facts(wanted), robot_mapping.facts(live)))
         yield from self._repaired(changed, [(f"/robots/{live['id']}", {**live, **wanted})])
         try:
             check_credentials(self.harbor.url, name, password or "")
@@ -176,11 +202,12 @@ class Comparison:
             yield DriftFinding(kind="unhealthy", subject="pullPassword", live="refused", advice=advice)
 
     def _settings(self) -> Iterator[DriftFinding]:
-        if not self.wanted.restricts_project_creation:
+        if not self.declared.restricts_project_creation:
             return
-        found = (self.harbor.configurations().get(PROJECT_CREATION) or {}).get("value")
-        changed = list(_differences("harbor", {"projectCreation": "adminonly"}, {"projectCreation": str(found)}))
-        yield from self._repaired(changed, [("/configurations", {PROJECT_CREATION: "adminonly"})])
+        setting, wanted = project_mapping.PROJECT_CREATION, project_mapping.ADMINISTRATORS
+        found = (self.harbor.configurations().get(setting) or {}).get("value")
+        changed = list(_differences("harbor", {"projectCreation": wanted}, {"projectCreation": str(found)}))
+        yield from self._repaired(changed, [("/configurations", {setting: wanted})])
 
     def _stale_schedules(self) -> Iterator[DriftFinding]:
         report = read_status(self.harbor, list(self.rules.values()), frozenset(), datetime.now(UTC))
@@ -199,6 +226,7 @@ class Comparison:
 
     def _unmanaged(self, policies: Mapping[int, Json], registries: Mapping[int, Json]) -> Iterator[DriftFinding]:
         ours = {rule.id for rule in self.rules.values()}
+        ours |= {number for name in self.rules for number in self._policy_ids(name).values()}
         for policy in policies.values():
             if policy["id"] not in ours:
                 yield DriftFinding(kind="unmanaged", subject=f"rule {policy['name']}", advice="left alone; see `adopt`")
@@ -226,9 +254,8 @@ class Comparison:
 
 
 def _differences(subject: str, wanted: Facts, live: Facts) -> Iterator[DriftFinding]:
-    for name, value in wanted.items():
-        if value != live.get(name):
-            yield DriftFinding(kind="changed", subject=subject, field=name, declared=value, live=live.get(name))
+    for key, declared, found in differences(wanted, live):
+        yield DriftFinding(kind="changed", subject=subject, field=key, declared=declared, live=found)
 
 
 def _lost(subject: str) -> DriftFinding:
@@ -241,8 +268,3 @@ def _outcome(finding: DriftFinding, *, fixed: bool, error: str) -> DriftFinding:
     if not fixed and not advice:
         advice = "`drift --fix` saves it as declared"
     return finding.model_copy(update={"fixed": fixed, "advice": "" if fixed else advice})
-
-
-def _saved(wanted: Json) -> Json:
-    # Harbor ignores a type here; a new one needs a new endpoint.
-    return {key: value for key, value in wanted.items() if key != "type"}

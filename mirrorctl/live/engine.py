@@ -9,6 +9,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from harbor_mirror.config.faults import ConfigurationError
+from harbor_mirror.plan.mirror import PlannedMirror
+from harbor_mirror.plan.validation import resolve_stack
+from mirrorctl import stack_file
 from mirrorctl.failure import Failure
 
 #: Reading outputs may need a cloud's key service and state in a bucket.
@@ -30,6 +34,16 @@ def configuration(stack: str | None, cwd: Path) -> dict[str, Any]:
 def selected(cwd: Path) -> str:
     """Return the name of the selected stack. Raises Failure."""
     return _run(["stack", "--show-name"], cwd).strip()
+
+
+def resolve(stack: str | None, cwd: Path) -> PlannedMirror:
+    """Return what a stack declares, from the configuration that the engine has. Raise Failure."""
+    settings = configuration(stack, cwd)
+    values = {key: entry.get("objectValue", entry.get("value")) for key, entry in settings.items()}
+    try:
+        return resolve_stack(values, stack_file.project(cwd), cwd, stack or selected(cwd)).require()
+    except ConfigurationError as error:
+        raise Failure(str(error)) from None
 
 
 def set_secret(key: str, value: str, stack: str | None, cwd: Path) -> None:

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from harbor_mirror.harbor import rule as rule_mapping
 from harbor_mirror.harbor.client import Harbor, HarborError, Json
 from harbor_mirror.plan import globs
+from harbor_mirror.plan.schedule import MANUAL
 from mirrorctl.failure import Failure, unknown
 
 Found = TypeVar("Found")
 FORBIDDEN = 403
-EVERYTHING = "**"
-MANUAL = "manual"
 
 
 @dataclass(frozen=True)
@@ -95,24 +95,18 @@ def is_proxy_cache(project: Json | None) -> bool:
 def from_policy(policy: Json) -> Rule:
     """A rule as Harbor keeps it."""
     source = policy.get("src_registry") or {}
-    by_kind: dict[tuple[str, str], str] = {
-        (item.get("type", ""), item.get("decoration") or "matches"): item.get("value")
-        for item in policy.get("filters") or []
-    }
-    namespace = policy.get("dest_namespace") or ""
-    trigger = policy.get("trigger") or {}
-    cron = (trigger.get("trigger_settings") or {}).get("cron") or ""
+    planned = rule_mapping.from_json(policy)
     return Rule(
-        name=policy["name"],
+        name=planned.name,
         id=policy["id"],
         endpoint=Endpoint(source.get("name", ""), source.get("id", 0), source.get("type", ""), source.get("url", "")),
-        repositories=(by_kind.get(("name", "matches")) or EVERYTHING,),
-        tag_matches=_listed(by_kind.get(("tag", "matches"))),
-        tag_excludes=_listed(by_kind.get(("tag", "excludes"))),
-        namespace=namespace,
-        flatten=policy.get("dest_namespace_replace_count", -1),
-        schedule=cron if trigger.get("type") == "scheduled" and cron else MANUAL,
-        project=namespace.partition("/")[0],
+        repositories=(planned.repositories or rule_mapping.EVERYTHING,),
+        tag_matches=_listed(planned.tag_matches),
+        tag_excludes=_listed(planned.tag_excludes),
+        namespace=planned.namespace,
+        flatten=planned.flatten,
+        schedule=MANUAL if planned.schedule == rule_mapping.EVENT_BASED else planned.schedule,
+        project=planned.namespace.partition("/")[0],
     )
 
 

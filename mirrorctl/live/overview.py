@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 
 from harbor_mirror.config.refusal import Refused
 from harbor_mirror.harbor.client import PAGE_SIZE, Harbor, Json
-from harbor_mirror.plan.schedule import Schedule
+from harbor_mirror.plan.schedule import MANUAL, Schedule
 from mirrorctl.live import mirror
 from mirrorctl.live.executions import failed_tasks
-from mirrorctl.live.mirror import MANUAL, Rule
+from mirrorctl.live.mirror import Rule
 from mirrorctl.live.status import read_status
 from mirrorctl.output.reports import RuleStatus, StatusReport, TaskReport
 

@@ -12,10 +12,10 @@ from typing import get_args
 
 from harbor_mirror.config.refusal import Refused
 from harbor_mirror.harbor.client import PAGE_SIZE, Harbor, Json
-from harbor_mirror.plan.schedule import Schedule
+from harbor_mirror.plan.schedule import MANUAL, Schedule
 from mirrorctl.live import mirror
 from mirrorctl.live.executions import SKIPPED
-from mirrorctl.live.mirror import MANUAL, Rule
+from mirrorctl.live.mirror import Rule
 from mirrorctl.output.reports import RuleState, RuleStatus, StatusReport
 
 #: Worst first.

@@ -11,12 +11,16 @@ from typing import Any
 from harbor_mirror.config.faults import HIDDEN, ConfigurationError, Fault
 from harbor_mirror.config.models import KEY
 from harbor_mirror.config.paths import join_path, split_path
+from harbor_mirror.harbor import endpoint as endpoint_mapping
+from harbor_mirror.harbor import maintenance
+from harbor_mirror.harbor import project as project_mapping
+from harbor_mirror.harbor import retention as retention_mapping
+from harbor_mirror.harbor import rule as rule_mapping
 from harbor_mirror.harbor.client import Harbor, Json
-from harbor_mirror.harbor.maintenance import GC_SCHEDULE, PURGE_SCHEDULE
+from harbor_mirror.plan.schedule import MANUAL
 from harbor_mirror.plan.validation import validate
 from mirrorctl.failure import Failure, unknown
-from mirrorctl.live import desired, housekeeping, mirror
-from mirrorctl.live.mirror import EVERYTHING
+from mirrorctl.live import mirror
 from mirrorctl.output.reports import Announced
 from mirrorctl.stack_file import PLACEHOLDERS
 
@@ -58,12 +62,12 @@ def take_over(harbor: Harbor, names: Sequence[str] = ()) -> Adopted:
     sources: dict[str, Json] = {}
     for name, policy in policies.items():
         source: Json = registries.get(policy["src_registry"]["id"]) or policy["src_registry"]
-        if reason := _inexpressible(policy, projects.get((policy.get("dest_namespace") or "").partition("/")[0])):
+        if reason := _obstacle(policy, projects.get((policy.get("dest_namespace") or "").partition("/")[0])):
             adopted.left_out.append(f"rule {policy['name']}: {reason}")
             continue
         endpoint = keys[source["name"]]
         rules[name], sources[endpoint] = policy, source
-        settings["rules"][name] = _rule(policy, endpoint)
+        settings["rules"][name] = rule_mapping.to_configuration(policy, endpoint)
     settings["endpoints"] = {key: _endpoint(key, source) for key, source in sources.items()}
     _add_projects(harbor, adopted, projects)
     if not names:
@@ -103,85 +107,21 @@ def _keys(names: Sequence[str], *, keep_case: bool = False) -> dict[str, str]:
     return keys
 
 
-def _inexpressible(policy: Json, project: Json | None) -> str:
-    """Why a rule can't be taken over as it is."""
-    kinds = [(item.get("type"), item.get("decoration") or "matches") for item in policy.get("filters") or []]
-    twice = next((kind for kind in kinds if kinds.count(kind) > 1), None)
-    if twice:
-        return f"it has several {twice[0]} filters, which Harbor joins by AND; make it one"
-    strange = [kind for kind in kinds if kind not in _FILTERS]
-    if strange:
-        return f"its filter {' '.join(map(str, strange[0]))} has no counterpart"
-    if not policy.get("dest_namespace"):
-        return "it has no destination; set one in Harbor first"
+def _obstacle(policy: Json, project: Json | None) -> str:
+    """Return why a rule can't be taken over as it is, or an empty text if it can."""
+    if text := rule_mapping.obstacle(policy):
+        return text
     if project is None:
         return f"its project {policy['dest_namespace'].partition('/')[0]} does not exist yet; run it once, or create it"
     if mirror.is_proxy_cache(project):
         return f"its project {project['name']} is a proxy cache, into which Harbor copies nothing"
-    kind = (policy.get("trigger") or {}).get("type") or "manual"
-    return "" if kind in {"manual", "scheduled"} else f"its trigger is {kind}; there are manual and scheduled"
+    return ""
 
 
-_FILTERS = {
-    ("name", "matches"),
-    ("tag", "matches"),
-    ("tag", "excludes"),
-    ("label", "matches"),
-    ("resource", "matches"),
-}
-
-
-def _endpoint(key: str, registry: Json) -> dict[str, Any]:
-    kind = registry["type"]
-    setting: dict[str, Any] = {"type": kind, "url": registry["url"].rstrip("/")}
-    if registry["name"] != f"{key}-{kind}":
-        setting["name"] = registry["name"]
-    if username := (registry.get("credential") or {}).get("access_key"):
-        setting["username"] = username
-        setting["secret"] = PLACEHOLDERS.get(kind, HIDDEN)
-    if registry.get("description"):
-        setting["description"] = registry["description"]
-    if registry.get("insecure"):
-        setting["insecure"] = True
-    return setting
-
-
-def _project(project: Json, quota: Json | None) -> dict[str, Any]:
-    metadata = project.get("metadata") or {}
-    limit = ((quota or {}).get("hard") or {}).get("storage", desired.UNLIMITED)
-    setting: dict[str, Any] = {}
-    if metadata.get("public") == "true":
-        setting["public"] = True
-    if metadata.get("auto_scan") != "true":
-        setting["vulnerabilityScanning"] = False
-    if limit > 0:
-        # The configuration knows whole GB; rounded up, nothing that fits now is refused later.
-        setting["quotaGb"] = -(-limit // desired.GB)
-    return setting
-
-
-def _rule(policy: Json, endpoint: str) -> dict[str, Any]:
-    facts = desired.policy_facts(policy)
-    project, _, path = facts["destination"].partition("/")
-    labels = next((item["value"] for item in policy.get("filters") or [] if item["type"] == "label"), None)
-    tags = {name: facts[f"tags.{name}"] for name in ("matches", "excludes") if facts[f"tags.{name}"]}
-    optional: dict[str, Any] = {
-        "tags": facts["tags.matches"] if set(tags) == {"matches"} else tags,
-        "labels": labels,
-        "resource": facts["resource"],
-        "path": path,
-        "flatten": int(facts["flatten"]),
-        "schedule": "" if facts["schedule"] == mirror.MANUAL else facts["schedule"],
-        "copyByChunk": facts["copyByChunk"] == "true",
-        "deletion": facts["deletion"] == "true",
-        "description": facts["description"],
-    }
-    setting: dict[str, Any] = {"endpoint": endpoint, "repositories": facts["repositories"] or EVERYTHING}
-    setting["project"] = project
-    setting |= {name: value for name, value in optional.items() if value}
-    setting |= {name: False for name in ("override", "enabled") if facts[name] == "false"}
-    if facts["speedKbps"] != "-1":
-        setting["speedKbps"] = int(facts["speedKbps"])
+def _endpoint(key: str, registry: Json) -> Setting:
+    setting = endpoint_mapping.to_configuration(key, registry)
+    if "secret" in setting and registry["type"] in PLACEHOLDERS:
+        setting["secret"] = PLACEHOLDERS[registry["type"]]
     return setting
 
 
@@ -189,7 +129,7 @@ def _add_projects(harbor: Harbor, adopted: Adopted, projects: Mapping[str, Json]
     """Those that the rules lead into."""
     quotas = {(quota.get("ref") or {}).get("name"): quota for quota in harbor.quotas()}
     for name in sorted({rule["project"] for rule in adopted.configuration["rules"].values()}):
-        adopted.configuration["projects"][name] = _project(projects[name], quotas.get(name))
+        adopted.configuration["projects"][name] = project_mapping.to_configuration(projects[name], quotas.get(name))
         _add_retention(harbor, adopted, name, projects[name])
 
 
@@ -198,10 +138,10 @@ def _add_retention(harbor: Harbor, adopted: Adopted, name: str, project: Json) -
     found: Json = harbor.get(f"/retentions/{number}") if number else {}
     if not found.get("rules"):
         return
-    if reason := housekeeping.retention_obstacle(found):
+    if reason := retention_mapping.obstacle(found):
         adopted.left_out.append(f"retention of project {name}: {reason}; it stays in Harbor as it is")
     else:
-        adopted.configuration["projects"][name]["retention"] = housekeeping.retention_setting(found)
+        adopted.configuration["projects"][name]["retention"] = retention_mapping.to_configuration(found)
 
 
 def _retention_id(project: Json) -> str:
@@ -210,12 +150,12 @@ def _retention_id(project: Json) -> str:
 
 def _add_maintenance(harbor: Harbor, adopted: Adopted) -> None:
     kinds: dict[str, tuple[str, Callable[[Json], Setting]]] = {
-        "garbageCollection": (GC_SCHEDULE, housekeeping.garbage_collection_setting),
-        "auditPurge": (PURGE_SCHEDULE, housekeeping.audit_purge_setting),
+        "garbageCollection": (maintenance.GC_SCHEDULE, maintenance.garbage_collection_to_configuration),
+        "auditPurge": (maintenance.PURGE_SCHEDULE, maintenance.audit_purge_to_configuration),
     }
     for key, (path, setting) in kinds.items():
         found: Json = harbor.get(path) or {}
-        if housekeeping.is_scheduled(found):
+        if maintenance.cron(found) != MANUAL:
             adopted.configuration.setdefault("maintenance", {})[key] = setting(found)
 
 

@@ -17,8 +17,8 @@ from typing import Any
 from harbor_mirror.config.faults import in_yaml
 from harbor_mirror.config.models import Configuration, Section
 from harbor_mirror.config.rule_files import SUFFIXES
-from harbor_mirror.plan.budget import WINDOW_HOURS
-from harbor_mirror.plan.checks import budgets
+from harbor_mirror.plan.budget import WINDOW_HOURS, Budget
+from harbor_mirror.plan.mirror import PlannedMirror
 from mirrorctl import stack_file
 from mirrorctl.failure import Failure
 from mirrorctl.offline.explanation import explain_rules, select_file
@@ -88,16 +88,18 @@ def _read(folder: Path, stack: str | None) -> StackFile | None:
 
 def changes(base: StackFile | None, head: StackFile) -> Iterator[str]:
     """Return a sentence for each endpoint, project and rule that is new, removed or different, and for each budget."""
-    after = head.configuration
-    if after is None:
+    if head.mirror is None:
         raise ValueError("cannot compare a file with faults")
-    before = (base.configuration if base is not None else None) or Configuration.read({})
+    after = head.mirror.configuration
+    known = base.mirror if base is not None else None
+    before: Configuration = known.configuration if known else Configuration.read({})
+    old_budgets: Mapping[str, Budget] = known.budgets if known else {}
     yield from _entries("", _single(before), _single(after))
     for title, section in (("endpoint", "endpoints"), ("project", "projects")):
         yield from _entries(title, getattr(before, section), getattr(after, section))
-    yield from _rules(base, head, before, after)
-    for name, budget in budgets(after).items():
-        earlier = budgets(before).get(name)
+    yield from _rules(base, head, before, head.mirror)
+    for name, budget in head.mirror.budgets.items():
+        earlier = old_budgets.get(name)
         old, limit = earlier.pulls if earlier else 0, "" if budget.limit is None else f" of {budget.limit}"
         if old != budget.pulls:
             excess = ", more than the plan allows" if budget.overrun() else ""
@@ -109,13 +111,14 @@ def _single(configuration: Configuration) -> dict[str, Section]:
     return {name: part for name, part in parts.items() if part is not None}
 
 
-def _rules(base: StackFile | None, head: StackFile, before: Configuration, after: Configuration) -> Iterator[str]:
+def _rules(base: StackFile | None, head: StackFile, before: Configuration, mirror: PlannedMirror) -> Iterator[str]:
+    after = mirror.configuration
     now = datetime.now(UTC)
     old = {rule.rule: rule for rule in explain_rules(base, (), now).rules} if base and base.configuration else {}
     new = {rule.rule: rule for rule in explain_rules(head, (), now).rules}
     old_warnings = {text for rule in old.values() for text in rule.warnings}
     for name, rule in new.items():
-        pulls = f"{'' if rule.certain else 'at least '}{rule.pulls_per_six_hours}{_limit(after, name)}"
+        pulls = f"{'' if rule.certain else 'at least '}{rule.pulls_per_six_hours}{_limit(mirror, name)}"
         if name not in old:
             places = ", ".join(rule.destinations)
             yield (
@@ -148,9 +151,9 @@ def _places(rule: Explanation) -> str:
     return ", ".join(place.rpartition(" -> ")[2] for place in rule.destinations)
 
 
-def _limit(configuration: Configuration, rule: str) -> str:
+def _limit(mirror: PlannedMirror, rule: str) -> str:
     """Return the limit that the rule's pulls count against."""
-    for budget in budgets(configuration).values():
+    for budget in mirror.budgets.values():
         if budget.limit is not None and any(load.rule == rule for load in budget.loads):
             return f" of {budget.limit}"
     return ""

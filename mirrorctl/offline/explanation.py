@@ -6,13 +6,11 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from harbor_mirror.config.models import Configuration, Rule
 from harbor_mirror.config.refusal import Refused
 from harbor_mirror.plan import globs
-from harbor_mirror.plan.checks import budgets, rule_load
 from harbor_mirror.plan.destinations import destination
-from harbor_mirror.plan.outputs import MANUAL, landing
-from harbor_mirror.plan.schedule import Schedule
+from harbor_mirror.plan.mirror import PlannedMirror
+from harbor_mirror.plan.rule import PlannedRule
 from mirrorctl import stack_file
 from mirrorctl.failure import Failure, unknown
 from mirrorctl.output.reports import ExplainReport, Explanation, Run
@@ -34,72 +32,57 @@ def select_file(folder: Path, stack: str | None) -> Path:
 
 def explain_rules(file: StackFile, names: Sequence[str], now: datetime) -> ExplainReport:
     """Describe the rules of a file as of `now`, all without names. Raise Failure for faults or an unknown rule."""
-    if file.configuration is None:
+    mirror = file.mirror
+    if mirror is None:
         raise Failure(f"{file.path} has faults ({len(file.faults)}); `python -m mirrorctl check` shows them")
-    configuration = file.configuration
     for name in names:
-        if name not in configuration.rules:
-            raise unknown("rule", name, configuration.rules)
+        if name not in mirror.rules:
+            raise unknown("rule", name, mirror.rules)
     warnings: dict[str, list[str]] = {}
     for caution in file.cautions:
         if caution.section == "rules":
             warnings.setdefault(caution.name, []).append(caution.text)
     return ExplainReport(
         stack=stack_file.stack_of(file.path),
-        rules=tuple(
-            _explanation(configuration, name, warnings.get(name, []), now) for name in names or configuration.rules
-        ),
-        budgets=tuple(_overruns(configuration)),
+        rules=tuple(_explanation(mirror, name, warnings.get(name, []), now) for name in names or mirror.rules),
+        budgets=tuple(text for budget in mirror.budgets.values() if (text := budget.overrun())),
     )
 
 
-def _explanation(configuration: Configuration, name: str, warnings: Sequence[str], now: datetime) -> Explanation:
-    rule = configuration.rules[name]
-    schedule = _schedule(name, rule)
-    cost = rule_load(name, rule, configuration.endpoints[rule.endpoint])
-    place = landing(name, rule, configuration.endpoints[rule.endpoint])
+def _explanation(mirror: PlannedMirror, name: str, warnings: Sequence[str], now: datetime) -> Explanation:
+    rule = mirror.rules[name]
     return Explanation(
         rule=name,
         enabled=rule.enabled,
-        source=f"{place.source}/{place.repositories}",
+        source=f"{rule.landing.source}/{rule.landing.repositories}",
         tags=_tags(rule),
-        schedule=schedule.describe(),
-        cron=schedule.cron or MANUAL,
-        next_runs=tuple(Run(utc=run, local=run.astimezone()) for run in schedule.next(now, NEXT_RUNS)),
-        destinations=tuple(_destinations(configuration, name)),
-        pulls_per_run=cost.pulls,
-        pulls_per_six_hours=cost.pulls_per_window,
-        certain=cost.certain,
+        schedule=rule.schedule.describe(),
+        cron=rule.cron,
+        next_runs=tuple(Run(utc=run, local=run.astimezone()) for run in rule.schedule.next(now, NEXT_RUNS)),
+        destinations=tuple(_destinations(mirror.registry_host, rule)),
+        pulls_per_run=rule.load.pulls,
+        pulls_per_six_hours=rule.load.pulls_per_window,
+        certain=rule.load.certain,
         warnings=tuple(warnings),
     )
 
 
-def _schedule(name: str, rule: Rule) -> Schedule:
-    return Schedule.parse(rule.schedule, name=name, allow_frequent=rule.allow_frequent)
-
-
-def _tags(rule: Rule) -> str:
+def _tags(rule: PlannedRule) -> str:
     matching = f"tags {', '.join(rule.tags.matches)}" if rule.tags.matches else "all tags"
     return f"{matching} except {', '.join(rule.tags.excludes)}" if rule.tags.excludes else matching
 
 
-def _destinations(configuration: Configuration, name: str) -> Iterator[str]:
-    rule = configuration.rules[name]
-    host = configuration.registry_host
-    names = [globs.exact(pattern) for pattern in rule.repositories]
-    for pattern, exact in zip(rule.repositories, names, strict=True):
-        for repository in (exact or ())[:SHOWN_DESTINATIONS]:
+def _destinations(host: str, rule: PlannedRule) -> Iterator[str]:
+    for pattern in rule.repositories:
+        names = globs.exact(pattern)
+        for repository in (names or ())[:SHOWN_DESTINATIONS]:
             yield f"{repository} -> {host}/{destination(repository, rule.namespace, rule.flatten)}"
-        if exact is None:
+        if names is None:
             yield f"{pattern} -> {host}/{_pattern_destination(pattern, rule)}"
 
 
-def _pattern_destination(pattern: str, rule: Rule) -> str:
+def _pattern_destination(pattern: str, rule: PlannedRule) -> str:
     try:
         return destination(pattern, rule.namespace, rule.flatten)
     except Refused:
         return f"{rule.namespace}/…"
-
-
-def _overruns(configuration: Configuration) -> Iterator[str]:
-    return filter(None, (budget.overrun() for budget in budgets(configuration).values()))

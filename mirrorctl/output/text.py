@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from harbor_mirror.plan.schedule import MANUAL
 from mirrorctl.live import causes
 from mirrorctl.live.executions import BAD
-from mirrorctl.live.mirror import MANUAL
 from mirrorctl.live.proof import STATUSES
 from mirrorctl.output.console import Output
 from mirrorctl.output.reports import (

@@ -9,17 +9,16 @@ import os
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
-from harbor_mirror.config.models import Configuration
 from harbor_mirror.harbor.client import Harbor
-from harbor_mirror.plan.registry_types import url_of
+from harbor_mirror.harbor.rule import to_json
+from harbor_mirror.plan.mirror import PlannedMirror
 from harbor_mirror.plan.validation import validate
 from localcloud.http import serve
 from localcloud.registry import RegistrySimulator
-from mirrorctl.live.desired import policy
 from tests.data.model import configurations, stack
 
 from .conftest import Target
@@ -39,7 +38,7 @@ pytestmark = pytest.mark.skipif(
 class Made:
     """One case in Harbor: ids of its policies and executions by rule, and where its projects are."""
 
-    configuration: Configuration
+    mirror: PlannedMirror
     prefix: str
     policies: dict[str, int] = field(default_factory=dict)
     executions: dict[str, int] = field(default_factory=dict)
@@ -67,7 +66,7 @@ def made(target: Target, samples: str) -> Iterator[dict[str, Made]]:
     run = uuid.uuid4().hex[:8]
     with target.client() as client:
         cases = {
-            case["case"]: _make(client, Made(validate(stack(case, source=samples))[0], f"hm-{run}-{number}"))
+            case["case"]: _make(client, Made(validate(stack(case, source=samples)), f"hm-{run}-{number}"))
             for number, case in enumerate(CASES)
         }
         try:
@@ -80,15 +79,17 @@ def made(target: Target, samples: str) -> Iterator[dict[str, Made]]:
 
 def _make(client: Harbor, one: Made) -> Made:
     registries = {}
-    for key, endpoint in one.configuration.endpoints.items():
+    for key, endpoint in one.mirror.endpoints.items():
         name = f"{one.prefix}-{key}"
-        body = {"name": name, "type": endpoint.type, "url": url_of(endpoint.type, endpoint.url)}
+        body = {"name": name, "type": endpoint.type, "url": endpoint.url}
         client.request("POST", "/registries", body={**body, "insecure": endpoint.insecure})
         registries[key] = _id(client, "/registries", name)
-    for key, rule in one.configuration.rules.items():
-        body = policy(key, rule.model_copy(update={"project": one.project(rule.project)}), registries[rule.endpoint])
+    for key, rule in one.mirror.rules.items():
+        (policy,) = rule.policies
         name = f"{one.prefix}-{key}"
-        client.request("POST", "/replication/policies", body={**body, "name": name})
+        own = replace(policy, name=name, namespace=f"{one.prefix}-{rule.namespace}")
+        body = to_json(own, registries[rule.endpoint])
+        client.request("POST", "/replication/policies", body=body)
         one.policies[key] = _id(client, "/replication/policies", name)
         if rule.enabled:
             one.executions[key] = client.start(one.policies[key])
@@ -109,7 +110,7 @@ def _wait(client: Harbor, executions: list[int]) -> None:
 def _remove(client: Harbor, one: Made) -> None:
     for policy_id in one.policies.values():
         client.request("DELETE", f"/replication/policies/{policy_id}")
-    for key in one.configuration.endpoints:
+    for key in one.mirror.endpoints:
         client.request("DELETE", f"/registries/{_id(client, '/registries', f'{one.prefix}-{key}')}")
     for project in _projects(client, one):
         for repository in client.repositories(project):
@@ -120,7 +121,7 @@ def _remove(client: Harbor, one: Made) -> None:
 
 def _projects(client: Harbor, one: Made) -> set[str]:
     """Those that an image came to; no others are made."""
-    return {entry["name"] for entry in client.projects()} & {one.project(name) for name in one.configuration.projects}
+    return {entry["name"] for entry in client.projects()} & {one.project(name) for name in one.mirror.projects}
 
 
 def _landed(client: Harbor, one: Made) -> dict[str, int]:
@@ -146,8 +147,8 @@ def _wrong(client: Harbor, one: Made, lands: Mapping[str, int]) -> list[object]:
     wrong: list[object] = [found for found in executions if found["status"] != "Succeed"]
     landed = _landed(client, one)
     wrong += [landed] if landed != lands else []
-    for key, rule in one.configuration.rules.items():
-        kept, wanted = client.policy(one.policies[key]), policy(key, rule, 0)
+    for key, rule in one.mirror.rules.items():
+        kept, wanted = client.policy(one.policies[key]), to_json(rule.policies[0], 0)
         as_wanted = (
             kept["trigger"]["type"] == wanted["trigger"]["type"]
             and kept["trigger"].get("trigger_settings") == wanted["trigger"].get("trigger_settings")

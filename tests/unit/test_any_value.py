@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.data.model import checked, configurations, stack
+from tests.data.model import configurations, resolved, stack
 
 SECRET = "S3CRET-value"
 #: Every key of the configuration, in stacks that are right.
@@ -49,8 +49,8 @@ def changed(raw: dict[str, Any], where: tuple[Any, ...], value: object) -> dict[
 
 
 def judged(raw: dict[str, Any]) -> None:
-    found = checked(raw)
-    assert bool(found.faults) == (found.configuration is None)
+    found = resolved(raw)
+    assert bool(found.faults) == (found.mirror is None)
     for fault in found.faults:
         line = str(fault)
         assert line.isprintable()

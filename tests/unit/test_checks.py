@@ -9,16 +9,16 @@ import pytest
 
 from harbor_mirror.config import models as config
 from harbor_mirror.config.faults import ConfigurationError
-from harbor_mirror.config.models import Configuration
-from harbor_mirror.plan.checks import SHOWN_COLLISIONS, budgets, check
+from harbor_mirror.plan.mirror import SHOWN_COLLISIONS, PlannedMirror
 from harbor_mirror.plan.validation import validate
-from tests.data.model import checked, stack
+from tests.data.model import resolved as resolved_stack
+from tests.data.model import stack
 
 ACCOUNT = {"username": "acme-bot", "secret": "dckr_pat_1"}
 
 
-def parsed(**case: Any) -> Configuration:
-    return validate(stack({key.replace("__", "."): value for key, value in case.items()}))[0]
+def resolved(**case: Any) -> PlannedMirror:
+    return validate(stack({key.replace("__", "."): value for key, value in case.items()}))
 
 
 def rule(**values: object) -> Mapping[str, object]:
@@ -26,24 +26,22 @@ def rule(**values: object) -> Mapping[str, object]:
 
 
 def test_anonymous_endpoints_share_a_budget_and_accounts_have_their_own() -> None:
-    found = budgets(
-        parsed(
-            endpoints={
-                "hub": {"type": "docker-hub"},
-                "hub2": {"type": "docker-hub"},
-                "acme": {"type": "docker-hub", **ACCOUNT, "plan": "paid"},
-                "bot": {"type": "docker-hub", **ACCOUNT},
-                "idle": {"type": "docker-hub", **ACCOUNT},
-                "quay": {"type": "quay"},
-            },
-            rules__a=rule(expectedTags=5, schedule="hourly"),
-            rules__b=rule(endpoint="hub2", path="b", expectedTags=7, schedule="daily"),
-            rules__c=rule(endpoint="acme", path="c", expectedTags=500, schedule="hourly"),
-            rules__d=rule(endpoint="bot", path="d", tags="7.0", schedule="0 */30 * * * *"),
-            rules__e=rule(endpoint="bot", path="e", expectedTags=1000, enabled=False),
-            rules__f=rule(endpoint="quay", path="f", expectedTags=1000, schedule="hourly"),
-        )
-    )
+    found = resolved(
+        endpoints={
+            "hub": {"type": "docker-hub"},
+            "hub2": {"type": "docker-hub"},
+            "acme": {"type": "docker-hub", **ACCOUNT, "plan": "paid"},
+            "bot": {"type": "docker-hub", **ACCOUNT},
+            "idle": {"type": "docker-hub", **ACCOUNT},
+            "quay": {"type": "quay"},
+        },
+        rules__a=rule(expectedTags=5, schedule="hourly"),
+        rules__b=rule(endpoint="hub2", path="b", expectedTags=7, schedule="daily"),
+        rules__c=rule(endpoint="acme", path="c", expectedTags=500, schedule="hourly"),
+        rules__d=rule(endpoint="bot", path="d", tags="7.0", schedule="0 */30 * * * *"),
+        rules__e=rule(endpoint="bot", path="e", expectedTags=1000, enabled=False),
+        rules__f=rule(endpoint="quay", path="f", expectedTags=1000, schedule="hourly"),
+    ).budgets
     assert {name: (budget.endpoint, budget.plan, budget.pulls) for name, budget in found.items()} == {
         "hub": ("hub and hub2", "anonymous", 5 * 6 + 7),
         "acme": ("acme", "paid", 3000),
@@ -52,7 +50,7 @@ def test_anonymous_endpoints_share_a_budget_and_accounts_have_their_own() -> Non
 
 
 def test_a_manual_rule_costs_nothing_until_it_is_started() -> None:
-    (budget,) = budgets(parsed()).values()
+    (budget,) = resolved().budgets.values()
     assert (budget.pulls, budget.overruns()) == (0, ())
 
 
@@ -62,7 +60,7 @@ def test_many_globs_that_may_meet_are_a_few_examples() -> None:
         "endpoints": {**endpoints, "hub": {"type": "docker-hub"}},
         **{f"rules__{name}": rule(endpoint=name, repositories="library/*") for name in endpoints},
     }
-    texts = [caution.text for caution in check(parsed(**case))[1] if caution.name == "r7"]
+    texts = [caution.text for caution in resolved(**case).cautions if caution.name == "r7"]
     assert len(texts) == SHOWN_COLLISIONS + 1
     assert all("may collide" in text for text in texts[:-1])
     assert texts[-1] == "may collide with 4 other rules, too"
@@ -70,7 +68,7 @@ def test_many_globs_that_may_meet_are_a_few_examples() -> None:
 
 def test_a_faulty_endpoint_hides_no_fault_of_its_rules_and_adds_none() -> None:
     with pytest.raises(ConfigurationError) as caught:
-        parsed(endpoints={"hub": {"type": "docker-registry"}}, rules__nginx={"schedule": "@daily"})
+        resolved(endpoints={"hub": {"type": "docker-registry"}}, rules__nginx={"schedule": "@daily"})
     assert [fault.path for fault in caught.value.faults] == ["endpoints.hub.url", "rules.nginx.schedule"]
 
 
@@ -94,7 +92,7 @@ def test_many_rules_at_one_time_are_told_of_h(schedule: str, spread: str) -> Non
         rule = {"endpoint": "registry", "project": "mirror", "schedule": schedule}
         rules = {f"rule-{number}": {**rule, "repositories": f"team/app-{number}"} for number in range(count)}
         endpoint = {"type": "docker-registry", "url": "https://registry.example.com"}
-        found = checked(stack({"endpoints": {"registry": endpoint}, "rules": rules}))
+        found = resolved_stack(stack({"endpoints": {"registry": endpoint}, "rules": rules}))
         assert found.faults == ()
         return [caution.text for caution in found.cautions]
 

@@ -41,7 +41,7 @@ def faults(raw: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def test_a_rule_needs_only_endpoint_repositories_and_project() -> None:
-    rule = validate(GOOD)[0].rules["nginx"]
+    rule = validate(GOOD).configuration.rules["nginx"]
     assert (rule.repositories, rule.tags, rule.schedule) == (("library/nginx",), RuleTags(), "manual")
     assert (rule.flatten, rule.override, rule.enabled) == (0, True, True)
 
@@ -57,12 +57,12 @@ def test_a_rule_needs_only_endpoint_repositories_and_project() -> None:
     ],
 )
 def test_tags_are_written_in_any_of_these_ways(written: object, meant: RuleTags) -> None:
-    assert validate(changed("rules", "nginx", tags=written))[0].rules["nginx"].tags == meant
+    assert validate(changed("rules", "nginx", tags=written)).configuration.rules["nginx"].tags == meant
 
 
 def test_an_endpoints_name_in_harbor_holds_its_type() -> None:
-    assert endpoint_name("hub", validate(GOOD)[0].endpoints["hub"]) == "hub-docker-hub"
-    named = validate(changed("endpoints", "hub", name="Docker Hub"))[0].endpoints["hub"]
+    assert endpoint_name("hub", validate(GOOD).configuration.endpoints["hub"]) == "hub-docker-hub"
+    named = validate(changed("endpoints", "hub", name="Docker Hub")).configuration.endpoints["hub"]
     assert endpoint_name("hub", named) == "Docker Hub"
 
 
@@ -153,4 +153,4 @@ def test_no_secret_is_in_a_message_or_a_repr() -> None:
     assert wrong[0][0] == "endpoints.hub.secret"
     assert HIDDEN in wrong[0][1]
     assert "S3CRET" not in wrong[0][1]
-    assert "S3CRET" not in repr(validate(changed("endpoints", "hub", username="u", secret="S3CRET"))[0])
+    assert "S3CRET" not in repr(validate(changed("endpoints", "hub", username="u", secret="S3CRET")))

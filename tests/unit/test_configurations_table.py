@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 
-from harbor_mirror.config.models import Configuration
-from harbor_mirror.plan.checks import tag_filters
 from harbor_mirror.plan.destinations import destination
-from harbor_mirror.plan.filters import join, matches
+from harbor_mirror.plan.filters import matches
+from harbor_mirror.plan.mirror import PlannedMirror
 from harbor_mirror.plan.validation import validate
 from localcloud.registry import RegistrySimulator
-from tests.data.model import checked, configurations, stack
+from tests.data.model import configurations, resolved, stack
 
 BAD, GOOD = configurations("bad"), configurations("good")
 SOURCE = "http://registry.example.com"
@@ -25,14 +24,14 @@ def name(case: Mapping[str, Any]) -> str:
 
 @pytest.mark.parametrize("case", BAD, ids=name)
 def test_a_bad_configuration_says_exactly(case: Mapping[str, Any]) -> None:
-    found = checked(stack(case))
+    found = resolved(stack(case))
     assert [str(fault) for fault in found.faults] == case["says"].splitlines()
-    assert found.configuration is None
+    assert found.mirror is None
 
 
 @pytest.mark.parametrize("case", GOOD, ids=name)
 def test_a_good_configuration_is_taken_and_warns_of_no_more_than_this(case: Mapping[str, Any]) -> None:
-    found = checked(stack(case, source=SOURCE))
+    found = resolved(stack(case, source=SOURCE))
     assert found.faults == ()
     warned = [f"{caution.section}.{caution.name}: {caution.text}" for caution in found.cautions]
     assert warned == case.get("warns", "").splitlines()
@@ -48,16 +47,16 @@ def images() -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("case", [case for case in GOOD if "lands" in case], ids=name)
 def test_the_model_predicts_where_it_lands(case: Mapping[str, Any], images: Mapping[str, list[str]]) -> None:
-    assert predicted(validate(stack(case, source=SOURCE))[0], images) == case["lands"]
+    assert predicted(validate(stack(case, source=SOURCE)), images) == case["lands"]
 
 
-def predicted(configuration: Configuration, images: Mapping[str, list[str]]) -> dict[str, int]:
+def predicted(mirror: PlannedMirror, images: Mapping[str, list[str]]) -> dict[str, int]:
     """Destination repository -> number of tags, once every rule has run."""
     lands: dict[str, set[str]] = {}
-    for rule in configuration.rules.values():
+    for rule in mirror.rules.values():
         for repository, tags in images.items() if rule.enabled else ():
-            kept = {tag for tag in tags if all(entry.keeps(tag) for entry in tag_filters(rule))}
-            if kept and matches(join(rule.repositories), repository):
+            kept = {tag for tag in tags if all(entry.keeps(tag) for entry in rule.tag_filters)}
+            if kept and matches(rule.landing.repositories, repository):
                 lands.setdefault(destination(repository, rule.namespace, rule.flatten), set()).update(kept)
     return {place: len(tags) for place, tags in lands.items()}
 

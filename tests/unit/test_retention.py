@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from harbor_mirror.plan.checks import check
 from harbor_mirror.plan.validation import validate
 from tests.data.model import stack
 
@@ -18,7 +17,7 @@ def warned(keep: list[Mapping[str, Any]], schedule: str = "daily", **rule: objec
         "endpoints": {"hub": {"type": "docker-registry", "url": "https://registry.example.com"}},
         "rules.nginx": {"schedule": "daily", **rule},
     }
-    return [caution.text for caution in check(validate(stack(case))[0])[1]]
+    return [caution.text for caution in validate(stack(case)).cautions]
 
 
 @pytest.mark.parametrize(

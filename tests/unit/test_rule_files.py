@@ -13,7 +13,7 @@ from harbor_mirror.config.faults import ConfigurationError
 from harbor_mirror.config.located_yaml import Unreadable
 from harbor_mirror.config.models import Configuration
 from mirrorctl import stack_file
-from tests.data.model import checked, rows, stack
+from tests.data.model import resolved, rows, stack
 
 RAW: dict[str, Any] = {**stack({}), "rulesDir": "mirrors/dev"}
 WEB = """\
@@ -35,7 +35,7 @@ def teams(tmp_path: Path) -> Path:
 
 
 def configuration(raw: dict[str, Any], base: Path) -> Configuration:
-    return checked(raw, base).sound()
+    return resolved(raw, base).require().configuration
 
 
 def faults(raw: dict[str, Any], base: Path) -> list[str]:

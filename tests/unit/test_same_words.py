@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from harbor_mirror.config.models import Configuration, Section
 from mirrorctl import stack_file
-from tests.data.model import checked, configurations, stack
+from tests.data.model import configurations, resolved, stack
 
 #: Seen in the secret's value only, which a check without secrets can't know.
 BY_VALUE = {
@@ -51,7 +51,7 @@ def test_both_say_the_same(kind: str, tmp_path: Path) -> None:
     differ = {}
     for case in configurations(kind):
         raw = stack(case, source="http://registry.example.com")
-        program = checked(raw)
+        program = resolved(raw)
         expected = [str(fault) for fault in program.faults], [str(caution) for caution in program.cautions]
         if (said := said_by_the_tool(raw, tmp_path)) != expected:
             differ[case["case"]] = said, expected

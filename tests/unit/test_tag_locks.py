@@ -49,13 +49,13 @@ def stack(**rules: Mapping[str, Any]) -> dict[str, Any]:
 
 def faults(raw: Mapping[str, Any], locks: Mapping[str, LockedRule]) -> list[str]:
     with pytest.raises(ConfigurationError) as raised:
-        validate(raw, locks, resolve="mirrorctl resolve --stack dev")
+        validate(raw, locks)
     return [str(fault) for fault in raised.value.faults]
 
 
 def test_a_rule_becomes_a_policy_of_its_own_name(tmp_path: Path) -> None:
     locks = {"nginx": lock(NGINX, {"library/nginx": TAGS})}
-    configuration, _ = validate(stack(nginx=NGINX), locks)
+    configuration = validate(stack(nginx=NGINX), locks).configuration
     rule = configuration.rules["nginx"]
     assert (rule.repositories, rule.tags.matches) == (("library/nginx",), ("1.2[67].[01]",))
     assert rule.expected_tags == 3
@@ -117,7 +117,7 @@ def test_more_than_harbor_keeps_becomes_several_policies() -> None:
     locked = lock(raw, {"library/nginx": commits})
     assert 1 < len(locked.policies) <= MOST_POLICIES
     assert [policy.name for policy in locked.policies] == ["nginx", "nginx-2"]
-    configuration, _ = validate(stack(nginx=raw), {"nginx": locked})
+    configuration = validate(stack(nginx=raw), {"nginx": locked}).configuration
     assert list(configuration.rules) == [policy.name for policy in locked.policies]
     lengths = [filters_length(rule, *rule.repositories, *rule.tags.matches) for rule in configuration.rules.values()]
     assert max(lengths) <= FILTERS_LENGTH
@@ -130,7 +130,7 @@ def test_nothing_selected_is_refused_and_not_taken_for_everything() -> None:
 
 def test_an_expression_without_lock_names_the_command() -> None:
     assert faults(stack(nginx=NGINX), {}) == [
-        "rules.nginx.tags: has an expression that is not resolved yet. Example: mirrorctl resolve --stack dev"
+        "rules.nginx.tags: has an expression that is not resolved yet. Example: mirrorctl resolve"
     ]
 
 
@@ -146,7 +146,7 @@ def test_a_lock_of_another_expression_is_refused(change: dict[str, Any], reason:
     found = faults(stack(nginx={**NGINX, **change}), {"nginx": lock(NGINX, {"library/nginx": TAGS})})
     assert len(found) == 1
     assert reason in found[0]
-    assert found[0].endswith("Example: mirrorctl resolve --stack dev")
+    assert found[0].endswith("Example: mirrorctl resolve")
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,7 @@ from typing import Any
 
 import yaml
 
-from harbor_mirror.plan import validation as stack_config
-from harbor_mirror.plan.validation import Checked
+from harbor_mirror.plan.validation import ResolvedStack, resolve_stack
 
 HERE = Path(__file__).parent
 PROJECT = "harbor-mirror"
@@ -43,9 +42,9 @@ def table(name: str) -> list[dict[str, Any]]:
     return cases
 
 
-def checked(raw: Mapping[str, Any], base: Path = HERE) -> Checked:
+def resolved(raw: Mapping[str, Any], base: Path = HERE) -> ResolvedStack:
     """What program and tool make of a raw configuration."""
-    return stack_config.checked({f"{PROJECT}:{key}": value for key, value in raw.items()}, PROJECT, base, "dev")
+    return resolve_stack({f"{PROJECT}:{key}": value for key, value in raw.items()}, PROJECT, base, "dev")
 
 
 def stack(case: Mapping[str, Any], *, source: str | None = None) -> dict[str, Any]:

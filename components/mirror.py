@@ -1,0 +1,116 @@
+"""A whole mirror: host or existing Harbor, provider, endpoints, projects, rules, pull access and maintenance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+
+from harbor_mirror.plan.mirror import PlannedMirror
+from harbor_mirror.plan.outputs import endpoint_output, pull_robot, rule_output
+from harbor_mirror.plan.rule import PlannedRule
+
+from .harbor_maintenance import HarborMaintenance, HarborMaintenanceArgs
+from .harbor_provider import harbor_provider
+from .mirror_project import MirrorProject, MirrorProjectArgs
+from .pull_access import PullAccess, PullAccessArgs
+from .pull_replication import PullReplication, PullReplicationArgs
+from .registry_endpoint import RegistryEndpoint, RegistryEndpointArgs
+
+
+class Mirror:
+    """Creates everything that a resolved configuration declares in Harbor.
+
+    No resource itself: a parent would change the URN of each resource in existing stacks. `host` runs the Harbor, None
+    for an existing one; `password` is the administrator's. `outputs` are the stack's (docs/outputs.md).
+    """
+
+    outputs: dict[str, Any]
+
+    def __init__(
+        self,
+        plan: PlannedMirror,
+        *,
+        stack: str,
+        password: pulumi.Input[str] | None,
+        host: pulumi.ComponentResource | None = None,
+    ) -> None:
+        self._plan = plan
+        self._provider = harbor_provider("harbor", plan.url, plan.admin_username, password, depends_on=host)
+        self.endpoints = {
+            key: RegistryEndpoint(key, RegistryEndpointArgs.from_plan(endpoint), self._after())
+            for key, endpoint in plan.endpoints.items()
+        }
+        self.projects = {
+            name: MirrorProject(name, MirrorProjectArgs.from_plan(project), self._after())
+            for name, project in plan.projects.items()
+        }
+        self.policies = {name: self._create_policies(rule) for name, rule in plan.rules.items()}
+        self.access = PullAccess(
+            "pull",
+            PullAccessArgs(
+                name=pull_robot(stack),
+                projects=tuple(plan.projects),
+                restrict_project_creation=plan.restricts_project_creation,
+            ),
+            self._after(*self.projects.values()),
+        )
+        self.maintenance = self._create_maintenance()
+        self._warn()
+        self.outputs = self._collect_outputs(password)
+
+    def _after(self, *resources: pulumi.Resource) -> pulumi.ResourceOptions:
+        """Resource options for objects in this Harbor. Ordered by depends_on so that previews show real names."""
+        return pulumi.ResourceOptions(providers={"harbor": self._provider}, depends_on=resources)
+
+    def _create_policies(self, rule: PlannedRule) -> dict[str, PullReplication]:
+        registry_id = self.endpoints[rule.endpoint].registry_id
+        return {
+            policy.name: PullReplication(
+                policy.name,
+                PullReplicationArgs.from_plan(policy, registry_id),
+                self._after(self.projects[rule.project]),
+            )
+            for policy in rule.policies
+        }
+
+    def _create_maintenance(self) -> HarborMaintenance | None:
+        args = HarborMaintenanceArgs(
+            garbage_collection=self._plan.garbage_collection, audit_purge=self._plan.audit_purge
+        )
+        if args == HarborMaintenanceArgs():
+            return None
+        return HarborMaintenance("harbor", args, self._after(self._provider))
+
+    def _warn(self) -> None:
+        """Show each caution beside the resource that it is about."""
+        resources: Mapping[str, Mapping[str, pulumi.Resource | None]] = {
+            "endpoints": self.endpoints,
+            "rules": {name: policies[name] for name, policies in self.policies.items()},
+            "maintenance": {"garbageCollection": self.maintenance},
+        }
+        for caution in self._plan.cautions:
+            pulumi.log.warn(caution.text, resources[caution.section][caution.name])
+
+    def _collect_outputs(self, password: pulumi.Input[str] | None) -> dict[str, Any]:
+        plan = self._plan
+        return {
+            "harborUrl": plan.url,
+            "registryHost": plan.registry_host,
+            "endpoints": {
+                key: {"id": self.endpoints[key].registry_id, **endpoint_output(endpoint)}
+                for key, endpoint in plan.endpoints.items()
+            },
+            "rules": {name: {**self._ids(name), **rule_output(rule)} for name, rule in plan.rules.items()},
+            "images": dict(plan.images),
+            "pullUsername": self.access.username,
+            "pullPassword": self.access.password,
+            "adminUsername": plan.admin_username,
+            "adminPassword": password,
+        }
+
+    def _ids(self, rule: str) -> dict[str, Any]:
+        """Return the id of a rule's policy, and those of all if there are several."""
+        ids = {name: policy.policy_id for name, policy in self.policies[rule].items()}
+        return {"id": ids[rule], **({"policies": ids} if len(ids) > 1 else {})}

@@ -1,0 +1,119 @@
+"""A source registry, resolved: its name in Harbor, its URL, and how its credentials are sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pydantic import SecretStr
+
+from harbor_mirror.config.models import ENDPOINT_NAME_LENGTH, Endpoint, Plan
+from harbor_mirror.config.parse import endpoint_name
+from harbor_mirror.config.paths import set_command
+from harbor_mirror.plan.registry_types import (
+    REGISTRY_TYPES,
+    SET_SECRET,
+    access_id,
+    access_secret,
+    check_endpoint,
+    image_host,
+    url_of,
+)
+from harbor_mirror.plan.report import EntryReport
+
+#: The only source whose limits are published and reached in daily use.
+LIMITED_TYPE = "docker-hub"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedEndpoint:
+    """An endpoint as Harbor gets it. `type` is Harbor's name for the kind of registry."""
+
+    key: str
+    name: str
+    type: str
+    url: str
+    username: str | None = None
+    secret: SecretStr | None = field(default=None, repr=False)
+    description: str = ""
+    insecure: bool = False
+    plan: Plan | None = None
+
+    @property
+    def is_anonymous(self) -> bool:
+        """Whether Harbor sends no credentials."""
+        return self.secret is None
+
+    @property
+    def plain_secret(self) -> str | None:
+        """The secret as the user set it."""
+        return None if self.secret is None else self.secret.get_secret_value()
+
+    @property
+    def access_id(self) -> str | None:
+        """The access ID that Harbor gets."""
+        return access_id(self.type, self.username, self.plain_secret)
+
+    @property
+    def access_secret(self) -> str | None:
+        """The access secret that Harbor gets."""
+        return access_secret(self.type, self.username, self.plain_secret)
+
+
+def image_source(endpoint: Endpoint) -> str:
+    """Return what names this source in image references: a host, or the URL if no single host does. Raise Refused."""
+    return image_host(endpoint.type, endpoint.url) or url_of(endpoint.type, endpoint.url)
+
+
+def plan_endpoint(key: str, endpoint: Endpoint, report: EntryReport) -> PlannedEndpoint | None:
+    """Resolve one entry of `endpoints`; return None if it has faults."""
+    secret = None if endpoint.secret is None else endpoint.secret.get_secret_value()
+    findings = check_endpoint(endpoint.type, endpoint.url, endpoint.username, secret)
+    for refused in findings.refused:
+        refused.example = refused.example.replace(SET_SECRET, set_command(f"{report.path}.secret", "--secret"))
+    report.add(findings)
+    _check_plan(endpoint, report)
+    if not report.is_valid:
+        return None
+    return PlannedEndpoint(
+        key=key,
+        name=endpoint_name(key, endpoint),
+        type=endpoint.type,
+        url=url_of(endpoint.type, endpoint.url),
+        username=endpoint.username,
+        secret=endpoint.secret,
+        description=endpoint.description,
+        insecure=endpoint.insecure,
+        plan=endpoint.plan,
+    )
+
+
+def check_values(name: str, type_: str, values: Mapping[str, str | None], report: EntryReport) -> None:
+    """Check an endpoint that comes from no configuration: its name, its type, and those of its values that are known.
+
+    `values` are `url`, `username` and `secret`; one that is left out has a value that is not known yet.
+    """
+    kind = REGISTRY_TYPES.get(type_)
+    if not name or len(name.encode()) > ENDPOINT_NAME_LENGTH:
+        report.fault("name", name, f"is not 1 to {ENDPOINT_NAME_LENGTH} bytes long", "hub")
+    if kind is None:
+        report.fault("type", type_, f"is none of {', '.join(REGISTRY_TYPES)}", "docker-registry")
+        return
+    examples = {"url": kind.url_example, "username": kind.username_example, "secret": "unknown"}
+    url, username, secret = (values.get(field, example) for field, example in examples.items())
+    findings = check_endpoint(type_, url, username, secret)
+    for refused in findings.refused:
+        if refused.field not in examples or refused.field in values:
+            report.refuse(refused)
+
+
+def _check_plan(endpoint: Endpoint, report: EntryReport) -> None:
+    is_anonymous = endpoint.secret is None
+    if endpoint.plan is None:
+        return
+    if endpoint.type != LIMITED_TYPE:
+        report.fault("plan", endpoint.plan, f"is Docker Hub's, and has no use with type {endpoint.type}", "")
+    elif (endpoint.plan == "anonymous") != is_anonymous:
+        has = "no credentials, so that Docker Hub counts by address" if is_anonymous else "an account"
+        example = "plan: anonymous" if is_anonymous else "plan: personal"
+        report.fault("plan", endpoint.plan, f"conflicts with the endpoint, which has {has}", example)

@@ -1,0 +1,187 @@
+"""A mirror, resolved: all endpoints, projects and rules of a stack, checked by themselves and against each other."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from harbor_mirror.config.faults import Caution
+from harbor_mirror.config.models import Configuration
+from harbor_mirror.plan import destinations
+from harbor_mirror.plan.budget import Budget, budget
+from harbor_mirror.plan.destinations import Collision
+from harbor_mirror.plan.endpoint import LIMITED_TYPE, PlannedEndpoint, plan_endpoint
+from harbor_mirror.plan.harbor_versions import hub_login_fails
+from harbor_mirror.plan.maintenance import (
+    PlannedAuditPurge,
+    PlannedGarbageCollection,
+    plan_audit_purge,
+    plan_garbage_collection,
+)
+from harbor_mirror.plan.project import PlannedProject, plan_project
+from harbor_mirror.plan.report import Report
+from harbor_mirror.plan.retention import undone_rules
+from harbor_mirror.plan.rule import PlannedRule, plan_rule
+from harbor_mirror.plan.schedule import crowds
+
+#: How many examples of possible collisions a rule's warnings show: wide globs may collide with many rules.
+SHOWN_COLLISIONS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedMirror:
+    """What a stack declares, resolved once. Program, CLI and outputs read nothing else of the configuration.
+
+    `configuration` is what it was resolved from: the host and Harbor's address are used as configured.
+    """
+
+    configuration: Configuration
+    endpoints: Mapping[str, PlannedEndpoint]
+    projects: Mapping[str, PlannedProject]
+    rules: Mapping[str, PlannedRule]
+    garbage_collection: PlannedGarbageCollection | None
+    audit_purge: PlannedAuditPurge | None
+    budgets: Mapping[str, Budget]
+    """A budget for each account at Docker Hub by its endpoint's name; anonymous endpoints share Harbor's address."""
+    images: Mapping[str, str]
+    """Exact source reference without tag -> reference in the mirror, such as docker.io/library/nginx."""
+    cautions: tuple[Caution, ...]
+
+    @property
+    def url(self) -> str:
+        """Base URL of Harbor."""
+        return self.configuration.url
+
+    @property
+    def registry_host(self) -> str:
+        """What image references start with."""
+        return self.configuration.registry_host
+
+    @property
+    def admin_username(self) -> str:
+        """Harbor's administrator."""
+        return self.configuration.admin_username
+
+    @property
+    def restricts_project_creation(self) -> bool:
+        """Whether only administrators may create projects."""
+        return self.configuration.restricts_project_creation
+
+
+def plan_mirror(configuration: Configuration, report: Report) -> PlannedMirror | None:
+    """Resolve a whole configuration; return None if it has faults.
+
+    Reports everything that Harbor would refuse late, or accept and do wrongly, and what deserves a warning.
+    """
+    endpoints = _endpoints(configuration, report)
+    collection, purge = _maintenance(configuration, report)
+    rules = {
+        name: planned
+        for name, rule in configuration.rules.items()
+        if (planned := plan_rule(name, rule, configuration.endpoints.get(rule.endpoint), report.entry("rules", name)))
+        and rule.endpoint in endpoints
+    }
+    projects = {
+        name: resolved
+        for name, project in configuration.projects.items()
+        if (resolved := plan_project(name, project, report.entry("projects", name, "retention")))
+    }
+    scheduled = {name: configuration.rules[name].schedule for name, rule in rules.items() if rule.enabled}
+    report.cautions += (Caution("rules", name, text) for name, text in crowds(scheduled))
+    _report_collisions(rules, report)
+    if len(projects) == len(configuration.projects):
+        retentions = {name: project.retention for name, project in projects.items() if project.retention}
+        report.cautions += (Caution("rules", name, text) for name, text in undone_rules(retentions, rules.values()))
+    if report.faults:
+        return None
+    budgets = _budgets(endpoints, rules)
+    _report_overruns(budgets, report, strict=configuration.strict)
+    if report.faults:
+        return None
+    landings = (rule.landing for rule in rules.values())
+    return PlannedMirror(
+        configuration=configuration,
+        endpoints=endpoints,
+        projects=projects,
+        rules=rules,
+        garbage_collection=collection,
+        audit_purge=purge,
+        budgets=budgets,
+        images=destinations.images(landings, configuration.registry_host),
+        cautions=tuple(report.cautions),
+    )
+
+
+def _endpoints(configuration: Configuration, report: Report) -> dict[str, PlannedEndpoint]:
+    endpoints = {
+        key: planned
+        for key, endpoint in configuration.endpoints.items()
+        if (planned := plan_endpoint(key, endpoint, report.entry("endpoints", key)))
+    }
+    version = configuration.host.version if configuration.host else None
+    if version is not None and hub_login_fails(version):
+        for key, endpoint in configuration.endpoints.items():
+            if endpoint.type == LIMITED_TYPE and endpoint.secret is not None:
+                report.entry("endpoints", key).warn(
+                    f"Docker Hub may refuse these credentials from Harbor {version}, which asks an address that "
+                    "Docker Hub gave up; 2.15.1 asks the new one"
+                )
+    return endpoints
+
+
+def _maintenance(
+    configuration: Configuration, report: Report
+) -> tuple[PlannedGarbageCollection | None, PlannedAuditPurge | None]:
+    collection, purge = configuration.garbage_collection, configuration.audit_purge
+    return (
+        plan_garbage_collection(collection, report.entry("maintenance", "garbageCollection")) if collection else None,
+        plan_audit_purge(purge, report.entry("maintenance", "auditPurge")) if purge else None,
+    )
+
+
+def _report_collisions(rules: Mapping[str, PlannedRule], report: Report) -> None:
+    collisions = destinations.collisions([rule.landing for rule in rules.values()])
+    for collision in collisions.certain:
+        name = collision.rules[-1]
+        repositories = list(rules[name].repositories)
+        report.entry("rules", name).fault("repositories", repositories, collision.reason, collision.example)
+    possible: defaultdict[str, list[Collision]] = defaultdict(list)
+    for collision in collisions.possible:
+        possible[collision.rules[-1]].append(collision)
+    for name, found in possible.items():
+        entry = report.entry("rules", name)
+        entry.warn(*(collision.reason for collision in found[:SHOWN_COLLISIONS]))
+        if (more := len(found) - SHOWN_COLLISIONS) > 0:
+            entry.warn(f"may collide with {more} other rule{'s' * (more > 1)}, too")
+
+
+def _budgets(endpoints: Mapping[str, PlannedEndpoint], rules: Mapping[str, PlannedRule]) -> dict[str, Budget]:
+    accounts: defaultdict[str, list[str]] = defaultdict(list)
+    for key, endpoint in endpoints.items():
+        if endpoint.type == LIMITED_TYPE:
+            accounts["" if endpoint.is_anonymous else key].append(key)
+    budgets = {}
+    for keys in accounts.values():
+        first = endpoints[keys[0]]
+        loads = [rule.load for rule in rules.values() if rule.enabled and rule.endpoint in keys]
+        if loads:
+            budgets[first.key] = budget(" and ".join(keys), first.plan, loads, anonymous=first.is_anonymous)
+    return budgets
+
+
+def _overruns(budgets: Mapping[str, Budget]) -> Iterator[tuple[str, str, str]]:
+    """Yield (section, name, sentence) for everything that exceeds Docker Hub's limits."""
+    for name, counted in budgets.items():
+        if text := counted.overrun():
+            yield "endpoints", name, text
+        yield from (("rules", cost.rule, text) for cost in counted.loads if (text := cost.overrun()))
+
+
+def _report_overruns(budgets: Mapping[str, Budget], report: Report, *, strict: bool) -> None:
+    for section, name, text in _overruns(budgets):
+        entry = report.entry(section, name)
+        if strict:
+            entry.fault("", None, text, "a sparser schedule, fewer tags, an account's plan, or strict: false")
+        else:
+            entry.warn(text)

@@ -1,0 +1,239 @@
+"""A rule, resolved: parsed schedule, joined filters, where its images land, what it costs, and Harbor's policies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from harbor_mirror.config import models
+from harbor_mirror.config.models import Endpoint, Rule
+from harbor_mirror.config.refusal import Refused
+from harbor_mirror.plan import destinations, filters
+from harbor_mirror.plan.budget import Load, load
+from harbor_mirror.plan.destinations import Landing
+from harbor_mirror.plan.endpoint import image_source
+from harbor_mirror.plan.filters import TagFilter
+from harbor_mirror.plan.registry_types import check_rule
+from harbor_mirror.plan.report import EntryReport
+from harbor_mirror.plan.schedule import MANUAL, Schedule
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedPolicy:
+    """One pull replication policy as Harbor gets it.
+
+    `name` is the policy's name in Harbor; `repositories`, `tag_matches` and `tag_excludes` are one glob each;
+    `namespace` is the destination project with the path below it; `schedule` is Harbor's cron (six fields, UTC) or
+    `manual`.
+    """
+
+    name: str
+    repositories: str
+    namespace: str
+    flatten: int = 0
+    tag_matches: str | None = None
+    tag_excludes: str | None = None
+    labels: tuple[str, ...] = ()
+    resource: str | None = None
+    schedule: str = MANUAL
+    override: bool = True
+    enabled: bool = True
+    deletion: bool = False
+    copy_by_chunk: bool = False
+    speed_kbps: int = -1
+    description: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedRule:
+    """A rule of the configuration. `endpoint` and `project` are keys; `repositories` and `tags` are as configured."""
+
+    name: str
+    endpoint: str
+    project: str
+    namespace: str
+    flatten: int
+    enabled: bool
+    repositories: tuple[str, ...]
+    tags: models.TagFilter
+    tag_filters: tuple[TagFilter, ...]
+    expected_tags: int | None
+    schedule: Schedule
+    landing: Landing
+    load: Load
+    policies: tuple[PlannedPolicy, ...]
+    """Usually one. The first has the rule's name."""
+
+    @property
+    def cron(self) -> str:
+        """The schedule as Harbor gets it: six fields, or `manual`."""
+        return self.schedule.text
+
+
+def policy_name(rule: str, number: int) -> str:
+    """Return the name of a rule's policy in Harbor: `nginx` for the first (number 0), then `nginx-2`, `nginx-3`."""
+    return rule if number == 0 else f"{rule}-{number + 1}"
+
+
+def plan_rule(name: str, rule: Rule, endpoint: Endpoint | None, report: EntryReport) -> PlannedRule | None:
+    """Resolve one entry of `rules`; return None if it has faults.
+
+    Without an endpoint (it could not be read), check everything that does not depend on the kind of source.
+    """
+    pattern, tags = _filters(rule, report)
+    schedule = report.attempt(
+        "schedule", lambda: Schedule.parse(rule.schedule, name=name, allow_frequent=rule.allow_frequent)
+    )
+    if schedule is not None:
+        report.warn(*schedule.notes())
+    if rule.listed_tags is not None and rule.listed_tags < (rule.expected_tags or 0):
+        reason = f"is less than expectedTags ({rule.expected_tags}), which are some of them"
+        report.fault("listedTags", rule.listed_tags, reason, f"listedTags: {rule.expected_tags}")
+    if pattern is None or tags is None:
+        return None
+    _check_destination(pattern, rule, report)
+    if endpoint is not None:
+        report.add(
+            check_rule(
+                endpoint.type,
+                url=endpoint.url,
+                anonymous=endpoint.secret is None,
+                repositories=pattern,
+                tags=tags,
+                labels=rule.labels,
+                resource=rule.resource,
+            )
+        )
+    _warn(pattern, tags, rule, report)
+    if schedule is None or endpoint is None or not report.is_valid:
+        return None
+    try:
+        source = image_source(endpoint)
+    except Refused:
+        # The endpoint's fault, which is reported there.
+        return None
+    return PlannedRule(
+        name=name,
+        endpoint=rule.endpoint,
+        project=rule.project,
+        namespace=rule.namespace,
+        flatten=rule.flatten,
+        enabled=rule.enabled,
+        repositories=rule.repositories,
+        tags=rule.tags,
+        tag_filters=tags,
+        expected_tags=rule.expected_tags,
+        schedule=schedule,
+        landing=Landing(name, source, pattern, rule.namespace, rule.flatten),
+        load=load(
+            name,
+            endpoint.type,
+            pattern,
+            schedule,
+            tags=tags,
+            expected_tags=rule.expected_tags,
+            listed_tags=rule.listed_tags,
+        ),
+        policies=_policies(name, rule, pattern, tags, schedule),
+    )
+
+
+def check_policy(policy: PlannedPolicy, report: EntryReport) -> None:
+    """Report everything that Harbor would refuse, or fail on, in a policy that comes from no configuration."""
+    tags = _tag_filters(policy.tag_matches, policy.tag_excludes)
+    report.attempt("repositories", lambda: filters.check(policy.repositories))
+    for tag in tags:
+        report.attempt(f"tag_{tag.decoration}", tag.check)
+    if report.is_valid:
+        report.attempt("tag_excludes", lambda: filters.check_together(tags))
+        report.attempt("namespace", lambda: destinations.check(policy.repositories, policy.namespace, policy.flatten))
+
+
+def _filters(rule: Rule, report: EntryReport) -> tuple[str | None, tuple[TagFilter, ...] | None]:
+    """Return the joined repository glob and the tag filters; None for one that has faults.
+
+    Each value of a key is checked by itself, then the values of a key together, then all tag filters.
+    """
+    checks: list[tuple[str, Callable[[], object]]] = [
+        *(("repositories", partial(filters.check, pattern)) for pattern in rule.repositories),
+        *(("tags.matches", TagFilter(pattern).check) for pattern in rule.tags.matches),
+        *(("tags.excludes", TagFilter(pattern, "excludes").check) for pattern in rule.tags.excludes),
+    ]
+    faulty = set()
+    for field, check in checks:
+        try:
+            check()
+        except Refused as refused:
+            report.refuse(refused, field)
+            faulty.add(field.partition(".")[0])
+    pattern = tags = None
+    if "repositories" not in faulty:
+        pattern = report.attempt("repositories", lambda: filters.join(rule.repositories))
+    if "tags" not in faulty:
+        tags = report.attempt("tags", lambda: _joined_tags(rule.tags))
+    return pattern, tags
+
+
+def _joined_tags(tags: models.TagFilter) -> tuple[TagFilter, ...]:
+    joined = _tag_filters(
+        filters.join(tags.matches, "tag") if tags.matches else None,
+        filters.join(tags.excludes, "tag") if tags.excludes else None,
+    )
+    filters.check_together(joined)
+    return joined
+
+
+def _tag_filters(matches: str | None, excludes: str | None) -> tuple[TagFilter, ...]:
+    """Return the tag filters as Harbor gets them."""
+    found = []
+    if matches is not None:
+        found.append(TagFilter(matches))
+    if excludes is not None:
+        found.append(TagFilter(excludes, "excludes"))
+    return tuple(found)
+
+
+def _check_destination(pattern: str, rule: Rule, report: EntryReport) -> None:
+    for field, flatten in (("path", 0), ("flatten", rule.flatten)):
+        try:
+            destinations.check(pattern, rule.namespace, flatten)
+        except Refused as refused:
+            report.refuse(refused, field)
+            return
+
+
+def _warn(pattern: str, tags: tuple[TagFilter, ...], rule: Rule, report: EntryReport) -> None:
+    report.warn(*filters.notes(pattern), *destinations.cautions(pattern, rule.namespace, rule.flatten))
+    if rule.deletion:
+        report.warn("deletion has no effect on a pull rule: Harbor deletes on events, and no source sends it any")
+    moving = None if rule.override else filters.moving_tag(tags)
+    if moving:
+        report.warn(
+            f"override is false, so that {moving} stays as it first arrived however often it moves at the source"
+        )
+
+
+def _policies(
+    name: str, rule: Rule, pattern: str, tags: tuple[TagFilter, ...], schedule: Schedule
+) -> tuple[PlannedPolicy, ...]:
+    by_decoration = {tag.decoration: tag.pattern for tag in tags}
+    return (
+        PlannedPolicy(
+            name=policy_name(name, 0),
+            repositories=pattern,
+            namespace=rule.namespace,
+            flatten=rule.flatten,
+            tag_matches=by_decoration.get("matches"),
+            tag_excludes=by_decoration.get("excludes"),
+            labels=rule.labels,
+            resource=rule.resource,
+            schedule=schedule.text,
+            override=rule.override,
+            enabled=rule.enabled,
+            deletion=rule.deletion,
+            copy_by_chunk=rule.copy_by_chunk,
+            speed_kbps=rule.speed_kbps,
+            description=rule.description,
+        ),
+    )
