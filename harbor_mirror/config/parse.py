@@ -329,6 +329,10 @@ def _translated(model: type[Section], base: str, raw: object, detail: ErrorDetai
         return Fault(path, None, "is empty", example)
     if field is not None:
         value = HIDDEN if SecretStr in _types(field) else _shown(field.annotation, value)
+        beside_secret = _holds_secret(owner) or detail["loc"][-1] == "username"
+        if kind == "string_type" and isinstance(value, list | Mapping) and beside_secret:
+            # A list in place of text, such as `username: [bot, PASSWORD]`, may contain the secret.
+            value = None
     short = field is not None and any(isinstance(part, BeforeValidator) for part in field.metadata)
     if short and kind in {"model_type", "tuple_type"}:
         return Fault(path, value, "must be text (in quotes, or with --type string) or a list", example)

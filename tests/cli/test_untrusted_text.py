@@ -162,6 +162,24 @@ def test_a_secret_is_hidden_in_json_whatever_characters_it_has(mirrored: HarborF
     assert done.json["rules"][0]["text"] == "wrong password [secret]"
 
 
+def test_a_secret_in_the_wrong_place_of_a_file_is_not_shown(run: Run, tmp_path: Path) -> None:
+    config = {
+        "harbor": {"url": "https://harbor.example.com", "username": ["admin", "Misplaced-Secret-1"]},
+        "endpoints": {
+            "hub": {"type": "docker-hub", "username": ["bot", "Misplaced-Secret-2"], "secret": ["Misplaced-Secret-3"]},
+            "quay": {"type": "quay", "username": {"password": "Misplaced-Secret-4"}},
+            "gcr": {"type": "google-gcr", "password": "Misplaced-Secret-5"},
+        },
+    }
+    settings = {f"harbor-mirror:{key}": value for key, value in config.items()}
+    (tmp_path / "Pulumi.dev.yaml").write_text(yaml.safe_dump({"config": settings}))
+    for options in ((), ("--json",)):
+        done = run("check", *options, HARBOR_URL="")
+        assert done.code == 2
+        assert "endpoints.hub.username" in done.out
+        assert "Misplaced-Secret" not in done.out + done.err
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
