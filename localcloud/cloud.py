@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from types import TracebackType
 
 from localcloud.boot import Boot
 from localcloud.http import serve
@@ -56,7 +55,5 @@ class LocalCloud:
     def __enter__(self) -> LocalCloud:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from types import TracebackType
 from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
@@ -128,9 +127,7 @@ class HarborSimulator:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     async def _api(self, request: Request) -> Response:

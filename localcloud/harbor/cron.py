@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from functools import cache
+
+from croniter import CroniterBadDateError, croniter  # type: ignore[import-untyped]
 
 _MONTH_NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTHS = {name: i for i, name in enumerate(_MONTH_NAMES, 1)}
@@ -32,34 +35,25 @@ class Cron:
     any_day: bool  # a day field is `*` or `?`: then both must match, else one of them
 
     def next(self, after: datetime) -> datetime | None:
-        """The first time after `after`, on a full second; None if there is none within five years."""
-        seconds, minutes, hours, _, months, _ = self.fields
-        moment = after.astimezone(UTC).replace(microsecond=0) + timedelta(seconds=1)
-        limit = moment.year + _SEARCH_YEARS
-        while moment.year <= limit:
-            if moment.month not in months:
-                year, month = divmod(moment.year * 12 + moment.month, 12)
-                moment = datetime(year, month + 1, 1, tzinfo=UTC)
-            elif not self._day(moment):
-                moment = moment.replace(hour=0, minute=0, second=0) + timedelta(days=1)
-            elif moment.hour not in hours:
-                moment = moment.replace(minute=0, second=0) + timedelta(hours=1)
-            elif moment.minute not in minutes:
-                moment = moment.replace(second=0) + timedelta(minutes=1)
-            elif moment.second not in seconds:
-                moment += timedelta(seconds=1)
-            else:
-                return moment
-        return None
-
-    def _day(self, moment: datetime) -> bool:
-        of_month = moment.day in self.fields[3]
-        of_week = (moment.weekday() + 1) % 7 in self.fields[5]
-        return of_month and of_week if self.any_day else of_month or of_week
+        """Return the first time after `after`, on a full second; None if there is none within five years."""
+        expression = " ".join(",".join(map(str, sorted(values))) for values in self.fields)
+        schedule = croniter(
+            expression,
+            after.astimezone(UTC),
+            second_at_beginning=True,
+            day_or=not self.any_day,
+            max_years_between_matches=_SEARCH_YEARS,
+        )
+        try:
+            moment: datetime = schedule.get_next(datetime)
+        except CroniterBadDateError:
+            return None
+        return moment
 
 
+@cache
 def parse(text: str) -> Cron:
-    """Raises BadCron."""
+    """Return the schedule. Raise BadCron."""
     if not text:
         raise BadCron("empty spec string")
     if text.startswith(("TZ=", "CRON_TZ=")):

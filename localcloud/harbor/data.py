@@ -5,7 +5,6 @@ Whoever keeps a `HarborData` keeps everything: a Harbor started on it continues 
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -30,7 +29,6 @@ class Project:
     registry_id: int = 0  # of a proxy cache; 0: none
     allowlist_items: list[dict[str, Any]] = field(default_factory=list)
     allowlist_expires_at: int | None = None
-    bandwidth: int = UNLIMITED  # of a proxy cache
 
     @property
     def public(self) -> bool:
@@ -212,21 +210,6 @@ class Schedule:
 
 
 @dataclass
-class JobRun:
-    """A run of garbage collection, purge or retention. `vendor_id` is the schedule's object."""
-
-    id: int
-    vendor_type: str
-    vendor_id: int
-    trigger: str
-    status: str
-    start_time: datetime
-    end_time: datetime
-    parameters: dict[str, Any] = field(default_factory=dict)
-    log: list[str] = field(default_factory=list)
-
-
-@dataclass
 class Admin:
     """The one local user; `password_hash` is None until Harbor has booted once."""
 
@@ -357,7 +340,6 @@ class HarborData:
         self.tags: Table[Tag] = Table()
         self.retentions: Table[Retention] = Table()
         self.schedules: Table[Schedule] = Table()
-        self.job_runs: Table[JobRun] = Table()
         # 1 is the administrator, 2 the anonymous user.
         self.users: Table[User] = Table(first=3)
         self.groups: Table[UserGroup] = Table()
@@ -365,11 +347,3 @@ class HarborData:
         self.immutable_rules: Table[ImmutableRule] = Table()
         self.webhooks: Table[WebhookPolicy] = Table()
         self.system_allowlist: dict[str, Any] = {"items": []}
-
-    def __getstate__(self) -> dict[str, Any]:
-        with self.lock:
-            return copy.deepcopy({name: value for name, value in self.__dict__.items() if name != "lock"})
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self.lock = threading.RLock()

@@ -135,24 +135,30 @@ class Runner:
             self._end(execution, "Stopped", "")
 
     def _schedule(self) -> None:
-        """Fires what became due since the last look; a policy saved meanwhile counts from when it was saved."""
+        """Fire what became due since the last look; a policy saved meanwhile counts from when it was saved."""
         looked = self._core.clock()
+        due: dict[tuple[int, str, datetime], datetime | None] = {}
         while not self._stopping.wait(_TICK_SECONDS):
             now = self._core.clock()
             with self._core.data.lock:
-                for policy in self._core.data.policies:
-                    if policy.enabled and policy.cron and _due(policy.cron, max(looked, policy.update_time), now):
+                active = [policy for policy in self._core.data.policies if policy.enabled and policy.cron]
+                for policy in active:
+                    key = (policy.id, policy.cron, policy.update_time)
+                    if key not in due:
+                        due[key] = _next(policy.cron, max(looked, policy.update_time))
+                    moment = due[key]
+                    if moment is not None and moment <= now:
+                        due[key] = _next(policy.cron, now)
                         self.begin(policy, "scheduled")
             looked = now
 
 
-def _due(cron: str, after: datetime, now: datetime) -> bool:
+def _next(cron: str, after: datetime) -> datetime | None:
+    """Return when a cron fires next; None if never, where the real scheduler loops for ever."""
     try:
-        # Never occurs: the real scheduler then loops for ever; here the schedule just never fires.
-        moment = parse(cron).next(after)
+        return parse(cron).next(after)
     except BadCron:
-        return False
-    return moment is not None and moment <= now
+        return None
 
 
 def _find(call: Call, execution_id: int) -> Execution:

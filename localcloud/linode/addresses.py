@@ -133,10 +133,6 @@ def _list(call: Call) -> Json:
     return call.page([one.json(call.cloud) for one in call.cloud.addresses.values()])
 
 
-def _list_reserved(call: Call) -> Json:
-    return call.page([one.json(call.cloud) for one in call.cloud.addresses.values() if one.reserved])
-
-
 def _create(call: Call) -> Json:
     reserve, region, linode_id = call.body.get("reserved", False), call.body.get("region"), call.body.get("linode_id")
     if call.body.get("type") != "ipv4":
@@ -178,26 +174,11 @@ def _update(call: Call) -> Json:
     return answer
 
 
-def _update_reserved(call: Call) -> Json:
-    address = _reserved(call)
-    address.tags = list(call.body.get("tags", address.tags))
-    return address.json(call.cloud)
-
-
 def _delete_reserved(call: Call) -> Json:
     address = _reserved(call)
     address.reserved = False
     if address.linode_id is None:
         _unassign(call.cloud, address)
-    return {}
-
-
-def _assign(call: Call) -> Json:
-    for assignment in call.body.get("assignments") or []:
-        address = call.cloud.addresses.get(assignment.get("address"))
-        if address is None or assignment.get("linode_id") not in call.cloud.instances:
-            raise invalid("Must provide a valid address and Linode", "assignments")
-        address.linode_id = assignment["linode_id"]
     return {}
 
 
@@ -254,13 +235,9 @@ def _list_of_instance(call: Call) -> Json:
 OPERATIONS = [
     Operation("GET", "/networking/ips", _list),
     Operation("POST", "/networking/ips", _create),
-    Operation("POST", "/networking/ips/assign", _assign),
     Operation("GET", "/networking/ips/{address}", lambda call: _address(call).json(call.cloud)),
     Operation("PUT", "/networking/ips/{address}", _update),
-    Operation("GET", "/networking/reserved/ips", _list_reserved),
-    Operation("POST", "/networking/reserved/ips", _reserve),
     Operation("GET", "/networking/reserved/ips/{address}", lambda call: _reserved(call).json(call.cloud)),
-    Operation("PUT", "/networking/reserved/ips/{address}", _update_reserved),
     Operation("DELETE", "/networking/reserved/ips/{address}", _delete_reserved),
     Operation("GET", "/linode/instances/{id:int}/ips", _list_of_instance),
     Operation("POST", "/linode/instances/{id:int}/ips", _add_to_instance),

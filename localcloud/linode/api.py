@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Mount
 
 from localcloud.faults import Exchange, FaultInjector
 from localcloud.linode import (
-    account,
     addresses,
     catalog,
     disks,
@@ -28,7 +25,7 @@ from localcloud.linode.routing import error_body, http_exception, routes
 from localcloud.linode.state import Boot, Cloud
 from localcloud.linode.volumes import Volume
 
-_FAMILIES = (catalog, account, events, instances, disks, addresses, volumes, firewalls, domains, objects)
+_FAMILIES = (catalog, events, instances, disks, addresses, volumes, firewalls, domains, objects)
 VERSIONS = ("/v4", "/v4beta")
 
 
@@ -87,7 +84,5 @@ class LinodeSimulator:
     def __enter__(self) -> LinodeSimulator:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

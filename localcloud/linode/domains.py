@@ -87,31 +87,6 @@ def _record(call: Call) -> Json:
     return record
 
 
-def _create(call: Call) -> Json:
-    name = call.body.get("domain")
-    if not isinstance(name, str) or "." not in name:
-        raise invalid("Domain is not valid.", "domain")
-    if any(one.domain == name.lower() for one in call.cloud.domains.values()):
-        raise invalid("DNS zone already exists.", "domain")
-    if call.body.get("type") == "master" and not call.body.get("soa_email"):
-        raise invalid("soa_email required when type=master", "soa_email")
-    zone = seed(call.cloud, name.lower())
-    zone.soa_email, zone.tags = call.body.get("soa_email", ""), list(call.body.get("tags") or [])
-    return zone.json()
-
-
-def _update(call: Call) -> Json:
-    zone = _domain(call)
-    zone.soa_email = call.body.get("soa_email", zone.soa_email)
-    zone.tags = list(call.body.get("tags", zone.tags) or [])
-    return zone.json()
-
-
-def _delete(call: Call) -> Json:
-    del call.cloud.domains[_domain(call).id]
-    return {}
-
-
 def _list_records(call: Call) -> Json:
     return call.page(list(_domain(call).records.values()))
 
@@ -164,10 +139,7 @@ def _checked(zone: Domain, record: Json, body: Json) -> dict[str, Any]:
 
 OPERATIONS = [
     Operation("GET", "/domains", lambda call: call.page([one.json() for one in call.cloud.domains.values()])),
-    Operation("POST", "/domains", _create),
     Operation("GET", "/domains/{id:int}", lambda call: _domain(call).json()),
-    Operation("PUT", "/domains/{id:int}", _update),
-    Operation("DELETE", "/domains/{id:int}", _delete),
     Operation("GET", "/domains/{id:int}/records", _list_records),
     Operation("POST", "/domains/{id:int}/records", _create_record),
     Operation("GET", "/domains/{id:int}/records/{record:int}", _record),

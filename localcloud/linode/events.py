@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Any
 
 from localcloud.linode.errors import not_found
 from localcloud.linode.routing import Call, Json, Operation
@@ -75,13 +74,7 @@ def _get(call: Call) -> Json:
     return event.json()
 
 
-def _mark(call: Call) -> dict[str, Any]:
-    _get(call)
-    return {}
-
-
 OPERATIONS = [
     Operation("GET", "/account/events", _list),
     Operation("GET", "/account/events/{id:int}", _get),
-    Operation("POST", "/account/events/{id:int}/seen", _mark),
 ]

@@ -109,7 +109,6 @@ def _create(call: Call) -> Json:
         maintenance_policy=body.get("maintenance_policy") or "linode/migrate",
     )
     cloud.instances[id] = instance
-    cloud.tags.update(instance.tags)
     if reserved:
         reserved.linode_id = id
     else:
@@ -191,7 +190,6 @@ def _update(call: Call) -> Json:
     instance.tags = list(body.get("tags", instance.tags))
     instance.alerts |= body.get("alerts") or {}
     instance.updated = now()
-    cloud.tags.update(instance.tags)
     cloud.event("linode_update", instance.entity, done=True)
     return show(instance)
 

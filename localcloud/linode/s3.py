@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from localcloud import sigv4
+from localcloud import signatures
 from localcloud.linode.objects import Bucket, Key, Stored
 
 if TYPE_CHECKING:
@@ -34,11 +34,12 @@ def application(cloud: Cloud) -> Starlette:
 
 def _answer(cloud: Cloud, request: Request, body: bytes) -> Response:
     name, path = request.path_params["bucket"], request.path_params["key"]
-    key = next((one for one in cloud.keys.values() if one.access_key == sigv4.signer(request.headers)), None)
+    key = next((one for one in cloud.keys.values() if one.access_key == signatures.access_key(request.headers)), None)
     if key is None:
         return _refused(403, "InvalidAccessKeyId")
-    raw = request.scope["raw_path"].decode()
-    if not sigv4.verified(request.method, raw, request.url.query, request.headers, body, key.secret_key):
+    query = f"?{request.url.query}" if request.url.query else ""
+    url = f"https://{request.headers['host']}{request.scope['raw_path'].decode()}{query}"
+    if not signatures.is_genuine(request.method, url, request.headers, body, key.secret_key):
         return _refused(403, "SignatureDoesNotMatch")
     bucket = next((one for (_, label), one in cloud.buckets.items() if label == name), None)
     if bucket is None:

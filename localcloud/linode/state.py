@@ -60,7 +60,6 @@ class Cloud:
         self.domains: dict[int, Domain] = {}
         self.buckets: dict[tuple[str, str], Bucket] = {}
         self.keys: dict[int, Key] = {}
-        self.tags: set[str] = set()
         self.pool = pool()
         self._ids: Iterator[int] = itertools.count(FIRST_ID)
 

@@ -113,7 +113,6 @@ def _create(call: Call) -> Json:
     if instance:
         _plug(volume, instance)
     cloud.volumes[volume.id] = volume
-    cloud.tags.update(volume.tags)
     cloud.event("volume_create", volume.entity, done=True)
     _settle_later(cloud, volume)
     return volume.json(cloud)

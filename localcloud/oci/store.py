@@ -1,19 +1,17 @@
 """A registry's storage: blobs by digest, and repositories of manifests and tags.
 
 In memory and safe for many threads. It is a plain object without open resources, so whoever keeps it (a simulated
-data volume) keeps the images; it can also be pickled and copied.
+data volume) keeps the images.
 """
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import re
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -88,43 +86,23 @@ def references(body: bytes) -> list[Descriptor]:
         raise ValueError(f"bad descriptor: {error}") from error
 
 
-def _utcnow() -> datetime:
-    return datetime.now(UTC)
-
-
 @dataclass
 class _Repository:
     manifests: dict[str, Manifest] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     blobs: set[str] = field(default_factory=set)
     ever_tagged: bool = False
-    pushed: dict[str, datetime] = field(default_factory=dict)  # by tag and by digest
 
 
 class ImageStore:
-    """Blobs are shared by all repositories; a repository may serve only the blobs that were pushed or mounted there.
-
-    `clock` gives the push times (aware, UTC).
-    """
+    """Blobs are shared by all repositories; a repository may serve only the blobs that were pushed or mounted there."""
 
     references = staticmethod(references)
 
-    def __init__(self, clock: Callable[[], datetime] = _utcnow) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._lock = threading.RLock()
         self._blobs: dict[str, bytes] = {}
         self._repositories: dict[str, _Repository] = {}
-
-    def __getstate__(self) -> dict[str, Any]:
-        with self._lock:
-            state = {**self.__dict__, "_blobs": dict(self._blobs)}
-            state["_repositories"] = copy.deepcopy(self._repositories)
-        del state["_lock"]
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._lock = threading.RLock()
 
     # Blobs
 
@@ -153,7 +131,7 @@ class ImageStore:
             return True
 
     def delete_blob(self, repository: str, digest: str) -> bool:
-        """Takes the blob out of `repository`; its bytes go with `collect_garbage`."""
+        """Takes the blob out of `repository`."""
         with self._lock:
             known = self._known(repository)
             found = digest in known.blobs
@@ -182,14 +160,9 @@ class ImageStore:
         children = references(body)
         with self._lock:
             target = self._repository(repository)
-            now = self._clock()
             target.blobs.update(c.digest for c in children if not c.is_manifest and c.digest in self._blobs)
-            if digest not in target.manifests:
-                target.pushed[digest] = now
             target.manifests[digest] = Manifest(digest, media_type, body)
             if reference is not None and reference != digest:
-                if target.tags.get(reference) != digest:
-                    target.pushed[reference] = now
                 target.tags[reference] = digest
                 target.ever_tagged = True
         return digest
@@ -199,11 +172,6 @@ class ImageStore:
         with self._lock:
             known = self._known(repository)
             return known.manifests.get(known.tags.get(reference, reference))
-
-    def pushed_at(self, repository: str, reference: str) -> datetime | None:
-        """When the tag was set to its present digest, or the manifest with this digest first pushed."""
-        with self._lock:
-            return self._known(repository).pushed.get(reference)
 
     def missing_references(self, repository: str, body: bytes) -> list[Descriptor]:
         """The children of `body` that `repository` does not hold; foreign layers are never missing."""
@@ -220,7 +188,6 @@ class ImageStore:
         """Removes the tag and leaves its manifest; False if there is none."""
         with self._lock:
             known = self._known(repository)
-            known.pushed.pop(tag, None)
             return known.tags.pop(tag, None) is not None
 
     def delete_manifest(self, repository: str, digest: str) -> bool:
@@ -229,7 +196,6 @@ class ImageStore:
             known = self._known(repository)
             if known.manifests.pop(digest, None) is None:
                 return False
-            known.pushed.pop(digest, None)
             for tag in [tag for tag, target in known.tags.items() if target == digest]:
                 self.delete_tag(repository, tag)
             return True
@@ -285,22 +251,6 @@ class ImageStore:
                 sizes.update({digest: len(manifest.body) for digest, manifest in known.manifests.items()})
                 sizes.update({digest: len(self._blobs[digest]) for digest in known.blobs if digest in self._blobs})
             return sum(sizes.values())
-
-    def collect_garbage(self) -> dict[str, int]:
-        """Deletes the blobs that no manifest of any repository names; returns their digests and sizes."""
-        with self._lock:
-            used = {
-                child.digest
-                for repository in self._repositories.values()
-                for manifest in repository.manifests.values()
-                for child in references(manifest.body)
-            }
-            freed = {digest: len(data) for digest, data in self._blobs.items() if digest not in used}
-            for digest in freed:
-                del self._blobs[digest]
-            for repository in self._repositories.values():
-                repository.blobs &= used
-            return freed
 
     def _known(self, repository: str) -> _Repository:
         return self._repositories.get(repository) or _Repository()

@@ -13,7 +13,6 @@ import os
 from collections import ChainMap
 from collections.abc import Mapping
 from concurrent import futures
-from types import TracebackType
 
 import grpc
 from pulumi.runtime._grpc_settings import _GRPC_CHANNEL_OPTIONS
@@ -53,7 +52,5 @@ class Providers:
     def __enter__(self) -> Providers:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

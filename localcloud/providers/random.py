@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import secrets
 import string
-import uuid
 from collections.abc import Mapping
 
 import bcrypt
@@ -18,34 +17,6 @@ from localcloud.providers.values import Values
 SPECIAL = "!@#$%&*()-_=+[]{}<>:?"
 #: bcrypt looks at no more than this many bytes; the real plugin hashes so much of a longer password.
 BCRYPT_BYTES, BCRYPT_COST = 72, 10
-_ADJECTIVES = (
-    "able",
-    "brave",
-    "calm",
-    "daring",
-    "eager",
-    "fair",
-    "gentle",
-    "humble",
-    "keen",
-    "lucky",
-    "merry",
-    "noble",
-)
-_ANIMALS = (
-    "badger",
-    "crane",
-    "dolphin",
-    "egret",
-    "falcon",
-    "gecko",
-    "heron",
-    "ibex",
-    "jackal",
-    "lynx",
-    "marten",
-    "otter",
-)
 
 
 _KEEPERS = mapping(new=True)
@@ -82,8 +53,8 @@ _OPTIONS: Mapping[str, Field] = {
 }
 
 
-class RandomString(Random):
-    fields = properties(**_OPTIONS, result=out(text()))
+class RandomPassword(Random):
+    fields = properties(**_OPTIONS, bcryptHash=out(text(secret=True)), result=out(text(secret=True)))
 
     def adjust(self, old: Values | None, planned: Values, inputs: Values) -> None:  # noqa: ARG002
         # `number` is the old name of `numeric`: either stands for both.
@@ -92,15 +63,14 @@ class RandomString(Random):
 
     def create(self, api: None, draft: Draft) -> None:  # noqa: ARG002
         result = self._make(draft)
-        draft.set(result=result)
-        draft.id = result
+        draft.set(result=result, bcryptHash=_bcrypt(result))
+        draft.id = "none"
 
     def found(self, api: None, draft: Draft) -> None:  # noqa: ARG002
-        self._take(draft, draft.id)
-
-    def _take(self, draft: Draft, result: str) -> None:
         defaults: Values = {name: spec.default for name, spec in self.fields.items() if spec.default is not None}
-        draft.set(**defaults, number=True, numeric=True, length=len(result), result=result)
+        known = {"length": len(draft.id), "result": draft.id, "bcryptHash": _bcrypt(draft.id)}
+        draft.set(**defaults, number=True, numeric=True, **known)
+        draft.id = "none"
 
     @staticmethod
     def _make(draft: Draft) -> str:
@@ -118,24 +88,6 @@ class RandomString(Random):
         chosen += [secrets.choice(alphabet) for _ in range(draft["length"] - len(chosen))]
         secrets.SystemRandom().shuffle(chosen)
         return "".join(chosen)
-
-
-class RandomPassword(RandomString):
-    fields = properties(
-        **_OPTIONS,
-        bcryptHash=out(text(secret=True)),
-        result=out(text(secret=True)),
-    )
-
-    def create(self, api: None, draft: Draft) -> None:  # noqa: ARG002
-        result = self._make(draft)
-        draft.set(result=result, bcryptHash=_bcrypt(result))
-        draft.id = "none"
-
-    def found(self, api: None, draft: Draft) -> None:  # noqa: ARG002
-        self._take(draft, draft.id)
-        draft.set(bcryptHash=_bcrypt(draft.id))
-        draft.id = "none"
 
 
 def _bcrypt(password: str) -> str:
@@ -165,31 +117,8 @@ class RandomId(Random):
         )
 
 
-class RandomPet(Random):
-    fields = properties(
-        keepers=_KEEPERS,
-        length=number(computed=True, default=2, new=True),
-        prefix=text(new=True),
-        separator=text(computed=True, default="-", new=True),
-    )
-
-    def create(self, api: None, draft: Draft) -> None:  # noqa: ARG002
-        words = [secrets.choice(_ADJECTIVES) for _ in range(draft["length"] - 1)] + [secrets.choice(_ANIMALS)]
-        draft.id = draft["separator"].join([*filter(None, [draft["prefix"]]), *words])
-
-
-class RandomUuid(Random):
-    fields = properties(keepers=_KEEPERS, result=out(text()))
-
-    def create(self, api: None, draft: Draft) -> None:  # noqa: ARG002
-        draft.id = str(uuid.uuid4())
-        draft.set(result=draft.id)
-
-
 def _no_client(config: Values, environment: Mapping[str, str]) -> None:
     """Nothing to speak to."""
 
 
-RANDOM = Package(
-    "random", "random", _no_client, [RandomPassword(), RandomString(), RandomId(), RandomPet(), RandomUuid()]
-)
+RANDOM = Package("random", "random", _no_client, [RandomPassword(), RandomId()])

@@ -8,13 +8,13 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 from starlette.routing import Mount, Route
 
 from localcloud.http import serve
 from localcloud.oci.auth import TOKEN_SECONDS, TokenService, registry_error
 from localcloud.oci.images import push_image, push_multi_arch
-from localcloud.oci.server import Event, distribution_app
+from localcloud.oci.server import distribution_app
 from localcloud.oci.store import OCI_MANIFEST, ImageStore, digest_of
 
 ACCEPT = {"Accept": OCI_MANIFEST}
@@ -57,12 +57,6 @@ def test_tags_are_paged_on_demand(http: httpx.Client, query: str, tags: list[str
     assert answer.headers.get("link") == link
 
 
-@pytest.mark.parametrize("n", ["-1", "x", "1.5"])
-def test_a_page_of_tags_needs_a_number(http: httpx.Client, n: str) -> None:
-    answer = http.get(f"/v2/p/a/tags/list?n={n}")
-    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, "PAGINATION_NUMBER_INVALID")
-
-
 def test_a_page_size_caps_every_page(store: ImageStore) -> None:
     push_image(store, "p/b", "1", "x")
     with serve(distribution_app(store, page_size=1)) as server, client(server.url) as http:
@@ -91,23 +85,6 @@ def test_a_range_outside_of_a_blob(http: httpx.Client) -> None:
 def test_addresses_keep_the_scheme_that_a_proxy_names(http: httpx.Client) -> None:
     answer = http.post("/v2/p/a/blobs/uploads/", headers={"X-Forwarded-Proto": "https", "Host": "harbor.example"})
     assert answer.headers["location"].startswith("https://harbor.example/v2/p/a/blobs/uploads/")
-
-
-@pytest.mark.parametrize("at", ["/v2", "/"])
-def test_works_mounted_in_another_application(store: ImageStore, at: str) -> None:
-    def health(_request: Request) -> Response:
-        return PlainTextResponse("well")
-
-    app = Starlette(routes=[Route("/health", health), Mount(at, distribution_app(store))])
-    with serve(app) as server, client(server.url) as http:
-        assert http.get("/health").text == "well"
-        assert http.get("/v2/").text == "{}"
-        assert http.get("/v2/_catalog").json() == {"repositories": ["p/a"]}
-        assert http.get("/v2/p/a/tags/list?n=1").headers["link"].startswith("</v2/p/a/tags/list?")
-        location = http.post("/v2/p/a/blobs/uploads/").headers["location"]
-        assert location.startswith(f"{server.url}/v2/p/a/blobs/uploads/")
-        done = http.put(f"{location}&digest={digest_of(b'data')}", content=b"data")
-        assert done.status_code == 201
 
 
 def test_the_authorizer_decides_each_request_by_repository_and_action(store: ImageStore) -> None:
@@ -141,26 +118,6 @@ def test_the_authorizer_decides_each_request_by_repository_and_action(store: Ima
         ("GET", "secret/x", "pull"),
         ("POST", "p/a", "push"),
         ("POST", "secret/x", "pull"),
-    ]
-
-
-def test_events_tell_of_pulls_pushes_and_deletions_that_succeeded(store: ImageStore) -> None:
-    events: list[Event] = []
-    digest = store.tags("p/a")["t0"]
-    manifest = store.manifest("p/a", "t0")
-    assert manifest is not None
-    with serve(distribution_app(store, observe=events.append)) as server, client(server.url) as http:
-        http.get("/v2/p/a/manifests/t0", headers=ACCEPT)
-        http.head("/v2/p/a/manifests/t0", headers=ACCEPT)
-        http.get("/v2/p/a/manifests/nosuch", headers=ACCEPT)
-        http.put("/v2/p/a/manifests/new", content=manifest.body, headers={"Content-Type": OCI_MANIFEST})
-        http.put("/v2/p/a/manifests/bad", content=b"{", headers={"Content-Type": OCI_MANIFEST})
-        http.delete(f"/v2/p/a/manifests/{digest}")
-        http.delete(f"/v2/p/a/manifests/{digest}")
-    assert [(e.action, e.repository, e.reference, e.digest) for e in events] == [
-        ("pull", "p/a", "t0", digest),
-        ("push", "p/a", "new", digest),
-        ("delete", "p/a", digest, digest),
     ]
 
 
@@ -248,12 +205,6 @@ def test_a_token_opens_what_was_granted_and_nothing_else(guarded: httpx.Client, 
     assert guarded.delete(f"/v2/p/a/manifests/{digest}", headers=everything).status_code == 202
 
 
-@pytest.mark.parametrize("token", ["x", "x.y", "e30=.00"])
-def test_a_made_up_token_opens_nothing(guarded: httpx.Client, token: str) -> None:
-    answer = guarded.get("/v2/p/a/tags/list", headers={"Authorization": f"Bearer {token}"})
-    assert answer.status_code == 401
-
-
 def test_a_token_ends(guarded: httpx.Client, tokens: Tokens) -> None:
     reader = bearer(guarded, "repository:p/a:pull")
     tokens.now += TOKEN_SECONDS - 1
@@ -262,8 +213,3 @@ def test_a_token_ends(guarded: httpx.Client, tokens: Tokens) -> None:
     refused = guarded.get("/v2/p/a/tags/list", headers=reader)
     assert refused.status_code == 401
     assert 'error="invalid_token"' in refused.headers["www-authenticate"]
-
-
-def test_wrong_credentials_get_no_token(guarded: httpx.Client) -> None:
-    answer = guarded.get("/token", auth=("writer", "wrong"))
-    assert (answer.status_code, "token" in answer.json()) == (401, False)

@@ -22,7 +22,7 @@ from tests.localcloud.providers_stage import METHODS, Engine, StepFailed
 
 REGISTRY = "harbor:index/registry:Registry"
 PASSWORD = "random:index/randomPassword:RandomPassword"
-LABEL = "harbor:index/label:Label"
+GROUP = "harbor:index/group:Group"
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +48,11 @@ class Doorman:
     async def answer(self, request: Request) -> Response:
         self.seen.append({name: " | ".join(request.headers.getlist(name)) for name in request.headers})
         if request.method == "GET":
-            return JSONResponse({"id": 1, "name": "l", "scope": "g", "color": "c", "description": ""})
+            return JSONResponse({"id": 1, "group_name": "g", "group_type": 2})
         if self.csrf and "x-harbor-csrf-token" not in request.headers:
             headers = {"X-Harbor-Csrf-Token": "token-1", "Set-Cookie": "_gorilla_csrf=cookie-1==; Path=/"}
             return JSONResponse({"errors": [{"code": "FORBIDDEN", "message": "no token"}]}, 403, headers)
-        return JSONResponse({}, 201, {"Location": "/api/v2.0/labels/1"})
+        return JSONResponse({}, 201, {"Location": "/api/v2.0/usergroups/1"})
 
 
 def test_values_survive_the_wire() -> None:
@@ -93,7 +93,7 @@ def test_harbor_is_entered_with_the_first_of_session_token_password(
 ) -> None:
     door = Doorman()
     with serve(door.app) as server, closing(Engine(port, "harbor", {"url": server.url + "/", **config})) as engine:
-        assert engine.up("label", LABEL, {"name": "l"}) == "create"
+        assert engine.up("group", GROUP, {"groupName": "g", "groupType": 2}) == "create"
     assert {seen[header] for seen in door.seen} == {value}
     assert len(door.seen) == 2
 
@@ -105,7 +105,7 @@ def test_a_write_that_lacks_the_csrf_token_is_tried_again_with_it() -> None:
         serve(door.app) as server,
         closing(Engine(providers.port, "harbor", {"url": server.url, "sessionId": "abc"})) as engine,
     ):
-        engine.up("label", LABEL, {"name": "l"})
+        engine.up("group", GROUP, {"groupName": "g", "groupType": 2})
     first, second, read = door.seen
     assert "x-harbor-csrf-token" not in first
     assert second["x-harbor-csrf-token"] == "token-1"
@@ -117,9 +117,9 @@ def test_two_providers_on_one_port_keep_to_their_own_harbor(port: int) -> None:
     doors = [Doorman(), Doorman()]
     with serve(doors[0].app) as first, serve(doors[1].app) as second:
         engines = [Engine(port, "harbor", {"url": server.url, "password": "x"}) for server in (first, second)]
-        engines[0].up("label", LABEL, {"name": "l"})
+        engines[0].up("group", GROUP, {"groupName": "g", "groupType": 2})
         assert [len(door.seen) for door in doors] == [2, 0]
-        engines[1].up("label", LABEL, {"name": "l"})
+        engines[1].up("group", GROUP, {"groupName": "g", "groupType": 2})
         assert [len(door.seen) for door in doors] == [2, 2]
         for engine in engines:
             engine.close()
@@ -137,7 +137,7 @@ def test_a_harbor_that_does_not_answer_is_an_error_of_the_resource(port: int) ->
         closing(Engine(port, "harbor", {"url": url})) as engine,
         pytest.raises(StepFailed, match=r"^1 error occurred:\n\t"),
     ):
-        engine.up("label", LABEL, {"name": "l"})
+        engine.up("group", GROUP, {"groupName": "g", "groupType": 2})
 
 
 def test_names_are_made_up_where_the_program_gives_none(port: int) -> None:

@@ -26,7 +26,6 @@ TOKENS = {
     "rec": "linode:index/domainRecord:DomainRecord",
     "rdns": "linode:index/rdns:Rdns",
     "rip": "linode:index/networkingIp:NetworkingIp",
-    "ripa": "linode:index/reservedIpAssignment:ReservedIpAssignment",
     "bucket": "linode:index/objectStorageBucket:ObjectStorageBucket",
     "key": "linode:index/objectStorageKey:ObjectStorageKey",
 }
@@ -334,28 +333,6 @@ def test_reserved_address_stays_when_the_host_is_replaced(replay: Replay, engine
     story.play("15e-destroy")
     for name in ("att", "rec", "rdns", "inst", "rip", "fw"):
         engine.delete(name)
-    story.agree()
-
-
-def test_assignment_of_a_reserved_address(replay: Replay, engine: Engine) -> None:
-    wanted = {
-        "fw": firewall(),
-        "rip": program()["rip"],
-        "rec": program()["rec"] | {"target": "198.51.100.11"},
-        "inst": instance(1001),
-        "ripa": {"address": "198.51.100.11", "linodeId": 1003},
-        "rdns": program()["rdns"],
-        "att": program()["att"],
-    }
-    story = tell(replay, engine, wanted)
-    story.up("16d-up")
-    story.play("16e-ripassign-dbr-clean")
-    for name in ("ripa", "rdns", "inst"):
-        engine.delete(name)
-    engine.up("inst", TOKENS["inst"], wanted["inst"] | {"metadatas": user_data(3)})
-    engine.up("ripa", TOKENS["ripa"], wanted["ripa"] | {"linodeId": 1011})
-    engine.up("rdns", TOKENS["rdns"], wanted["rdns"] | {"address": "198.51.100.13"})
-    engine.up("att", TOKENS["att"], wanted["att"] | {"linodeId": 1011})
     story.agree()
 
 

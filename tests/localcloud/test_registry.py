@@ -45,11 +45,6 @@ def remaining(answer: httpx.Response) -> str | None:
     return value
 
 
-def test_without_a_rate_limit_there_are_no_headers(http: httpx.Client, source: RegistrySimulator) -> None:
-    assert "ratelimit-limit" not in http.get(NGINX).headers
-    assert source.pulls == 0
-
-
 def test_rate_limit_counts_manifest_pulls_until_the_window_ends() -> None:
     clock = Clock()
     source = RegistrySimulator(rate_limit=2, clock=clock)
@@ -114,9 +109,3 @@ def test_the_log_names_request_answer_and_user_but_no_password() -> None:
         ("GET", "/v2/_catalog", "n=1", 200, "bot"),
     ]
     assert "s3cret" not in repr(source.requests)
-
-
-def test_each_registry_has_images_of_its_own(source: RegistrySimulator) -> None:
-    assert RegistrySimulator().store.repositories() == []
-    shared = RegistrySimulator(store=source.store)
-    assert shared.store is source.store

@@ -12,10 +12,10 @@ from localcloud.providers.harbor.members import (
     ProjectWebhook,
     User,
 )
-from localcloud.providers.harbor.projects import ImmutableTagRule, Label, Project, RetentionPolicy, get_project
-from localcloud.providers.harbor.replication import Registry, Replication, get_registry
+from localcloud.providers.harbor.projects import ImmutableTagRule, Project, RetentionPolicy
+from localcloud.providers.harbor.replication import Registry, Replication
 from localcloud.providers.harbor.robots import RobotAccount
-from localcloud.providers.harbor.system import ConfigAuth, ConfigSystem, GarbageCollection, PurgeAuditLog
+from localcloud.providers.harbor.system import ConfigSystem, GarbageCollection, PurgeAuditLog
 from localcloud.providers.service import Package
 
 HARBOR = Package(
@@ -31,8 +31,6 @@ HARBOR = Package(
         GarbageCollection(),
         PurgeAuditLog(),
         ConfigSystem(),
-        ConfigAuth(),
-        Label(),
         ImmutableTagRule(),
         ProjectMemberUser(),
         ProjectMemberGroup(),
@@ -40,5 +38,4 @@ HARBOR = Package(
         Group(),
         User(),
     ],
-    {"getProject": get_project, "getRegistry": get_registry},
 )

@@ -241,41 +241,6 @@ class RetentionPolicy(HarborResource):
         return rule
 
 
-class Label(HarborResource):
-    fields = properties(
-        color=text(default="false"),
-        description=text(),
-        name=text(required=True),
-        projectId=text(),
-        scope=out(text()),
-    )
-
-    def create(self, api: Harbor, draft: Draft) -> None:
-        draft.id = location(api.send("POST", "/labels", self._body(draft), 201))
-        self.read(api, draft)
-
-    def read(self, api: Harbor, draft: Draft) -> None:
-        if (found := self.fetch(api, draft)) is not None:
-            draft.set(**{name: found.get(name, "") for name in ("name", "description", "color", "scope")})
-
-    def update(self, api: Harbor, draft: Draft) -> None:
-        api.send("PUT", draft.id, self._body(draft))
-        self.read(api, draft)
-
-    @staticmethod
-    def _body(draft: Draft) -> Values:
-        project = draft["projectId"].replace("/projects/", "")
-        return {
-            "description": draft["description"],
-            "color": draft["color"],
-            "deleted": False,
-            "scope": "p" if project else "g",
-            "project_id": int(project or 0),
-            "id": 0,
-            "name": draft["name"],
-        }
-
-
 class ImmutableTagRule(HarborResource):
     fields = properties(
         disabled=flag(default=False),
@@ -352,19 +317,3 @@ class ImmutableTagRule(HarborResource):
             "action": "immutable",
             "template": "immutable_template",
         }
-
-
-def get_project(api: Harbor, arguments: Values) -> Values:
-    name = arguments["name"]
-    for found in api.send("GET", f"/projects?name={name}").json():
-        if found["name"] == name:
-            metadata = found.get("metadata", {})
-            return {
-                "id": f"/projects/{found['project_id']}",
-                "name": name,
-                "projectId": found["project_id"],
-                "public": metadata.get("public") == "true",
-                "type": "Project" if found.get("registry_id") is None else "ProxyCache",
-                "vulnerabilityScanning": metadata.get("auto_scan") == "true",
-            }
-    raise Failed("Your query returned no results. Please change your search criteria and try again.")

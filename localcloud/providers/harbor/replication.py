@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote_plus
-
 from localcloud.providers.harbor.client import Harbor, location
 from localcloud.providers.harbor.common import HarborResource
-from localcloud.providers.resource import Draft, Failed
+from localcloud.providers.resource import Draft
 from localcloud.providers.schema import bag, flag, listing, number, out, properties, record, text
 from localcloud.providers.values import Values, sparse
 
@@ -178,20 +176,3 @@ class Replication(HarborResource):
         if block["resource"]:
             made |= {"type": "resource", "value": block["resource"]}
         return sparse(made)
-
-
-def get_registry(api: Harbor, arguments: Values) -> Values:
-    name = arguments["name"]
-    for found in api.send("GET", f"/registries?name={quote_plus(name)}").json():
-        if found["name"] == name:
-            return {
-                "id": f"/projects/{found['id']}",  # The real one says projects, too.
-                "name": name,
-                "registryId": found["id"],
-                "type": found.get("type", ""),
-                "description": found.get("description", ""),
-                "url": found.get("url", ""),
-                "insecure": found.get("insecure", False),
-                "status": found.get("status", ""),
-            }
-    raise Failed("Your query returned no results. Please change your search criteria and try again.")

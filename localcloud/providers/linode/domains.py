@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 from localcloud.providers.linode.client import Linode, Refused
-from localcloud.providers.linode.common import SdkResource, length, numeric_id, same_words
+from localcloud.providers.linode.common import SdkResource, length, numeric_id
 from localcloud.providers.resource import Draft, Failed
-from localcloud.providers.schema import bag, number, properties, text
+from localcloud.providers.schema import number, properties, text
 from localcloud.providers.values import Values, sparse
 
 #: What the API rounds a time to live to.
@@ -18,79 +18,6 @@ _SECONDS = (0, 30, 120, 300, 3600, 7200, 14400, 28800, 57600, 86400, 172800, 345
 def _same_seconds(old: Any, new: Any) -> bool:
     rounded = next((allowed for allowed in _SECONDS if allowed >= int(new or 0)), _SECONDS[-1])
     return int(old or 0) == rounded
-
-
-#: Property -> the API's name.
-_NAMES = {
-    "domain": "domain",
-    "group": "group",
-    "description": "description",
-    "soaEmail": "soa_email",
-    "retrySec": "retry_sec",
-    "expireSec": "expire_sec",
-    "refreshSec": "refresh_sec",
-    "ttlSec": "ttl_sec",
-    "masterIps": "master_ips",
-    "axfrIps": "axfr_ips",
-    "tags": "tags",
-}
-
-
-class Domain(SdkResource):
-    fields = properties(
-        axfrIps=bag(text()),
-        description=text(check=length("description", 0, 253)),
-        domain=text(required=True),
-        expireSec=number(same=_same_seconds),
-        group=text(check=length("group", 0, 50)),
-        masterIps=bag(text()),
-        refreshSec=number(same=_same_seconds),
-        retrySec=number(same=_same_seconds),
-        soaEmail=text(),
-        status=text(computed=True),
-        tags=bag(text(), computed=True, same=same_words),
-        ttlSec=number(same=_same_seconds),
-        type=text(required=True, new=True),
-    )
-
-    def create(self, api: Linode, draft: Draft) -> None:
-        body = sparse({key: draft[name] for name, key in _NAMES.items()}) | {"type": draft["type"]}
-        try:
-            made = api.post("/domains", body)
-        except Refused as error:
-            raise Failed(f"Error creating a Linode Domain: {error}") from None
-        draft.id = numeric_id(made)
-        self.read(api, draft)
-
-    def read(self, api: Linode, draft: Draft) -> None:
-        try:
-            found = api.find(f"/domains/{draft.id}")
-        except Refused as error:
-            raise Failed(f"Error finding the specified Linode Domain: {error}") from None
-        if found is None:
-            draft.id = ""
-            return
-        values = {name: found.get(key) for name, key in {**_NAMES, "type": "type", "status": "status"}.items()}
-        if not values["axfrIps"]:
-            del values["axfrIps"]
-        draft.set(**values)
-
-    def update(self, api: Linode, draft: Draft) -> None:
-        sets = ("masterIps", "axfrIps", "tags")
-        body = sparse({key: draft[name] for name, key in _NAMES.items() if name not in sets})
-        body |= {_NAMES[name]: draft[name] for name in sets if draft.changed(name)}
-        body |= sparse({"status": draft["status"]})
-        try:
-            api.put(f"/domains/{draft.id}", body)
-        except Refused as error:
-            raise Failed(f"Error updating Linode Domain {draft.id}: {error}") from None
-        self.read(api, draft)
-
-    def delete(self, api: Linode, draft: Draft) -> None:
-        try:
-            api.delete(f"/domains/{draft.id}")
-        except Refused as error:
-            raise Failed(f"Error deleting Linode Domain {draft.id}: {error}") from None
 
 
 _RECORD_TYPES = ("A", "AAAA", "NS", "MX", "CNAME", "TXT", "SRV", "PTR", "CAA")

@@ -33,11 +33,6 @@ def get_region(api: Linode, arguments: Values) -> Values:
     return _region(told("Failed to get Region", lambda: api.get(f"/regions/{arguments['id']}")))
 
 
-def get_regions(api: Linode, arguments: Values) -> Values:
-    regions = [_region(found) for found in told("Failed to list regions", lambda: api.listing("/regions"))]
-    return {"id": "regions", "filters": arguments.get("filters"), "regions": _filtered(regions, arguments)}
-
-
 def _prices(entries: Any) -> list[Values]:
     return [{"hourly": entry.get("hourly"), "monthly": entry.get("monthly")} for entry in entries if entry]
 
@@ -72,11 +67,6 @@ def get_instance_type(api: Linode, arguments: Values) -> Values:
     return _type(told(f"Failed to get Linode Type {name}", lambda: api.linode_type(name)))
 
 
-def get_instance_types(api: Linode, arguments: Values) -> Values:
-    types = [_type(found) for found in told("Failed to list types", lambda: api.listing("/linode/types"))]
-    return {"id": "types", "filters": arguments.get("filters"), "types": _filtered(types, arguments)}
-
-
 def _image(found: Values) -> Values:
     names = ("id", "label", "capabilities", "created", "deprecated", "description", "expiry", "size", "status", "tags")
     return {
@@ -91,14 +81,6 @@ def _image(found: Values) -> Values:
 
 def get_image(api: Linode, arguments: Values) -> Values:
     return _image(told("Failed to get Image", lambda: api.get(f"/images/{arguments['id']}")))
-
-
-def get_images(api: Linode, arguments: Values) -> Values:
-    images = [_image(found) for found in told("Failed to list images", lambda: api.listing("/images"))]
-    chosen = _filtered(images, arguments)
-    if arguments.get("latest") and chosen:
-        chosen = [max(chosen, key=lambda image: str(image.get("created")))]
-    return {"id": "images", "filters": arguments.get("filters"), "images": chosen, "latest": arguments.get("latest")}
 
 
 def get_volumes(api: Linode, arguments: Values) -> Values:

@@ -204,44 +204,6 @@ def _rule_state(rule: Values) -> Values:
     }
 
 
-class FirewallDevice(FrameworkResource):
-    fields = properties(
-        created=out(text()),
-        entityId=number(required=True, new=True),
-        entityType=text(computed=True, default="linode", new=True),
-        firewallId=number(required=True, new=True),
-        updated=out(text()),
-    )
-
-    def create(self, api: Linode, draft: Draft) -> None:
-        body = {"id": draft["entityId"], "type": draft["entityType"]}
-        path = f"/networking/firewalls/{draft['firewallId']}/devices"
-        made = told("Failed to Create Firewall Device", lambda: api.post(path, body))
-        draft.id = numeric_id(made)
-        draft.complete(created=utc(made.get("created")), updated=utc(made.get("updated")))
-
-    def found(self, api: Linode, draft: Draft) -> None:  # noqa: ARG002
-        firewall, _, draft.id = draft.id.partition(",")
-        draft.set(firewallId=firewall)
-
-    def read(self, api: Linode, draft: Draft) -> None:
-        path = f"/networking/firewalls/{draft['firewallId']}/devices/{draft.id}"
-        found = told("Failed to Get Firewall Device", lambda: api.find(path))
-        if found is None:
-            draft.id = ""
-            return
-        draft.set(
-            entityId=found["entity"]["id"],
-            entityType=found["entity"]["type"],
-            created=utc(found.get("created")),
-            updated=utc(found.get("updated")),
-        )
-
-    def delete(self, api: Linode, draft: Draft) -> None:
-        path = f"/networking/firewalls/{draft['firewallId']}/devices/{draft.id}"
-        told("Failed to Delete Firewall Device", lambda: tolerant(lambda: api.delete(path)))
-
-
 class NetworkingIp(FrameworkResource):
     """An address, reserved or ephemeral; its id is the address itself."""
 
@@ -322,65 +284,6 @@ def _address_state(found: Values) -> Values:
         "subnetMask": found.get("subnet_mask"),
         "vpcNat11": nat and {"address": nat["address"], "subnetId": nat["subnet_id"], "vpcId": nat["vpc_id"]},
     }
-
-
-class ReservedIpAssignment(FrameworkResource):
-    fields = properties(
-        address=text(required=True),
-        applyImmediately=flag(computed=True, default=False),
-        gateway=Field("string", output_only=True, computed=True, keep_known=False),
-        linodeId=number(required=True, new=True),
-        prefix=out(number()),
-        public=flag(computed=True, default=True, new=True),
-        rdns=text(computed=True),
-        region=out(text()),
-        reserved=Field("bool", output_only=True, computed=True, keep_known=False),
-        subnetMask=out(text()),
-        type=out(text()),
-        vpcNat11s=out(listing(record(address=text(), subnetId=number(), vpcId=number()))),
-    )
-
-    def create(self, api: Linode, draft: Draft) -> None:
-        linode = draft["linodeId"]
-        body = {"type": "ipv4", "public": draft["public"], "address": draft["address"]}
-        made = told(
-            f"Failed to assign reserved IP to instance ({linode})",
-            lambda: api.post(f"/linode/instances/{linode}/ips", body),
-        )
-        if draft.configured("rdns"):
-            told(
-                f"failed to set RDNS for instance ({linode}) ip ({made['address']})",
-                lambda: api.put(f"/networking/ips/{made['address']}", {"rdns": draft["rdns"]}),
-            )
-        draft.id = made["address"]
-        draft.complete(**self._state(made))
-        if draft["applyImmediately"] and api.get(f"/linode/instances/{linode}")["status"] == "running":
-            api.after(
-                str(linode), "linode_reboot", lambda: api.post(f"/linode/instances/{linode}/reboot", {}), CREATE_SECONDS
-            )
-
-    def read(self, api: Linode, draft: Draft) -> None:
-        found = told("Unable to Refresh Reserved IP", lambda: api.find(f"/networking/ips/{draft.id}"))
-        if found is None:
-            draft.id = ""
-        else:
-            draft.set(**self._state(found))
-
-    def update(self, api: Linode, draft: Draft) -> None:
-        if draft.changed("rdns"):
-            body = {"rdns": draft.values.get("rdns")}
-            told("Failed to Update RDNS", lambda: api.put(f"/networking/ips/{draft['address']}", body))
-        draft.complete(**{name: draft.old.get(name) for name in self.fields})
-
-    def delete(self, api: Linode, draft: Draft) -> None:
-        path = f"/linode/instances/{draft['linodeId']}/ips/{draft['address']}"
-        told("Failed to Delete IP", lambda: tolerant(lambda: api.delete(path)))
-
-    @staticmethod
-    def _state(found: Values) -> Values:
-        state = _address_state(found)
-        nat = state.pop("vpcNat11")
-        return {**state, "linodeId": state["linodeId"] or 0, "vpcNat11s": [nat] if nat else None}
 
 
 class Rdns(FrameworkResource):

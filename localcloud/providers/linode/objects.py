@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
-from datetime import UTC, datetime
 
 import httpx
 
-from localcloud import sigv4
+from localcloud import signatures
 from localcloud.providers.linode.client import Linode, Refused
-from localcloud.providers.linode.common import FrameworkResource, SdkResource, numeric_id, told, tolerant, utc
+from localcloud.providers.linode.common import FrameworkResource, SdkResource, numeric_id, told
 from localcloud.providers.resource import Draft, Failed
 from localcloud.providers.schema import Field, bag, flag, mapping, out, properties, record, text
 from localcloud.providers.values import UNKNOWN, Values, sparse
@@ -288,16 +287,16 @@ class ObjectStorageObject(FrameworkResource):
     @staticmethod
     def _ask(api: Linode, draft: Draft, method: str) -> httpx.Headers | None:
         """One request; the answer's headers, or None if there is no such object."""
-        host, path = draft["endpoint"], f"/{draft['bucket']}/{draft['key']}"
+        url = f"https://{draft['endpoint']}/{draft['bucket']}/{draft['key']}"
         body = b""
         if method == "PUT":
             encoded, plain = draft["contentBase64"], draft["content"]
             body = base64.b64decode(encoded) if encoded else plain.encode()
-        headers = sigv4.sign(method, host, path, body, draft["accessKey"], draft["secretKey"], datetime.now(UTC))
+        headers = signatures.sign(method, url, body, draft["accessKey"], draft["secretKey"])
         if method == "PUT" and draft["contentType"]:
             headers["Content-Type"] = draft["contentType"]
         try:
-            answer = httpx.request(method, f"https://{host}{path}", content=body, headers=headers, verify=api.trust)
+            answer = httpx.request(method, url, content=body, headers=headers, verify=api.trust)
         except httpx.HTTPError as error:
             raise Failed(str(error)) from None
         if answer.status_code == 404:
@@ -309,33 +308,3 @@ class ObjectStorageObject(FrameworkResource):
 
 def _etag(headers: httpx.Headers) -> str:
     return str(headers.get("ETag", "")).strip('"')
-
-
-class SshKey(FrameworkResource):
-    fields = properties(
-        created=out(text()),
-        label=text(required=True),
-        sshKey=text(required=True, new=True),
-    )
-
-    def create(self, api: Linode, draft: Draft) -> None:
-        body = {"label": draft["label"], "ssh_key": draft["sshKey"]}
-        made = told("Failed to Create SSH Key", lambda: api.post("/profile/sshkeys", body))
-        draft.id = numeric_id(made)
-        draft.complete(created=utc(made.get("created")))
-
-    def read(self, api: Linode, draft: Draft) -> None:
-        found = told("Failed to Read SSH Key", lambda: api.find(f"/profile/sshkeys/{draft.id}"))
-        if found is None:
-            draft.id = ""
-        else:
-            draft.set(label=found["label"], sshKey=found["ssh_key"], created=utc(found.get("created")))
-
-    def update(self, api: Linode, draft: Draft) -> None:
-        if draft.changed("label"):
-            path = f"/profile/sshkeys/{draft.id}"
-            told("Failed to Update SSH Key", lambda: api.put(path, {"label": draft["label"]}))
-
-    def delete(self, api: Linode, draft: Draft) -> None:
-        path = f"/profile/sshkeys/{draft.id}"
-        told("Failed to Delete SSH Key", lambda: tolerant(lambda: api.delete(path)))
