@@ -91,7 +91,7 @@ class Mirror:
             "maintenance": {"garbageCollection": self.maintenance},
         }
         for caution in self._plan.cautions:
-            pulumi.log.warn(caution.text, resources[caution.section][caution.name])
+            pulumi.log.warn(caution.text, resources.get(caution.section, {}).get(caution.name))
 
     def _collect_outputs(self, password: pulumi.Input[str] | None) -> dict[str, Any]:
         plan = self._plan

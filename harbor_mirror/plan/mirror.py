@@ -74,6 +74,7 @@ def plan_mirror(configuration: Configuration, report: Report) -> PlannedMirror |
 
     Reports everything that Harbor would refuse late, or accept and do wrongly, and what deserves a warning.
     """
+    report.cautions += _insecure_settings(configuration)
     endpoints = _endpoints(configuration, report)
     collection, purge = _maintenance(configuration, report)
     rules = {
@@ -111,6 +112,22 @@ def plan_mirror(configuration: Configuration, report: Report) -> PlannedMirror |
         images=destinations.images(landings, configuration.registry_host),
         cautions=tuple(report.cautions),
     )
+
+
+def _insecure_settings(configuration: Configuration) -> Iterator[Caution]:
+    if configuration.harbor is not None and configuration.harbor.url.startswith("http:"):
+        text = "Harbor's http sends passwords unencrypted, the administrator's included; use https"
+        yield Caution("harbor", "url", text)
+    for name, endpoint in configuration.endpoints.items():
+        if endpoint.insecure:
+            text = (
+                "insecure: true accepts any certificate: others on the network can read the secret and replace images"
+            )
+            yield Caution("endpoints", name, text)
+    for name, project in configuration.projects.items():
+        if project.public:
+            text = "public: true lets everybody who can reach Harbor pull its images without credentials"
+            yield Caution("projects", name, text)
 
 
 def _endpoints(configuration: Configuration, report: Report) -> dict[str, PlannedEndpoint]:

@@ -1,9 +1,9 @@
-"""Every kind of source registry: what Harbor and the provider call it, its URL and credentials, and its traps.
+"""The registry types that Harbor replicates from: names, URLs, credentials and limitations, and checks of them.
 
-Harbor learns most of this at run time only, and says it poorly: a wrong URL or credential is "the registry is
-unhealthy" or "internal server error" (measured on 2.15.2), a source that ignores a filter just copies everything.
-The catalogue follows Harbor's adapters of 2.15 and, for provider names, terraform-provider-harbor as pulumi-harbor
-3.10.21 pins it (fec5ee83cb60).
+Harbor reports most mistakes at run time only, and poorly: a wrong URL or credential is "the registry is unhealthy" or
+"internal server error" (measured on 2.15.2), and an adapter that ignores a filter copies everything. The table follows
+the adapters of Harbor 2.15; the provider names follow terraform-provider-harbor as pinned by pulumi-harbor 3.10.21
+(fec5ee83cb60).
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from harbor_mirror.plan.filters import TagFilter, join, takes_everything
 from harbor_mirror.plan.globs import depths, exact, specific
 
 #: What a check yields: a refusal, or a caution as plain text.
-_Found = Iterator[Refused | str]
-_CredentialCheck = Callable[[str | None, str | None], _Found]
+_Results = Iterator[Refused | str]
+_CredentialCheck = Callable[[str | None, str | None], _Results]
 
-#: Registries that hold the world's images: a rule without limits would copy all of them.
+#: Public registries: a rule without limits would copy all their images.
 PUBLIC_HOSTS = frozenset(
     {
         *("docker.io", "quay.io", "ghcr.io", "gcr.io", "us.gcr.io", "eu.gcr.io", "asia.gcr.io", "registry.k8s.io"),
         *("mcr.microsoft.com", "public.ecr.aws", "nvcr.io", "registry.gitlab.com", "registry.access.redhat.com"),
     }
 )
-#: Registries that show no catalogue to anybody, or an empty one.
+#: Registries without a catalogue, or with an empty one.
 _NO_CATALOGUE = re.compile(r"ghcr\.io|[a-z0-9-]+-docker\.pkg\.dev")
 #: Stands for the command that sets the endpoint's secret in the examples of refusals.
 SET_SECRET = "pulumi config set --path --secret endpoints.NAME.secret"  # noqa: S105
@@ -38,20 +38,20 @@ _DOCKER_HUB_HOSTS = frozenset({"docker.io", "index.docker.io", "registry-1.docke
 
 @dataclass(frozen=True, kw_only=True)
 class RegistryType:
-    """One catalogue entry; the texts serve messages and the reference in docs/."""
+    """A registry type; the texts are used in messages and in the reference in docs/."""
 
     type: str
-    """Harbor's word, and the configuration's."""
+    """Harbor's name, and the name in the configuration."""
     title: str
     provider_name: str | None
-    """The provider's word, or None if the provider can't create it."""
+    """The provider's name, or None if the provider can't create it."""
     url: str | None = None
     """The fixed or usual URL, if there is one."""
     url_form: str = r"https?://[^/]+"
-    """What a URL must match, whole."""
+    """Pattern of a full URL."""
     url_example: str
     host: str | None = None
-    """Host in image references, where it isn't the URL's."""
+    """Host in image references, if it is not the URL's."""
     credential: str
     """What `username` and `secret` are."""
     username_example: str = "acme-bot"
@@ -59,14 +59,14 @@ class RegistryType:
     anonymous: str
     """What works without credentials."""
     lists: bool = True
-    """False if wildcards fail, since the source has no catalogue for Harbor."""
+    """False if wildcards fail, because the source has no catalogue for Harbor."""
     ignores: frozenset[str] = frozenset()
-    """Of `repositories`, `tags` and `excludes`: filters that Harbor doesn't apply for this kind."""
+    """Those of `repositories`, `tags` and `excludes` that Harbor ignores for this type."""
     path_components: tuple[int, int | None] = (1, None)
-    """The fewest and most components of a repository's path at this source."""
+    """The fewest and most path components of a repository at this source."""
     path_example: str = "team/app"
-    traps: tuple[str, ...] = ()
-    """What can't be avoided and should be known, one sentence each."""
+    limitations: tuple[str, ...] = ()
+    """Limitations, one sentence each."""
     docs: str
     check_credential: _CredentialCheck = lambda _username, _secret: iter(())
 
@@ -74,41 +74,40 @@ class RegistryType:
 # --- Credentials -----------------------------------------------------------------------------------------------------
 
 
-def _aws(username: str | None, secret: str | None) -> _Found:
+def _aws(username: str | None, secret: str | None) -> _Results:
     pair = "an access key pair of an IAM user that may read ECR"
     if username == "AWS":
-        reason = f"is docker login's user, whose password lasts 12 hours; Harbor wants {pair}"
+        reason = f"is the user of docker login, whose password expires after 12 hours; Harbor needs {pair}"
         yield Refused(username, reason, "AKIAIOSFODNN7EXAMPLE", field="username")
     elif username and username.startswith("ASIA"):
-        reason = f"is a temporary key, and Harbor can't send its session token; it wants {pair}"
+        reason = f"is a temporary key, and Harbor can't send its session token; use {pair}"
         yield Refused(username, reason, "AKIAIOSFODNN7EXAMPLE", field="username")
     elif username and not re.fullmatch(r"[A-Z0-9]{16,128}", username):
-        reason = f"is no access key id; Harbor wants {pair}"
+        reason = f"is not an access key ID; Harbor needs {pair}"
         yield Refused(username, reason, "AKIAIOSFODNN7EXAMPLE", field="username")
     if secret and secret.startswith("eyJ"):
-        yield Refused(
-            None, f"is docker login's password, which lasts 12 hours; Harbor wants {pair}", "", field="secret"
-        )
+        reason = f"is a password of docker login, which expires after 12 hours; Harbor needs {pair}"
+        yield Refused(None, reason, "", field="secret")
 
 
-def _azure(username: str | None, secret: str | None) -> _Found:
+def _azure(username: str | None, secret: str | None) -> _Results:
     if username == "00000000-0000-0000-0000-000000000000" or (secret or "").startswith("eyJ"):
-        reason = "is a token of az acr login, which lasts 3 hours; give a service principal or a token of the registry"
+        reason = "is a token of az acr login, which expires after 3 hours; use a service principal or a registry token"
         yield Refused(username, reason, "3d9e1c52-0f3b-4f0a-9a53-0c7e3d5c2b1f", field="username")
 
 
-def _alibaba(username: str | None, _secret: str | None) -> _Found:
+def _alibaba(username: str | None, _secret: str | None) -> _Results:
     if username and ("@" in username or not username.startswith("LTAI")):
         yield (
-            f"username {username!r} does not look like a RAM AccessKey id (LTAI…); "
-            "with docker login's user Harbor answers USER_NOT_EXIST"
+            f"username {username!r} does not look like a RAM AccessKey ID (LTAI…); "
+            "with the user of docker login, Harbor fails with USER_NOT_EXIST"
         )
 
 
-def _google(username: str | None, secret: str | None) -> _Found:
+def _google(username: str | None, secret: str | None) -> _Results:
     if username not in (None, "_json_key"):
         yield Refused(
-            username, "must be _json_key, or left out; the secret is the whole JSON key", "_json_key", field="username"
+            username, "must be _json_key or left out; the secret is the whole JSON key", "_json_key", field="username"
         )
     if secret is None:
         return
@@ -117,7 +116,7 @@ def _google(username: str | None, secret: str | None) -> _Found:
     except ValueError:
         key = None
     if not isinstance(key, dict) or not {"private_key", "client_email"} <= key.keys():
-        reason = "is no service account key: the whole JSON file, with private_key and client_email"
+        reason = "is not a service account key: use the whole JSON file, with private_key and client_email"
         yield Refused(None, reason, f"{SET_SECRET} < key.json", field="secret")
 
 
@@ -130,13 +129,13 @@ _GITLAB_TOKENS = {
 }
 
 
-#: The users that belong to tokens whose own form does not tell.
+#: Users of tokens that can't be recognised by themselves.
 _GITLAB_USERS = {"gitlab+deploy-token": "a deploy token's user", "gitlab-ci-token": "a CI job token's user"}
 
 
-def _gitlab(username: str | None, secret: str | None) -> _Found:
+def _gitlab(username: str | None, secret: str | None) -> _Results:
     way_out = (
-        "which GitLab's API refuses; give a personal or group access token with read_api and read_registry, "
+        "which GitLab's API rejects; use a personal or group access token with read_api and read_registry, "
         "or use type docker-registry with exact names"
     )
     token = next((kind for prefix, kind in _GITLAB_TOKENS.items() if (secret or "").startswith(prefix)), None)
@@ -147,12 +146,12 @@ def _gitlab(username: str | None, secret: str | None) -> _Found:
         yield Refused(None, f"is {token}, {way_out}", "glpat-…", field="secret")
 
 
-def _quay(username: str | None, secret: str | None) -> _Found:
+def _quay(username: str | None, secret: str | None) -> _Results:
     if secret is None:
         return
     if not secret.lstrip().startswith("{"):
         if not username or username == "json_file":
-            reason = "is missing: quay needs the account's or robot's name beside its password"
+            reason = "is missing: quay needs the name of the account or robot, too"
             yield Refused(None, reason, "acme+mirror", field="username")
         return
     try:
@@ -160,37 +159,35 @@ def _quay(username: str | None, secret: str | None) -> _Found:
     except ValueError:
         parts = {}
     if not {"account_name", "docker_cli_password"} <= parts.keys():
-        reason = (
-            "is JSON without account_name and docker_cli_password; give username and password, it is composed for you"
-        )
-        yield Refused(None, reason, "username: acme+mirror and its password as the secret", field="secret")
+        reason = "is JSON without account_name and docker_cli_password; set username, and its password as the secret"
+        yield Refused(None, reason, "username: acme+mirror", field="secret")
 
 
-def _tencent(username: str | None, _secret: str | None) -> _Found:
+def _tencent(username: str | None, _secret: str | None) -> _Results:
     if username and not username.startswith(("AKID", "IKID")):
-        reason = "is no SecretId, and Harbor refuses docker login's user here"
+        reason = "is not a SecretId; the user of docker login does not work here"
         yield Refused(username, reason, "AKIDz8krbsJ5yKBZQpn74WFkmLPx3EXAMPLE", field="username")
 
 
 def access_id(type_: str, username: str | None, secret: str | None) -> str | None:
-    """Harbor's access ID for an endpoint: the fixed word where the adapter wants one, else the username."""
+    """Return Harbor's access ID for an endpoint: the fixed name that some adapters need, else the username."""
     if secret is not None and type_ in _FIXED_ACCESS_ID:
         return _FIXED_ACCESS_ID[type_]
     return username
 
 
 def access_secret(type_: str, username: str | None, secret: str | None) -> str | None:
-    """Harbor's access secret: the secret itself, or for quay the JSON composed from username and password."""
+    """Return Harbor's access secret: the secret, or for quay JSON composed from username and password."""
     if type_ == "quay" and secret is not None and not secret.lstrip().startswith("{"):
         return json.dumps({"account_name": username, "docker_cli_password": secret})
     return secret
 
 
-#: Harbor's user interface sends these words; the adapters of quay and Google look at the secret.
+#: Access IDs that Harbor's user interface sends; the adapters of quay and Google read only the secret.
 _FIXED_ACCESS_ID = {"quay": "json_file", "google-gcr": "_json_key"}
 
 
-# --- The catalogue ---------------------------------------------------------------------------------------------------
+# --- The types ---------------------------------------------------------------------------------------------------
 
 REGISTRY_TYPES = {
     entry.type: entry
@@ -207,9 +204,9 @@ REGISTRY_TYPES = {
             anonymous="public repositories of named namespaces, at 100 pulls in 6 hours for each address",
             path_components=(2, 2),
             path_example="library/nginx",
-            traps=(
+            limitations=(
                 "Harbor lists all repositories of a namespace and all tags of those that match before it filters tags",
-                "a wildcard for the namespace sees the account's own namespaces only",
+                "a wildcard for the namespace matches only namespaces of the account",
             ),
             docs="https://docs.docker.com/docker-hub/usage/pulls/",
         ),
@@ -219,10 +216,10 @@ REGISTRY_TYPES = {
             provider_name="docker-registry",
             url_example="https://registry.example.com",
             credential="user and password of the registry, or none",
-            anonymous="whatever the registry lets anybody pull",
-            traps=(
-                "a registry that wants credentials counts as healthy without any, and the run fails with 401",
-                "wildcards need the registry's catalogue, which most public registries don't offer",
+            anonymous="what the registry lets everybody pull",
+            limitations=(
+                "a registry that needs credentials counts as healthy without them, and the run fails with 401",
+                "wildcards need the registry's catalogue, which most public registries don't have",
             ),
             docs="https://distribution.github.io/distribution/",
         ),
@@ -239,7 +236,7 @@ REGISTRY_TYPES = {
             username_example="AKIAIOSFODNN7EXAMPLE",
             needs_credential=True,
             anonymous="nothing",
-            traps=("repositories of another account need that account's URL and a policy there",),
+            limitations=("repositories of another account need that account's URL and a policy there",),
             docs="https://docs.aws.amazon.com/AmazonECR/latest/userguide/repository-policies.html",
             check_credential=_aws,
         ),
@@ -252,8 +249,8 @@ REGISTRY_TYPES = {
             credential="application id and secret of a service principal with AcrPull, a token, or the admin user",
             username_example="3d9e1c52-0f3b-4f0a-9a53-0c7e3d5c2b1f",
             anonymous="exact names, if the registry allows anonymous pull",
-            traps=(
-                "a rule that takes everything is refused by the registry with 401 unless it may read the catalogue",
+            limitations=(
+                "a rule that matches everything fails with 401 unless the credentials may read the catalogue",
             ),
             docs="https://learn.microsoft.com/azure/container-registry/container-registry-auth-service-principal",
             check_credential=_azure,
@@ -272,7 +269,7 @@ REGISTRY_TYPES = {
             needs_credential=True,
             anonymous="nothing",
             path_components=(2, 2),
-            traps=("Harbor sends at most 15 requests a second, so large accounts take long",),
+            limitations=("Harbor sends at most 15 requests per second, so large accounts take long",),
             docs="https://www.alibabacloud.com/help/en/ram/user-guide/create-an-accesskey-pair",
             check_credential=_alibaba,
         ),
@@ -288,8 +285,8 @@ REGISTRY_TYPES = {
             anonymous="nothing; public images need type docker-registry with exact names",
             path_components=(2, None),
             path_example="my-project/app",
-            traps=(
-                "Artifact Registry (…-docker.pkg.dev) is not supported: such a run finds nothing and says Succeed; "
+            limitations=(
+                "Artifact Registry (…-docker.pkg.dev) is not supported: a run finds nothing and reports Succeed; "
                 "use docker-registry with exact names",
             ),
             docs="https://cloud.google.com/artifact-registry/docs/docker/authentication",
@@ -307,10 +304,10 @@ REGISTRY_TYPES = {
             anonymous="nothing",
             ignores=frozenset({"repositories", "tags", "excludes"}),
             path_components=(2, None),
-            traps=(
+            limitations=(
                 "Harbor ignores all filters for Huawei SWR and copies the whole account; "
                 "use docker-registry with exact names to limit it",
-                "Harbor doesn't try the credentials: an endpoint that can't be reached is healthy too",
+                "Harbor does not check the credentials: an endpoint that can't be reached counts as healthy",
             ),
             docs="https://support.huaweicloud.com/intl/en-us/usermanual-swr/swr_01_1000.html",
         ),
@@ -327,7 +324,7 @@ REGISTRY_TYPES = {
             ignores=frozenset({"excludes"}),
             path_components=(2, None),
             path_example="acme/app",
-            traps=("only projects that the token's user is a member of are found, public or not",),
+            limitations=("only projects with the token's user as a member are found, public or not",),
             docs="https://docs.gitlab.com/user/packages/container_registry/authenticate_with_container_registry/",
             check_credential=_gitlab,
         ),
@@ -337,12 +334,12 @@ REGISTRY_TYPES = {
             provider_name="quay",
             url="https://quay.io",
             url_example="https://quay.io",
-            credential="account or robot name and its password; the JSON that Harbor wants is composed from them",
+            credential="account or robot name and its password; the JSON that Harbor needs is composed from them",
             username_example="acme+mirror",
             anonymous="public repositories, by exact names",
             path_components=(2, None),
             path_example="prometheus/prometheus",
-            traps=("wildcards make Harbor read the catalogue, which on quay.io is large and limited",),
+            limitations=("wildcards make Harbor read the catalogue, which on quay.io is large and limited",),
             docs="https://docs.quay.io/glossary/robot-accounts.html",
             check_credential=_quay,
         ),
@@ -352,10 +349,12 @@ REGISTRY_TYPES = {
             provider_name="jfrog",
             url_example="https://acme.jfrog.io",
             credential="user and identity token",
-            anonymous="exact names, if the instance lets anybody read",
+            anonymous="exact names, if the instance allows anonymous access",
             path_components=(2, None),
             path_example="docker-local/app",
-            traps=("the first path component is the repository key; wildcards need the right to list repositories",),
+            limitations=(
+                "the first path component is the repository key; wildcards need the right to list repositories",
+            ),
             docs="https://jfrog.com/help/r/jfrog-artifactory-documentation/docker-registry",
         ),
         RegistryType(
@@ -417,7 +416,7 @@ REGISTRY_TYPES = {
 
 
 def provider_name(type_: str) -> str:
-    """The provider's word for a type. Raises Refused where the provider has none."""
+    """Return the provider's name of a type. Raise Refused if it has none."""
     name = REGISTRY_TYPES[type_].provider_name
     if name is None:
         raise _not_provided(REGISTRY_TYPES[type_])
@@ -425,16 +424,16 @@ def provider_name(type_: str) -> str:
 
 
 def url_of(type_: str, url: str | None) -> str:
-    """The URL for Harbor: the given one, or the type's own. Raises Refused if there is neither."""
+    """Return the URL for Harbor: the given one, or the type's default. Raise Refused if there is neither."""
     kind = REGISTRY_TYPES[type_]
     chosen = url or kind.url
     if chosen is None:
-        raise Refused(None, f"is missing; {kind.title} has no address of its own", kind.url_example, field="url")
+        raise Refused(None, f"is missing; {kind.title} has no default address", kind.url_example, field="url")
     return chosen.rstrip("/")
 
 
 def image_host(type_: str, url: str | None) -> str | None:
-    """The host that stands in references to this source's images, such as docker.io; None where no one host does."""
+    """Return the host in references to this source's images, such as docker.io; None if it has several."""
     kind = REGISTRY_TYPES[type_]
     host = kind.host or urlsplit(url_of(type_, url)).netloc
     if type_ == "aws-ecr" and host.startswith("api."):
@@ -446,7 +445,7 @@ def image_host(type_: str, url: str | None) -> str | None:
 
 def _not_provided(kind: RegistryType) -> Refused:
     reason = (
-        f"can't be created by the Harbor provider (pulumi-harbor 3.10.21 has no word for {kind.title}); "
+        f"is not supported by the Harbor provider (pulumi-harbor 3.10.21 lacks {kind.title}); "
         "use docker-registry with its address and exact repository names"
     )
     return Refused(kind.type, reason, "docker-registry", field="type")
@@ -456,21 +455,21 @@ def _not_provided(kind: RegistryType) -> Refused:
 
 
 def check_endpoint(type_: str, url: str | None, username: str | None, secret: str | None) -> Findings:
-    """Whether Harbor can use an endpoint so configured; refusals name `type`, `url`, `username` or `secret`."""
+    """Check whether Harbor can use an endpoint; refusals have the field `type`, `url`, `username` or `secret`."""
     return Findings.of(_endpoint(REGISTRY_TYPES[type_], url, username, secret))
 
 
-def _endpoint(kind: RegistryType, url: str | None, username: str | None, secret: str | None) -> _Found:
+def _endpoint(kind: RegistryType, url: str | None, username: str | None, secret: str | None) -> _Results:
     if kind.provider_name is None:
         yield _not_provided(kind)
     yield from _url(kind, url)
     yield from _pair(kind, username, secret)
     yield from kind.check_credential(username, secret)
     if secret and (url or "").startswith("http://"):
-        yield "the secret travels unencrypted over http"
+        yield "the secret is sent unencrypted over http; use https"
 
 
-def _url(kind: RegistryType, url: str | None) -> _Found:
+def _url(kind: RegistryType, url: str | None) -> _Results:
     try:
         chosen = url_of(kind.type, url)
     except Refused as refused:
@@ -479,34 +478,33 @@ def _url(kind: RegistryType, url: str | None) -> _Found:
     address = urlsplit(chosen)
     host, base = address.netloc, f"{address.scheme}://{address.netloc}"
     if kind.type == "google-gcr" and host.endswith(".pkg.dev"):
-        reason = "is Artifact Registry, which Harbor's google-gcr can't pull; use type docker-registry with exact names"
+        reason = "is Artifact Registry, which google-gcr can't read; use type docker-registry with exact names"
         yield Refused(url, reason, f"type: docker-registry, url: {base}", field="url")
     elif kind.type == "aws-ecr" and host == "public.ecr.aws":
-        reason = "is the public gallery, which Harbor's aws-ecr can't read; use type docker-registry with exact names"
+        reason = "is the public gallery, which aws-ecr can't read; use type docker-registry with exact names"
         yield Refused(url, reason, f"type: docker-registry, url: {base}", field="url")
     elif kind.type == "gitlab" and host == "gitlab.com":
-        yield Refused(
-            url, "is GitLab's own address; its registry has another", "https://registry.gitlab.com", field="url"
-        )
+        reason = "is the address of GitLab itself; its registry has another"
+        yield Refused(url, reason, "https://registry.gitlab.com", field="url")
     elif kind.type == "docker-registry" and host in _DOCKER_HUB_HOSTS:
-        reason = "is Docker Hub, which has a type of its own: this one can't list its namespaces"
+        reason = "is Docker Hub, which has its own type: docker-registry can't list its namespaces"
         yield Refused(url, reason, "type: docker-hub", field="url")
     elif address.path and re.fullmatch(kind.url_form, base):
         reason = "has a path, and Harbor wants the base address (it calls anything else unhealthy)"
         yield Refused(url, reason, base, field="url")
     elif not re.fullmatch(kind.url_form, chosen):
-        yield Refused(url, f"is no address of {kind.title}", kind.url_example, field="url")
+        yield Refused(url, f"is not an address of {kind.title}", kind.url_example, field="url")
 
 
-def _pair(kind: RegistryType, username: str | None, secret: str | None) -> _Found:
+def _pair(kind: RegistryType, username: str | None, secret: str | None) -> _Results:
     if username and not secret:
-        reason = "is given without its secret, and Harbor refuses half a credential"
+        reason = "has no secret; set it, or remove the username for anonymous access"
         yield Refused(username, reason, SET_SECRET, field="username")
     elif secret and not username and kind.type not in _FIXED_ACCESS_ID:
-        reason = "is missing beside the secret, and Harbor refuses half a credential"
+        reason = "is missing: set the username that the secret belongs to"
         yield Refused(None, reason, kind.username_example, field="username")
     elif not secret and kind.needs_credential:
-        reason = f"is missing; {kind.title} gives anonymous users {kind.anonymous}. It wants {kind.credential}"
+        reason = f"is missing; without credentials {kind.title} allows {kind.anonymous}. It needs {kind.credential}"
         yield Refused(None, reason, SET_SECRET, field="secret")
 
 
@@ -520,31 +518,31 @@ def check_rule(
     labels: Sequence[str] = (),
     resource: str | None = None,
 ) -> Findings:
-    """Whether a rule does at this kind of source what it says; refusals name `repositories`, `tags` or `labels`.
+    """Check whether a rule works at this type of source; refusals have the field `repositories`, `tags` or `labels`.
 
-    `repositories` is the one pattern that Harbor gets, already checked as a glob.
+    `repositories` is the joined pattern for Harbor, which passed `filters.check`.
     """
     kind = REGISTRY_TYPES[type_]
     try:
         host = image_host(type_, url)
     except Refused:
-        # The endpoint's fault, and reported there.
+        # Reported as a fault of the endpoint.
         host = None
     return Findings.of(
         [*_repositories(kind, host, repositories, anonymous=anonymous), *_other_filters(kind, tags, labels, resource)]
     )
 
 
-def _repositories(kind: RegistryType, host: str | None, pattern: str, *, anonymous: bool) -> _Found:
+def _repositories(kind: RegistryType, host: str | None, pattern: str, *, anonymous: bool) -> _Results:
     def refused(reason: str, shown: str = kind.path_example) -> Refused:
         return Refused(pattern, reason, shown, field="repositories")
 
     if "repositories" in kind.ignores:
-        yield f"{kind.traps[0]}"
+        yield f"{kind.limitations[0]}"
         return
     first, _, rest = pattern.partition("/")
     if first in {host, *(_DOCKER_HUB_HOSTS if host == "docker.io" else ())} and rest:
-        yield refused("begins with the registry's host, which is the endpoint's; a rule has the path", rest)
+        yield refused("begins with the registry's host, which the endpoint has; write only the path", rest)
         return
     fewest, most = depths(pattern)
     low, high = kind.path_components
@@ -555,40 +553,40 @@ def _repositories(kind: RegistryType, host: str | None, pattern: str, *, anonymo
         return
     needs_catalogue = specific(pattern) is None
     if needs_catalogue and not kind.lists:
-        reason = f"has a wildcard or whole paths in braces, and {kind.title} can't list; name each repository"
+        reason = f"has a wildcard or whole paths in braces, but {kind.title} has no catalogue; name each repository"
         yield refused(reason, _without_catalogue(pattern) or kind.path_example)
     elif needs_catalogue and host and _NO_CATALOGUE.fullmatch(host):
-        reason = f"has a wildcard or whole paths in braces, and {host} shows no catalogue; name each repository"
+        reason = f"has a wildcard or whole paths in braces, but {host} has no catalogue; name each repository"
         yield refused(reason, _without_catalogue(pattern) or kind.path_example)
     elif kind.type == "docker-hub":
         yield from _namespaces(pattern, refused, anonymous=anonymous)
     elif kind.type == "jfrog-artifactory" and specific(first) is None:
-        yield f"{pattern} names no repository key: the run fails with the first catalogue that can't be read"
+        yield f"{pattern} has a wildcard for the repository key: the run fails if one of the catalogues can't be read"
     elif needs_catalogue and host in PUBLIC_HOSTS and kind.type != "gitlab":
-        # GitLab is asked for the token's own projects, not for a catalogue.
+        # At GitLab, Harbor lists the projects of the token, not a catalogue.
         if takes_everything(pattern):
-            yield refused(f"would copy the whole of {host}")
+            yield refused(f"would copy everything from {host}")
         else:
-            yield f"{pattern} makes Harbor read the catalogue of {host}; exact names are quicker and surer"
+            yield f"{pattern} makes Harbor read the catalogue of {host}; exact names are faster and more reliable"
     elif kind.type == "azure-acr" and takes_everything(pattern):
-        yield kind.traps[0]
+        yield kind.limitations[0]
 
 
-def _namespaces(pattern: str, refused: Callable[..., Refused], *, anonymous: bool) -> _Found:
-    """Docker Hub: Harbor reads namespaces from what stands before the first slash, or asks which the account has."""
+def _namespaces(pattern: str, refused: Callable[..., Refused], *, anonymous: bool) -> _Results:
+    """Check Docker Hub: Harbor takes the namespaces before the first slash, or asks for those of the account."""
     if specific(pattern.partition("/")[0]) is not None:
         return
     if exact(pattern) is not None:
-        reason = "has whole paths in braces, from which Harbor reads no namespace; write a rule for each namespace"
+        reason = "has whole paths in braces, in which Harbor finds no namespace; write a rule for each namespace"
         yield refused(reason, _without_catalogue(pattern) or "library/{nginx,redis}")
     elif anonymous:
-        yield refused("has a wildcard for the namespace, and an anonymous endpoint has no namespaces of its own")
+        yield refused("has a wildcard for the namespace, but an anonymous endpoint has no namespaces")
     else:
-        yield f"{pattern} sees the account's own namespaces only, whatever else Docker Hub has"
+        yield f"{pattern} matches only namespaces of the account, not all of Docker Hub"
 
 
 def _without_catalogue(pattern: str) -> str | None:
-    """The same repositories written so that Harbor need not ask for a catalogue, if that can be done."""
+    """Return a pattern for the same repositories that needs no catalogue, if there is one."""
     names = exact(pattern)
     joined = join(names) if names else pattern
     return joined if specific(joined) else None
@@ -596,9 +594,9 @@ def _without_catalogue(pattern: str) -> str | None:
 
 def _other_filters(
     kind: RegistryType, tags: Sequence[TagFilter], labels: Sequence[str], resource: str | None
-) -> _Found:
+) -> _Results:
     if labels and kind.type != "harbor":
-        reason = f"exist in Harbor only; at {kind.title} the filter leaves nothing or is ignored"
+        reason = f"exist in Harbor only; {kind.title} ignores the filter or matches nothing"
         yield Refused(list(labels), reason, "no labels", field="labels")
     if resource:
         yield "Harbor ignores the resource filter of a pull rule: every kind of artifact is copied"
@@ -607,5 +605,5 @@ def _other_filters(
     if "excludes" in kind.ignores:
         for tag in tags:
             if tag.decoration == "excludes":
-                reason = f"excludes tags, which Harbor reads as matching them at {kind.title}"
+                reason = f"excludes tags, but for {kind.title} Harbor copies exactly these"
                 yield Refused(tag.pattern, reason, "tags: {matches: 'v*'}", field="tags")

@@ -52,7 +52,7 @@ def test_the_page_tells_what_the_catalogue_knows(kind: RegistryType) -> None:
     assert kind.anonymous in text
     assert f"<{kind.docs}>" in text
     assert f"such as `{kind.path_example}`" in text
-    for trap in kind.traps:
+    for trap in kind.limitations:
         assert f"- {trap[0].upper()}{trap[1:]}." in text
 
 

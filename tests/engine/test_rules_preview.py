@@ -38,7 +38,7 @@ WARNED: dict[str, Any] = {
 #: Component -> the beginnings of its warnings.
 WARNINGS = {
     "hub": ["the rules of hub make 242 pulls in 6 hours, but Docker Hub allows 100 (plan anonymous)"],
-    "plain": ["the secret travels unencrypted over http"],
+    "plain": ["the secret is sent unencrypted over http"],
     "nginx": ["the retention of project mirror may delete library/nginx:1.2"],
     "latest": ["*/5 for the hour starts again at 0", "override is false, so that latest stays as it first arrived"],
     "harbor": ["deleteUntagged deletes what a moved tag leaves behind"],

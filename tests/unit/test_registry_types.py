@@ -135,11 +135,11 @@ def test_recorded_endpoints_agree_where_paper_can_tell() -> None:
             "https://index.docker.io",
             None,
             None,
-            "url: is no address of Docker Hub",
+            "url: is not an address of Docker Hub",
             "https://hub.docker.com",
         ),
-        ("docker-hub", None, "acme", None, "username: is given without its secret", "config set"),
-        ("docker-hub", None, None, "fake", "username: is missing beside the secret", "acme-bot"),
+        ("docker-hub", None, "acme", None, "username: has no secret", "config set"),
+        ("docker-hub", None, None, "fake", "username: is missing: set the username", "acme-bot"),
         ("docker-registry", None, None, None, "url: is missing", "https://registry.example.com"),
         ("docker-registry", "https://docker.io", None, None, "url: is Docker Hub", "type: docker-hub"),
         ("docker-registry", "https://r.example.com/v2", None, None, "url: has a path", "https://r.example.com"),
@@ -149,7 +149,7 @@ def test_recorded_endpoints_agree_where_paper_can_tell() -> None:
             "https://ecr.amazonaws.com",
             "AKIAIOSFODNN7EXAMPLE",
             "fake",
-            "url: is no address of AWS",
+            "url: is not an address of AWS",
             "123456789012",
         ),
         (
@@ -160,32 +160,46 @@ def test_recorded_endpoints_agree_where_paper_can_tell() -> None:
             "url: is the public gallery",
             "docker-registry",
         ),
-        ("aws-ecr", GOOD["aws-ecr"][0], "AWS", "fake", "username: is docker login's user", "AKIA"),
+        ("aws-ecr", GOOD["aws-ecr"][0], "AWS", "fake", "username: is the user of docker login", "AKIA"),
         ("aws-ecr", GOOD["aws-ecr"][0], "ASIAIOSFODNN7EXAMPLE", "fake", "username: is a temporary key", "AKIA"),
-        ("aws-ecr", GOOD["aws-ecr"][0], "acme-bot", "fake", "username: is no access key id", "AKIA"),
+        ("aws-ecr", GOOD["aws-ecr"][0], "acme-bot", "fake", "username: is not an access key ID", "AKIA"),
         ("aws-ecr", GOOD["aws-ecr"][0], None, None, "secret: is missing", "config set"),
-        ("azure-acr", "https://acme.example.com", None, None, "url: is no address of Azure", "azurecr.io"),
+        ("azure-acr", "https://acme.example.com", None, None, "url: is not an address of Azure", "azurecr.io"),
         (
             *("azure-acr", "https://acme.azurecr.io", "00000000-0000-0000-0000-000000000000", "eyJfake"),
             *("username: is a token of az acr login", "3d9e1c52"),
         ),
-        ("ali-acr", "https://cr.example.com", "LTAI5t", "fake", "url: is no address of Alibaba", "aliyuncs.com"),
+        ("ali-acr", "https://cr.example.com", "LTAI5t", "fake", "url: is not an address of Alibaba", "aliyuncs.com"),
         ("google-gcr", "https://gcr.io", None, None, "secret: is missing", "config set"),
         ("google-gcr", "https://gcr.io", "me", GOOGLE_KEY, "username: must be _json_key", "_json_key"),
-        ("google-gcr", "https://gcr.io", None, "fake", "secret: is no service account key", "key.json"),
-        ("google-gcr", "https://gcr.io", None, '{"private_key": "x"}', "secret: is no service account key", "key.json"),
+        ("google-gcr", "https://gcr.io", None, "fake", "secret: is not a service account key", "key.json"),
+        (
+            "google-gcr",
+            "https://gcr.io",
+            None,
+            '{"private_key": "x"}',
+            "secret: is not a service account key",
+            "key.json",
+        ),
         (
             *("google-gcr", "https://europe-west1-docker.pkg.dev", None, GOOGLE_KEY),
             *("url: is Artifact Registry", "type: docker-registry, url: https://europe-west1-docker.pkg.dev"),
         ),
-        ("huawei-SWR", "https://swr.example.com", "r@AK", "fake", "url: is no address of Huawei", "myhuaweicloud.com"),
+        (
+            "huawei-SWR",
+            "https://swr.example.com",
+            "r@AK",
+            "fake",
+            "url: is not an address of Huawei",
+            "myhuaweicloud.com",
+        ),
         ("huawei-SWR", GOOD["huawei-SWR"][0], None, None, "secret: is missing", "config set"),
         (
             "gitlab",
             "https://gitlab.com",
             "me",
             "glpat-fake",
-            "url: is GitLab's own address",
+            "url: is the address of GitLab itself",
             "https://registry.gitlab.com",
         ),
         ("gitlab", None, "me", "gldt-fake", "secret: is a deploy token", "glpat-"),
@@ -199,16 +213,16 @@ def test_recorded_endpoints_agree_where_paper_can_tell() -> None:
             *("jfrog-artifactory", "https://co.jfrog.io/artifactory/api/docker/docker-local", "me", "fake"),
             *("url: has a path", "https://co.jfrog.io"),
         ),
-        ("github-ghcr", "https://github.com", None, None, "url: is no address of GitHub", "https://ghcr.io"),
+        ("github-ghcr", "https://github.com", None, None, "url: is not an address of GitHub", "https://ghcr.io"),
         ("harbor", None, None, None, "url: is missing", "https://harbor2.example.com"),
-        ("tencent-tcr", "https://a.tencentcloudcr.com", "AKIDx", "fake", "type: can't be created", "docker-registry"),
-        ("tencent-tcr", "https://a.tencentcloudcr.com", "me", "fake", "username: is no SecretId", "AKID"),
+        ("tencent-tcr", "https://a.tencentcloudcr.com", "AKIDx", "fake", "type: is not supported", "docker-registry"),
+        ("tencent-tcr", "https://a.tencentcloudcr.com", "me", "fake", "username: is not a SecretId", "AKID"),
         (
             "volcengine-cr",
             "https://a-cn-beijing.cr.volces.com",
             "AK",
             "fake",
-            "type: can't be created",
+            "type: is not supported",
             "docker-registry",
         ),
     ],
@@ -272,11 +286,11 @@ def test_urls_and_image_hosts() -> None:
         ("docker-hub", "docker.io/library/nginx", "begins with the registry's host", "library/nginx"),
         ("docker-hub", "{library/nginx,library/redis}", "whole paths in braces", "library/{nginx,redis}"),
         ("docker-hub", "{library/nginx,grafana/grafana}", "a rule for each namespace", "library/{nginx,redis}"),
-        ("github-ghcr", "my-org/**", "can't list", "acme/{api,web}"),
-        ("github-ghcr", "my-org/*", "can't list", "acme/{api,web}"),
-        ("github-ghcr", "{my-org/api,my-org/web}", "can't list", "my-org/{api,web}"),
+        ("github-ghcr", "my-org/**", "has no catalogue", "acme/{api,web}"),
+        ("github-ghcr", "my-org/*", "has no catalogue", "acme/{api,web}"),
+        ("github-ghcr", "{my-org/api,my-org/web}", "has no catalogue", "my-org/{api,web}"),
         ("github-ghcr", "ghcr.io/my-org/api", "begins with the registry's host", "my-org/api"),
-        ("quay", "**", "whole of quay.io", "prometheus/prometheus"),
+        ("quay", "**", "everything from quay.io", "prometheus/prometheus"),
         ("quay", "prometheus", "2 or more path components", "prometheus/prometheus"),
         ("jfrog-artifactory", "app", "2 or more path components", "docker-local/app"),
         ("harbor", "nginx", "2 or more path components", "team/app"),
@@ -314,14 +328,14 @@ def test_an_anonymous_hub_has_no_namespaces_and_an_account_only_its_own() -> Non
     assert "anonymous" in words(rule("docker-hub", "*/nginx", anonymous=True))
     found = rule("docker-hub", "**", anonymous=False)
     assert found.refused == ()
-    assert "own namespaces only" in words(found)
+    assert "only namespaces of the account" in words(found)
 
 
 @pytest.mark.parametrize("host", ["ghcr.io", "europe-west1-docker.pkg.dev"])
 def test_a_registry_without_a_catalogue_wants_exact_names(host: str) -> None:
     for pattern in ("**", "team/*", "{team/app/a,team/b}"):
         (refused,) = rule("docker-registry", pattern, url=f"https://{host}").refused
-        assert f"{host} shows no catalogue" in refused.reason
+        assert f"{host} has no catalogue" in refused.reason
     assert rule("docker-registry", "team/app/{a,b}", url=f"https://{host}") == Findings()
 
 
@@ -329,14 +343,14 @@ def test_a_registry_without_a_catalogue_wants_exact_names(host: str) -> None:
 def test_artifactory_is_not_searched_from_its_root(pattern: str) -> None:
     found = rule("jfrog-artifactory", pattern)
     assert found.refused == ()
-    assert "names no repository key" in words(found)
+    assert "has a wildcard for the repository key" in words(found)
     assert rule("jfrog-artifactory", "docker-local/**") == Findings()
 
 
 @pytest.mark.parametrize("host", ["registry.k8s.io", "mcr.microsoft.com"])
 def test_a_public_registry_is_not_mirrored_whole(host: str) -> None:
     found = rule("docker-registry", "**", url=f"https://{host}")
-    assert f"whole of {host}" in words(found)
+    assert f"everything from {host}" in words(found)
     assert "catalogue" in rule("docker-registry", "team/*", url=f"https://{host}").cautions[0]
 
 
