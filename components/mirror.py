@@ -87,6 +87,7 @@ class Mirror:
         """Show each caution beside the resource that it is about."""
         resources: Mapping[str, Mapping[str, pulumi.Resource | None]] = {
             "endpoints": self.endpoints,
+            "projects": self.projects,
             "rules": {name: policies[name] for name, policies in self.policies.items()},
             "maintenance": {"garbageCollection": self.maintenance},
         }
