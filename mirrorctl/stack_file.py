@@ -1,4 +1,4 @@
-"""`Pulumi.<stack>.yaml` read without the engine: no network, no secrets needed, every line number known."""
+"""Reads `Pulumi.<stack>.yaml` without engine, network and secrets, with the line number of every path."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from harbor_mirror.plan.validation import ResolvedStack, gather, resolve_stack
 from mirrorctl.failure import Failure
 
 PROJECT_FILE = "Pulumi.yaml"
-#: Stand in for encrypted secrets, in a form that the checks of these kinds of endpoints take for right.
+#: Placeholders for encrypted secrets, in a form that the checks of these endpoint types accept.
 PLACEHOLDERS: Mapping[str, str] = {
     "google-gcr": '{"private_key": "", "client_email": ""}',
     "quay": '{"account_name": "", "docker_cli_password": ""}',
 }
-#: The secrets of a configuration, and what stands in for them where it is encrypted.
+#: The secrets of a configuration, with placeholders that the checks accept.
 SECRETS: Mapping[str, str] = {
     "harborPassword": HIDDEN,
     "endpoints.*.secret": HIDDEN,
@@ -36,7 +36,7 @@ SECRETS: Mapping[str, str] = {
     "host.database.password": "encrypted-1",
     "host.redis.password": "encrypted-1",
 }
-#: No secrets, but by habit treated as one.
+#: Certificates are no secrets, but are often encrypted like one.
 ENCRYPTABLE: Mapping[str, str] = {**SECRETS, "host.certificate": "-----BEGIN CERTIFICATE-----"}
 
 
@@ -56,15 +56,15 @@ class StackFile:
 
     @property
     def configuration(self) -> Configuration | None:
-        """The whole stack's configuration, None if it has faults."""
+        """Return the stack's configuration; None if it has faults."""
         return self.mirror.configuration if self.mirror else None
 
     def line(self, path: str) -> int | None:
-        """The line of a path, or of the nearest one above it."""
+        """Return the line of a path, or of its nearest parent."""
         return LocatedYaml(None, self.lines, ()).line(path)
 
     def parts(self) -> tuple[StackFile, ...]:
-        """The stack's file and each rule file, with the faults and cautions that stand in each."""
+        """Return the stack's file and each rule file with its own faults and cautions."""
         files = self.gathered.files
         parts = [self._part(None, self.path, self.lines)]
         parts += [self._part(file, Path(file), files[file].lines) for file in files]
@@ -72,47 +72,47 @@ class StackFile:
 
     def _part(self, file: str | None, path: Path, lines: Mapping[str, int]) -> StackFile:
         def owner(fault: Fault) -> str | None:
-            placed = fault.place.rpartition(":")[0] or fault.place
-            return placed if placed in self.gathered.files else None
+            place = fault.place.rpartition(":")[0] or fault.place
+            return place if place in self.gathered.files else None
 
         return StackFile(
             path,
             self.mirror,
             tuple(fault for fault in self.faults if owner(fault) == file),
-            tuple(one for one in self.cautions if self.gathered.owner(one.path) == file),
+            tuple(caution for caution in self.cautions if self.gathered.owner(caution.path) == file),
             lines,
         )
 
 
 def stack_files(folder: Path, stack: str | None) -> list[Path]:
-    """The file of a stack, or every stack's. Raises Failure if there is none."""
+    """Return the file of a stack, of every stack without a name. Raise Failure if there is none."""
     if stack is not None:
         # Pulumi writes org/project/stack, and keeps the file under the last part.
         path = folder / f"Pulumi.{stack.rpartition('/')[2]}.yaml"
         if not path.is_file():
-            known = ", ".join(stack_of(found) for found in _files(folder)) or "none"
-            raise Failure(f"there is no {path}; stacks with a file here: {known}")
+            stacks = ", ".join(stack_of(file) for file in _files(folder)) or "none"
+            raise Failure(f"{path} does not exist; stacks with a file here: {stacks}")
         return [path]
-    found = _files(folder)
-    if not found:
-        raise Failure(f"there is no Pulumi.<stack>.yaml in {folder.absolute()}; say --cwd")
-    return found
+    files = _files(folder)
+    if not files:
+        raise Failure(f"no Pulumi.<stack>.yaml in {folder.absolute()}; use --cwd")
+    return files
 
 
 def read(path: Path) -> StackFile:
-    """Reads and checks one file and the rule files it names. Raises Failure if it is no YAML."""
+    """Read and check a stack's file and its rule files. Raise Failure if the file is not valid YAML."""
     name = project(path.parent)
     file = _settings(path, name)
-    found = _resolve(file, name, path)
-    faults = (*file.faults, *_plain_secrets(file.content), *found.faults)
-    mirror = None if faults else found.mirror
-    return StackFile(path, mirror, faults, found.cautions, file.lines, found.gathered)
+    resolved = _resolve(file, name, path)
+    faults = (*file.faults, *_plain_secrets(file.content), *resolved.faults)
+    mirror = None if faults else resolved.mirror
+    return StackFile(path, mirror, faults, resolved.cautions, file.lines, resolved.gathered)
 
 
 def read_as_written(path: Path) -> Configuration:
     """Return a stack's configuration with its tags' expressions, which `read` replaces by what is locked.
 
-    Raises Failure if the file is no YAML, ConfigurationError if an entry is faulty by itself.
+    Raise Failure if the file is not valid YAML, ConfigurationError if an entry has a fault.
     """
     name = project(path.parent)
     file = _settings(path, name)
@@ -125,13 +125,13 @@ def read_as_written(path: Path) -> Configuration:
 
 
 def rule_names(path: Path) -> list[str]:
-    """The rules of one file and the rule files it names, unchecked. Raises Failure if it is no YAML."""
+    """Return the rule names of a stack's files without checking them. Raise Failure if it is not valid YAML."""
     rules = rule_files.gather(_settings(path, project(path.parent)).content, path.parent).raw.get(rule_files.RULES)
     return list(rules) if isinstance(rules, Mapping) else []
 
 
 def _resolve(file: LocatedYaml, name: str, path: Path) -> ResolvedStack:
-    """What the program would find, but for what is encrypted."""
+    """Resolve the stack as the program does; encrypted secrets are not checked."""
     unreadable = tuple(_encrypted(file.content))
     if unreadable:
         return ResolvedStack(None, unreadable, (), Gathered())
@@ -140,14 +140,14 @@ def _resolve(file: LocatedYaml, name: str, path: Path) -> ResolvedStack:
 
 def _everything(file: LocatedYaml, name: str) -> dict[str, Any]:
     """Return the settings as the engine hands them to the program, with placeholders for secrets."""
-    held = {f"{name}:{key}" if ":" not in key else key: value for key, value in file.content.items()}
-    return {key: _without_secrets((key.rpartition(":")[2],), value) for key, value in held.items()}
+    settings = {f"{name}:{key}" if ":" not in key else key: value for key, value in file.content.items()}
+    return {key: _without_secrets((key.rpartition(":")[2],), value) for key, value in settings.items()}
 
 
 def _settings(path: Path, name: str) -> LocatedYaml:
-    """A file's settings, our own under their bare names and with paths as the configuration has them. Raises Failure.
+    """Return a file's settings, ours without prefix and with the paths of the configuration. Raise Failure.
 
-    The engine reads `harbor-mirror:rules`, `harbor-mirror:config:rules` and `rules` alike, and holds numbers as text.
+    The engine reads `harbor-mirror:rules`, `harbor-mirror:config:rules` and `rules` alike, and stores numbers as text.
     """
     try:
         file = located_yaml.read(path)
@@ -165,13 +165,13 @@ def _settings(path: Path, name: str) -> LocatedYaml:
         return join_path(bare(str(rest[0])), *rest[1:]) if first == "config" and rest else where
 
     return LocatedYaml(
-        {bare(key): _held(value) for key, value in settings.items()},
+        {bare(key): _as_stored(value) for key, value in settings.items()},
         {own(where): line for where, line in file.lines.items()},
         tuple(replace(fault, path=own(fault.path)) for fault in file.faults),
     )
 
 
-def _held(value: Any) -> Any:
+def _as_stored(value: Any) -> Any:
     if isinstance(value, Mapping | list | str):
         return value
     return "" if value is None else json.dumps(value)
@@ -182,12 +182,12 @@ def _files(folder: Path) -> list[Path]:
 
 
 def stack_of(path: Path) -> str:
-    """The stack that a file belongs to."""
+    """Return the name of the stack that a file belongs to."""
     return path.name.removeprefix("Pulumi.").removesuffix(".yaml")
 
 
 def project(folder: Path) -> str:
-    """The name of the Pulumi project in a folder, which stands in front of its settings."""
+    """Return the name of the Pulumi project in a folder: the prefix of its settings."""
     try:
         name = yaml.safe_load((folder / PROJECT_FILE).read_text())["name"]
     except (OSError, yaml.YAMLError, TypeError, KeyError):
@@ -203,7 +203,7 @@ Where = tuple[str, ...]
 
 
 def _without_secrets(where: Where, value: Any, kind: object = None) -> Any:
-    """`value` at a path, with what stands in for secrets; `kind` is the type of the endpoint around it."""
+    """Return the value at a path with placeholders for secrets; `kind` is the endpoint's type."""
     if _is_secure(value):
         return PLACEHOLDERS.get(str(kind)) or ENCRYPTABLE.get(_pattern(where), HIDDEN)
     if isinstance(value, Mapping):
@@ -215,12 +215,12 @@ def _without_secrets(where: Where, value: Any, kind: object = None) -> Any:
 
 
 def _pattern(where: Where) -> str:
-    """`endpoints.*.secret` of the secret of any endpoint."""
+    """Return the path with a `*` for the endpoint's key: `endpoints.*.secret`."""
     return ".".join((where[0], "*", *where[2:]) if where[0] == "endpoints" else where)
 
 
 def _encrypted(settings: Mapping[str, Any]) -> Iterator[Fault]:
-    """What is encrypted and need not be: neither a reviewer nor this can read it."""
+    """Return a fault for each encrypted value that is no secret: nobody can review it."""
     for where, value in _leaves((), settings):
         if _is_secure(value) and _pattern(where) not in ENCRYPTABLE and ":" not in where[0]:
             reason = "is encrypted, so it can't be reviewed or checked; encrypt only passwords and keys"
@@ -229,7 +229,7 @@ def _encrypted(settings: Mapping[str, Any]) -> Iterator[Fault]:
 
 
 def _plain_secrets(settings: Mapping[str, Any]) -> Iterator[Fault]:
-    """Only the file shows it: the engine hands out secrets and plain values alike."""
+    """Return a fault for each secret in plain text. Only the file shows it: the engine decrypts all values."""
     for where, value in _leaves((), settings):
         if isinstance(value, str | int | float) and value != "" and _pattern(where) in SECRETS:
             path = join_path(*where)
@@ -238,7 +238,7 @@ def _plain_secrets(settings: Mapping[str, Any]) -> Iterator[Fault]:
 
 
 def _leaves(where: Where, value: Any) -> Iterator[tuple[Where, Any]]:
-    """(path, value) of everything but maps, and of what is encrypted."""
+    """Return path and value of everything that is not a map, and of encrypted values."""
     if isinstance(value, Mapping) and not _is_secure(value):
         for key, inner in value.items():
             yield from _leaves((*where, key), inner)

@@ -1,4 +1,4 @@
-"""What commands report: the stable shapes behind `--json`, in camelCase; None means not known."""
+"""The reports behind `--json`: a stable contract, in camelCase. None means unknown."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic.alias_generators import to_camel
 
 
 class Report(BaseModel):
-    """A frozen part of a report."""
+    """Base class of reports and their parts; immutable."""
 
     model_config = ConfigDict(
         frozen=True, alias_generator=to_camel, populate_by_name=True, use_attribute_docstrings=True
@@ -22,7 +22,7 @@ class Report(BaseModel):
 
 
 class Failed(Report):
-    """What `--json` prints when a command could not do its work."""
+    """What `--json` prints when a command fails."""
 
     error: str
 
@@ -43,33 +43,33 @@ Outcome = Literal[
 
 
 class TaskReport(Report):
-    """One repository of an execution that did not arrive."""
+    """A task that failed: one repository of an execution."""
 
     repository: str
     status: str
     line: str
-    """The line of the task's log that matters."""
+    """The line of the task's log that names the cause."""
     advice: str
     """What to do about it."""
 
 
 class RuleRun(Report):
-    """One rule that `sync` was asked to run."""
+    """The result of `sync` for one rule."""
 
     rule: str
     policy_id: int
     execution_id: int | None = None
     outcome: Outcome
     text: str = ""
-    """Harbor's own words, or what to do."""
+    """Harbor's message, or what to do."""
     total: int = 0
-    """Tasks: one for each repository."""
+    """Number of tasks: one for each repository."""
     succeeded: int = 0
     failed: int = 0
     stopped: int = 0
     seconds: float | None = None
     tasks: tuple[TaskReport, ...] = ()
-    """Those that failed."""
+    """The tasks that failed."""
 
 
 TagStatus = Literal["equal", "missing", "different", "extra", "unchecked"]
@@ -86,14 +86,14 @@ class TagProof(Report):
     source_digest: str | None = None
     harbor_digest: str | None = None
     children: int = 0
-    """Manifests of a multi-arch image, all of them found in Harbor unless they are in `missing_children`."""
+    """Number of manifests of a multi-arch image; Harbor has all but those in `missing_children`."""
     missing_children: tuple[str, ...] = ()
     bytes: int | None = None
     reason: str = ""
 
 
 class RuleProof(Report):
-    """One rule, proven or not."""
+    """The comparison of one rule with its source."""
 
     rule: str
     endpoint: str
@@ -102,16 +102,16 @@ class RuleProof(Report):
     ok: bool
     repositories: int = 0
     tags: int = 0
-    """Tags that match at the source now."""
+    """Number of tags that match at the source now."""
     equal: int = 0
     missing: int = 0
     different: int = 0
     extra: int = 0
     unchecked: int = 0
     bytes: int | None = None
-    """Size in Harbor of what is equal, each image once."""
+    """Size in Harbor of equal images, each counted once."""
     problems: tuple[str, ...] = ()
-    """What is wrong with the rule as a whole: an empty match, a proxy-cache project, a source that refuses."""
+    """What is wrong with the whole rule: no match, a proxy-cache project, a source that rejects requests."""
     images: tuple[TagProof, ...] = ()
 
 
@@ -134,12 +134,12 @@ class SyncReport(Report):
 
 
 class FaultReport(Report):
-    """One thing in a stack's file that must change."""
+    """A fault in a stack's file: it must be corrected before `pulumi up`."""
 
     path: str
     line: int | None
     value: str | None
-    """As written; never a secret's."""
+    """The value as written; never of a secret."""
     reason: str
     example: str
     text: str = ""
@@ -147,7 +147,7 @@ class FaultReport(Report):
 
 
 class CautionReport(Report):
-    """Something that works and yet may not be what was meant."""
+    """A warning: the configuration is valid, but may not do what its author intended."""
 
     path: str
     line: int | None
@@ -171,7 +171,7 @@ class CheckReport(Report):
 
 
 class Run(Report):
-    """One run of a schedule."""
+    """One run of a schedule, in UTC and in local time."""
 
     utc: datetime
     local: datetime
@@ -183,20 +183,20 @@ class Explanation(Report):
     rule: str
     enabled: bool
     source: str
-    """Where it pulls from: host and repositories."""
+    """Host and repositories that it pulls from."""
     tags: str
     schedule: str
-    """In words."""
+    """The schedule in words."""
     cron: str
-    """As Harbor gets it; `manual` without a schedule."""
+    """The cron that Harbor receives; `manual` without a schedule."""
     next_runs: tuple[Run, ...]
     destinations: tuple[str, ...]
-    """`source -> destination`, one for each repository named exactly, or the pattern."""
+    """`source -> destination` for each repository, or for a pattern with wildcards."""
     pulls_per_run: int
-    """Counted pulls of one run when nothing changed: one for each matching tag."""
+    """Pulls that the source counts in a run without changes: one for each matching tag."""
     pulls_per_six_hours: int
     certain: bool
-    """False if filters have wildcards: the numbers are the least that is possible."""
+    """False if filters have wildcards: the numbers are then a lower bound."""
     warnings: tuple[str, ...]
 
 
@@ -206,9 +206,9 @@ class ExplainReport(Report):
     stack: str
     rules: tuple[Explanation, ...]
     budgets: tuple[str, ...]
-    """Where endpoints exceed Docker Hub's limits."""
+    """A sentence for each endpoint that exceeds Docker Hub's limits."""
     changes: tuple[str, ...] | None = None
-    """With `--diff`: a sentence for each thing that the files change; None without."""
+    """With `--diff`: a sentence for each change in the files; None without `--diff`."""
 
 
 #: Worst first.
@@ -216,7 +216,7 @@ RuleState = Literal["failed", "overdue", "empty", "stopped", "never", "running",
 
 
 class RuleStatus(Report):
-    """One rule as it stands; times are UTC."""
+    """The state of one rule; times are UTC."""
 
     rule: str
     policy_id: int
@@ -227,21 +227,21 @@ class RuleStatus(Report):
     execution_id: int | None = None
     last_run: datetime | None = None
     last_result: str = ""
-    """Harbor's word."""
+    """Harbor's status of the latest execution."""
     last_seconds: float | None = None
     tasks: int = 0
     succeeded: int = 0
     failed: int = 0
     last_success: datetime | None = None
     text: str = ""
-    """Why it is not ok."""
+    """Why the state is not `ok`."""
 
 
 class StatusReport(Report):
     """What `status --json` prints, the worst rule first."""
 
     ok: bool
-    """No rule is in a state that `--fail-on` names."""
+    """True unless a rule is in a state that `--fail-on` names."""
     harbor: str
     checked_at: datetime
     scheduler_paused: bool
@@ -250,14 +250,14 @@ class StatusReport(Report):
 
 
 class TaskLog(Report):
-    """One task and its log."""
+    """A task and its log."""
 
     id: int
     source: str
     destination: str
     status: str
     matters: str
-    """The line that names the cause, if one does."""
+    """The line that names the cause; empty if none does."""
     log: str
 
 
@@ -276,7 +276,7 @@ class SessionReport(Report):
 
     harbor: str
     session_id: str
-    """A secret for as long as it lives."""
+    """A secret until the session expires."""
 
 
 class RotationReport(Report):
@@ -291,12 +291,12 @@ DriftKind = Literal["changed", "lost", "unmanaged", "unhealthy", "stale"]
 
 
 class DriftFinding(Report):
-    """One difference between what is declared and what is there."""
+    """A difference between the stack and its Harbor."""
 
     kind: DriftKind
     """`changed` field, `lost` object, `unmanaged` object (never touched), `unhealthy` endpoint, `stale` schedule."""
     subject: str
-    """Such as `rules.nginx`."""
+    """The object, such as `rules.nginx`."""
     field: str = ""
     declared: str | None = None
     live: str | None = None
@@ -308,7 +308,7 @@ class DriftReport(Report):
     """What `drift --json` prints."""
 
     ok: bool
-    """Nothing differs but unmanaged objects; what was fixed does not count."""
+    """True if only unmanaged objects differ; what was fixed does not count."""
     harbor: str
     findings: tuple[DriftFinding, ...]
 
@@ -317,7 +317,7 @@ DoctorState = Literal["ok", "warning", "bad", "unknown"]
 
 
 class DoctorLine(Report):
-    """One thing looked at."""
+    """The result of one check."""
 
     subject: str
     state: DoctorState
@@ -329,24 +329,24 @@ class DoctorReport(Report):
     """What `doctor --json` prints."""
 
     ok: bool
-    """Nothing is bad."""
+    """True if no check is `bad`."""
     harbor: str
     lines: tuple[DoctorLine, ...]
 
 
 class Announced(Report):
-    """One change that the first `pulumi up` after an adoption makes."""
+    """A change that the first `pulumi up` after the adoption makes."""
 
     op: Literal["create", "update"]
     type: str
     """The resource's type in Pulumi."""
     name: str
-    """Its logical name."""
+    """The resource's logical name."""
     reason: str
 
 
 class AdoptReport(Report):
-    """What `adopt --json` prints: what was written, what could not be taken over, and what comes next."""
+    """What `adopt --json` prints: the written files, what was left out, and the next steps."""
 
     harbor: str
     files: tuple[str, ...]
@@ -354,7 +354,7 @@ class AdoptReport(Report):
     projects: tuple[str, ...]
     rules: tuple[str, ...]
     secrets_needed: tuple[str, ...]
-    """Paths in the configuration that the script asks for."""
+    """Configuration paths of the secrets that the script asks for."""
     left_out: tuple[str, ...]
     announced: tuple[Announced, ...]
     commands: tuple[str, ...]

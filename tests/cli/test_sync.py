@@ -213,6 +213,7 @@ def test_a_large_image_is_not_stalled_while_its_log_grows(mirrored: HarborFixtur
     assert task is not None
 
     def go_on(now: float) -> None:
+        assert task.log is not None
         task.log.append("copying the next layer")
         if now > 3600:
             change(task, status="Succeed")
