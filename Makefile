@@ -4,13 +4,17 @@ SHELL := bash
 export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/.venv/bin:$(PATH)
 PYTHON ?= python3
 
-.PHONY: demo test bench lint setup clean pipeline lock audit pin-engine
+.PHONY: demo test cluster-tools bench lint setup clean pipeline lock audit pin-engine
 
 demo: setup
 	@python -m localcloud.demo
 
 test: setup lint
 	@pytest -n 2 --dist worksteal -rs tests
+
+# What the tests of the cluster run for real; about 20 minutes, once per user. Without it `make test` leaves them out.
+cluster-tools:
+	@bash ci/cluster-tools/install.sh
 
 bench: setup
 	@python -m bench.mirrorctl

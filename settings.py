@@ -18,10 +18,11 @@ from harbor_mirror.plan.validation import resolve_stack
 
 @dataclass(frozen=True, kw_only=True)
 class Secrets:
-    """Secrets as Outputs that Pulumi encrypts; `host` by path below `host`, such as `database.password`."""
+    """Secrets as Outputs that Pulumi encrypts; `host` and `cluster` by path below, such as `database.password`."""
 
     harbor_password: pulumi.Output[str] | None
     host: Mapping[str, pulumi.Output[str]]
+    cluster: Mapping[str, pulumi.Output[str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,13 +45,15 @@ def load() -> Settings:
         mirror = resolve_stack(settings, pulumi.get_project(), Path.cwd(), pulumi.get_stack()).require()
     except ConfigurationError as error:
         raise pulumi.RunError(str(error)) from None
-    host, password = mirror.configuration.host, mirror.configuration.harbor_password
+    host, cluster = mirror.configuration.host, mirror.configuration.cluster
+    password = mirror.configuration.harbor_password
     return Settings(
         name=pulumi.get_stack(),
         mirror=mirror,
         secrets=Secrets(
             harbor_password=_encrypted(password) if password is not None else None,
             host={path: _encrypted(secret) for path, secret in (host_secrets(host) if host else {}).items()},
+            cluster={path: _encrypted(secret) for path, secret in (cluster.secrets if cluster else {}).items()},
         ),
     )
 

@@ -6,7 +6,7 @@
 
 actionlint=github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 
-shellcheck -x ci/*.sh ci/engine/*.sh tests/ci/glab examples/*/*.sh policy/pack
+shellcheck -x ci/*.sh ci/*/*.sh tests/ci/glab examples/*/*.sh policy/pack
 zizmor --quiet --offline --no-progress --persona pedantic .github/workflows
 check-jsonschema --quiet --builtin-schema vendor.gitlab-ci .gitlab-ci.yml
 if command -v actionlint >/dev/null; then

@@ -18,6 +18,7 @@ from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from harbor_mirror.config import cluster, services
 from harbor_mirror.config import models as config
 from harbor_mirror.config.faults import in_yaml
 
@@ -27,12 +28,21 @@ PREFIX = "harbor-mirror:"
 #: How each section is reached, in the order of the page.
 SECTIONS: dict[str, type[BaseModel]] = {
     "host": config.Host,
-    "host.service": config.Service,
+    "host.service": services.Service,
     "host.objectStorage": config.ObjectStorage,
     "host.backup": config.Backup,
     "host.backup.bucket": config.BackupBucket,
-    "host.database": config.Database,
-    "host.redis": config.Redis,
+    "host.database": services.Database,
+    "host.redis": services.Redis,
+    "cluster": cluster.Cluster,
+    "cluster.pool": cluster.Pool,
+    "cluster.pool.autoscaler": cluster.Autoscaler,
+    "cluster.replicas": cluster.Replicas,
+    "cluster.managedDatabase": cluster.ManagedDatabase,
+    "cluster.managedDatabase.maintenance": cluster.Maintenance,
+    "cluster.objectStorage": cluster.ClusterStorage,
+    "cluster.existing": cluster.ExistingCluster,
+    "cluster.chart": cluster.Chart,
     "harbor": config.ExistingHarbor,
     "endpoints.NAME": config.Endpoint,
     "projects.NAME": config.Project,

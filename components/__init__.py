@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .arguments import InvalidArguments
+    from .harbor_cluster import HarborCluster, HarborClusterArgs
     from .harbor_host import HarborHost, HarborHostArgs
     from .harbor_maintenance import HarborMaintenance, HarborMaintenanceArgs
     from .harbor_provider import harbor_provider
@@ -16,8 +17,11 @@ if TYPE_CHECKING:
     from .pull_replication import PullReplication, PullReplicationArgs
     from .registry_endpoint import RegistryEndpoint, RegistryEndpointArgs
 
-#: Imported when they are used: a stack on an existing Harbor needs no Linode SDK, which takes half a second to import.
+#: Imported when they are used: a stack on an existing Harbor needs no Linode SDK, which takes half a second to import,
+#: and only a stack with a cluster needs pulumi-kubernetes.
 _MODULES = {
+    "HarborCluster": "harbor_cluster",
+    "HarborClusterArgs": "harbor_cluster",
     "HarborHost": "harbor_host",
     "HarborHostArgs": "harbor_host",
     "HarborMaintenance": "harbor_maintenance",
@@ -36,6 +40,8 @@ _MODULES = {
 }
 
 __all__ = [
+    "HarborCluster",
+    "HarborClusterArgs",
     "HarborHost",
     "HarborHostArgs",
     "HarborMaintenance",

@@ -40,11 +40,11 @@ def look_up(host: Host, volume_label: str, opts: pulumi.InvokeOptions) -> Findin
     if host.object_storage is not None:
         faults += _bucket_region(host.bucket_region, opts)
     if host.dns_zone is not None:
-        zone = _asked(lambda: linode.get_domain(domain=host.dns_zone, opts=opts))
+        zone = ask_linode(lambda: linode.get_domain(domain=host.dns_zone, opts=opts))
         if zone is None:
             faults.append(Fault("host.dnsZone", host.dns_zone, "is no zone of this Linode account", ""))
     by_label = linode.GetVolumesFilterArgs(name="label", values=[volume_label])
-    found = _asked(lambda: linode.get_volumes(filters=[by_label], opts=opts))
+    found = ask_linode(lambda: linode.get_volumes(filters=[by_label], opts=opts))
     volume = next(iter(found.volumes or ()), None) if found else None
     if volume is not None:
         faults += _volume(host, volume.region, volume.size, volume.tags)
@@ -54,7 +54,7 @@ def look_up(host: Host, volume_label: str, opts: pulumi.InvokeOptions) -> Findin
 
 
 def _region(host: Host, opts: pulumi.InvokeOptions) -> Iterator[Fault]:
-    region = _asked(lambda: linode.get_region(id=host.region, opts=opts))
+    region = ask_linode(lambda: linode.get_region(id=host.region, opts=opts))
     if region is None:
         yield Fault("host.region", host.region, "is no region of Linode's", "sg-sin-2")
         return
@@ -67,13 +67,13 @@ def _region(host: Host, opts: pulumi.InvokeOptions) -> Iterator[Fault]:
 
 
 def _bucket_region(name: str, opts: pulumi.InvokeOptions) -> Iterator[Fault]:
-    region = _asked(lambda: linode.get_region(id=name, opts=opts))
+    region = ask_linode(lambda: linode.get_region(id=name, opts=opts))
     if region is None or "Object Storage" not in region.capabilities:
         yield Fault("host.objectStorage.region", name, "has no Object Storage; take another region", "us-ord")
 
 
 def _type(host: Host, opts: pulumi.InvokeOptions) -> Iterator[Fault]:
-    plan = _asked(lambda: linode.get_instance_type(id=host.type, opts=opts))
+    plan = ask_linode(lambda: linode.get_instance_type(id=host.type, opts=opts))
     if plan is None:
         yield Fault("host.type", host.type, "is no type of Linode's", "g6-standard-4")
     elif plan.vcpus < MINIMUM_CPUS or plan.memory < MINIMUM_MEMORY_MB:
@@ -82,7 +82,7 @@ def _type(host: Host, opts: pulumi.InvokeOptions) -> Iterator[Fault]:
 
 
 def _image(host: Host, opts: pulumi.InvokeOptions) -> Iterator[Fault]:
-    image = _asked(lambda: linode.get_image(id=host.image, opts=opts))
+    image = ask_linode(lambda: linode.get_image(id=host.image, opts=opts))
     if image is None:
         yield Fault("host.image", host.image, "is no image of Linode's", "linode/debian13")
     elif "cloud-init" not in image.capabilities:
@@ -105,11 +105,11 @@ def _volume(host: Host, region: str, gigabytes: int, tags: Sequence[str]) -> Ite
                 yield Fault("host.version", host.version, f"is refused: {refused}", "")
 
 
-def _asked(ask: Callable[[], Answer]) -> Answer | None:
+def ask_linode(ask: Callable[[], Answer]) -> Answer | None:
     """An invoke's answer; None if Linode knows no such thing."""
     try:
         return ask()
     except Exception as error:  # the SDK raises nothing more specific
         if "[404]" in str(error) or "was not found" in str(error):
             return None
-        raise pulumi.RunError(f"Linode could not be asked for what the host needs: {error}") from None
+        raise pulumi.RunError(f"Linode could not be asked for what the stack needs: {error}") from None

@@ -35,9 +35,17 @@ SECRETS: Mapping[str, str] = {
     "host.backup.bucket.secretKey": "encrypted-1",
     "host.database.password": "encrypted-1",
     "host.redis.password": "encrypted-1",
+    "cluster.certificateKey": "-----BEGIN PRIVATE KEY-----",
+    "cluster.database.password": "encrypted-1",
+    "cluster.redis.password": "encrypted-1",
+    "cluster.existing.kubeconfig": "apiVersion: v1",
 }
 #: Certificates are no secrets, but are often encrypted like one.
-ENCRYPTABLE: Mapping[str, str] = {**SECRETS, "host.certificate": "-----BEGIN CERTIFICATE-----"}
+ENCRYPTABLE: Mapping[str, str] = {
+    **SECRETS,
+    "host.certificate": "-----BEGIN CERTIFICATE-----",
+    "cluster.certificate": "-----BEGIN CERTIFICATE-----",
+}
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,32 @@ the JSON Schema for editors and the reference in docs/.
 
 from __future__ import annotations
 
-import ipaddress
-import json
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
-from pydantic.alias_generators import to_camel
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+
+from harbor_mirror.config.cluster import Cluster
+from harbor_mirror.config.fields import (
+    EXAMPLE_SHA256,
+    BaseUrl,
+    BucketName,
+    Cidr,
+    Email,
+    FreeText,
+    Hostname,
+    HttpUrl,
+    Name,
+    Section,
+    Sha256,
+    TimeOfDay,
+    Version,
+    one_line,
+    trimmed,
+)
+from harbor_mirror.config.services import Database, Redis, Service
 
 #: Docker Hub's plans, which differ in their pull limits.
 Plan = Literal["anonymous", "personal", "paid"]
@@ -55,99 +72,12 @@ RETENTION_COUNT = 2**31 - 1
 GC_WORKERS = 5
 #: Harbor refuses a longer retention of the audit log (100 years).
 AUDIT_HOURS = 876_000
-EXAMPLE_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-#: A host in a URL: a name in ASCII, or an IPv6 address in brackets.
-URL_HOST = r"([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])"
-#: One RFC 1123 host name without a port: a label must not start or end with a hyphen.
-HOSTNAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
-
-
-def _http_url(value: str) -> str:
-    if not re.fullmatch(rf"https?://{URL_HOST}(:[0-9]{{1,5}})?(/[^\s?#]*)?", value):
-        raise ValueError("is not a URL of scheme http or https without user, query or fragment")
-    try:
-        urlsplit(value).port  # noqa: B018 - raises for what is no IPv6 address or no port
-    except ValueError as error:
-        raise ValueError(f"is not a URL ({error})") from None
-    return value.rstrip("/")
-
-
-def _base_url(value: str) -> str:
-    if urlsplit(_http_url(value)).path.strip("/"):
-        raise ValueError("has a path, and Harbor is found at its base address only")
-    return value.rstrip("/")
-
-
-def _name(value: str) -> str:
-    if value != value.strip():
-        raise ValueError("begins or ends with a blank or a line break")
-    return _one_line(value)
-
-
-def _one_line(value: str) -> str:
-    if not value.isprintable():
-        raise ValueError("has a line break or a control character")
-    if value and not value.strip():
-        raise ValueError("is blank")
-    return value
 
 
 def _secret(value: SecretStr | None) -> SecretStr | None:
     # JSON is read, not sent as it is.
     if value is not None and not value.get_secret_value().lstrip().startswith("{"):
-        _name(value.get_secret_value())
-    return value
-
-
-def _free_text(value: str) -> str:
-    if "\0" in value:
-        raise ValueError("has a zero character, which no database takes")
-    return value
-
-
-def _cidr(value: str) -> str:
-    try:
-        return str(ipaddress.ip_network(value))
-    except ValueError as error:
-        raise ValueError(f"is not a network in CIDR form ({error})") from None
-
-
-def _hostname(value: str) -> str:
-    if not HOSTNAME.fullmatch(value):
-        raise ValueError("is not a host name: lower case letters, digits, hyphens and dots, no scheme, port or path")
-    # Harbor's own `prepare` stops on these two, after the server was paid for.
-    if value in {"127.0.0.1", "reg.mydomain.com"}:
-        raise ValueError("is refused by Harbor's installer")
-    return value
-
-
-def _bucket(value: str) -> str:
-    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", value):
-        raise ValueError("is no bucket: 3 to 63 lower case letters, digits, dots and hyphens")
-    return value
-
-
-def _time_of_day(value: str) -> str:
-    if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", value):
-        raise ValueError("is no time of day, 00:00 to 23:59")
-    return value
-
-
-def _email(value: str) -> str:
-    if not re.fullmatch(r"[^\s@{}\"#]+@[A-Za-z0-9.-]+", value):
-        raise ValueError("is no e-mail address")
-    return value
-
-
-def _version(value: str) -> str:
-    if not re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", value):
-        raise ValueError("is no version of three numbers")
-    return value
-
-
-def _sha256(value: str) -> str:
-    if not re.fullmatch(r"[0-9a-f]{64}", value):
-        raise ValueError("is no SHA-256: 64 hexadecimal digits, lower case")
+        trimmed(value.get_secret_value())
     return value
 
 
@@ -167,42 +97,8 @@ def _tag_filter(value: object) -> object:
     return {"matches": value} if isinstance(value, str | list) else value
 
 
-BaseUrl = Annotated[str, AfterValidator(_base_url)]
-Name = Annotated[str, AfterValidator(_name)]
-FreeText = Annotated[str, AfterValidator(_free_text)]
-HttpUrl = Annotated[str, AfterValidator(_http_url)]
-Cidr = Annotated[str, AfterValidator(_cidr)]
-Hostname = Annotated[str, AfterValidator(_hostname)]
-BucketName = Annotated[str, AfterValidator(_bucket)]
 Globs = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1), BeforeValidator(_one_or_many)]
 Operation = Literal["create", "delete", "pull", "other"]
-
-
-class Section(BaseModel):
-    """A frozen part of the configuration: unknown keys are errors, types are not guessed."""
-
-    model_config = ConfigDict(
-        frozen=True, strict=True, extra="forbid", alias_generator=to_camel, use_attribute_docstrings=True
-    )
-
-    @classmethod
-    def read(cls, raw: object) -> Any:
-        """Validates JSON-like data. Raises pydantic.ValidationError with every fault of this section."""
-        # Through JSON: strict mode then takes lists for tuples and still refuses "5" for 5.
-        return cls.model_validate_json(json.dumps(raw))
-
-
-class Service(Section):
-    """How Harbor runs on the server."""
-
-    workers: int | None = Field(default=None, ge=1, le=100, examples=[8])
-    """Jobs that Harbor runs at a time; without it 4 on servers below 7 GB of memory and 10 above."""
-    trivy: bool = Field(default=True, examples=[False])
-    """Runs the vulnerability scanner; it wants memory."""
-    metrics: bool = Field(default=False, examples=[True])
-    """Serves Prometheus metrics on port 9090, which the firewall keeps closed."""
-    log_level: Literal["debug", "info", "warning", "error", "fatal"] = Field(default="info", examples=["warning"])
-    """What Harbor's services write to their logs."""
 
 
 class ObjectStorage(Section):
@@ -232,7 +128,7 @@ class BackupBucket(Section):
 class Backup(Section):
     """The nightly backup. Without `bucket` and `directory` it goes to a bucket of this stack's own."""
 
-    at: Annotated[str, AfterValidator(_time_of_day)] = Field("03:15", examples=["03:15"])
+    at: TimeOfDay = Field("03:15", examples=["03:15"])
     """Time of day, UTC."""
     keep: int = Field(14, ge=1, le=365, examples=[14])
     """How many backups are kept."""
@@ -240,40 +136,6 @@ class Backup(Section):
     """A bucket made elsewhere."""
     directory: str | None = Field(None, examples=["/mnt/backup"])
     """A directory on the server, where you mount something that outlives it."""
-
-
-class Database(Section):
-    """A PostgreSQL (12 or later) elsewhere; the database must exist and, at first boot, be empty."""
-
-    host: Hostname = Field(examples=["pg.example.com"])
-    """Its host name."""
-    port: int = Field(5432, ge=1, le=65535, examples=[5432])
-    """Its port."""
-    name: str = Field("registry", min_length=1, examples=["registry"])
-    """The database's name."""
-    username: str = Field(min_length=1, examples=["harbor"])
-    """A user that owns it."""
-    password: SecretStr = Field(examples=["{secure: v1:…}"])
-    """Its password; set it with `pulumi config set --path --secret host.database.password`."""
-    ssl_mode: Literal["disable", "require", "verify-ca", "verify-full"] = Field("require", examples=["verify-full"])
-    """How the connection is secured."""
-    max_open_conns: int = Field(100, ge=10, le=900, examples=[100])
-    """Connections that each of Harbor's services opens at most."""
-
-
-class Redis(Section):
-    """A Redis or Valkey elsewhere."""
-
-    host: Hostname = Field(examples=["redis.example.com"])
-    """Its host name."""
-    port: int = Field(6379, ge=1, le=65535, examples=[6379])
-    """Its port."""
-    username: str = Field("", examples=["harbor"])
-    """A user, where it has users."""
-    password: SecretStr = Field(examples=["{secure: v1:…}"])
-    """Its password; set it with `pulumi config set --path --secret host.redis.password`."""
-    tls: bool = Field(True, examples=[True])
-    """Speaks TLS, from Harbor 2.13 on."""
 
 
 class Host(Section):
@@ -293,13 +155,13 @@ class Host(Section):
     """PEM chain for `tls: provided`."""
     certificate_key: SecretStr | None = Field(None, examples=["{secure: v1:…}"])
     """PEM key for `tls: provided`; set it with `pulumi config set --path --secret host.certificateKey`."""
-    acme_email: Annotated[str, AfterValidator(_email)] | None = Field(None, examples=["ops@example.com"])
+    acme_email: Email | None = Field(None, examples=["ops@example.com"])
     """Where Let's Encrypt writes to when a certificate is about to expire."""
     http_port: int = Field(HTTP_PORT, ge=1, le=65535, examples=[80])
     """Port that Harbor serves with `tls: none`."""
-    version: Annotated[str, AfterValidator(_version)] = Field("2.15.1", examples=["2.15.1"])
+    version: Version = Field("2.15.1", examples=["2.15.1"])
     """Harbor version."""
-    installer_sha256: Annotated[str, AfterValidator(_sha256)] | None = Field(None, examples=[EXAMPLE_SHA256])
+    installer_sha256: Sha256 | None = Field(None, examples=[EXAMPLE_SHA256])
     """Pins the installer's download; without it the release's own checksum file is used."""
     image: Name = Field("linode/debian13", min_length=1, examples=["linode/debian13"])
     """Linode image; it must have the capability cloud-init."""
@@ -377,7 +239,7 @@ class Endpoint(Section):
     url: HttpUrl | None = Field(None, examples=["https://registry.example.com"])
     """Endpoint URL; kinds with one fixed address need none."""
     # Others made in Harbor may end in a blank, and are taken over as they are.
-    name: Annotated[str, AfterValidator(_one_line)] | None = Field(
+    name: Annotated[str, AfterValidator(one_line)] | None = Field(
         None, min_length=1, max_length=ENDPOINT_NAME_LENGTH, examples=["hub-docker-hub"]
     )
     """Name in Harbor; `<key>-<type>` without it, so that a change of type converges in one `up`."""
@@ -551,9 +413,11 @@ class Configuration(Section):
     """A stack, whole."""
 
     host: Host | None = None
-    """The Linode host that runs Harbor; or else `harbor`."""
+    """The Linode host that runs Harbor; or else `cluster` or `harbor`."""
+    cluster: Cluster | None = None
+    """The Kubernetes cluster that runs Harbor; or else `host` or `harbor`."""
     harbor: ExistingHarbor | None = None
-    """A Harbor that exists already; or else `host`."""
+    """A Harbor that exists already; or else `host` or `cluster`."""
     harbor_password: SecretStr | None = None
     """Password of Harbor's administrator: of an existing Harbor, or after a rotation on ours."""
     endpoints: Mapping[str, Endpoint] = Field(default_factory=dict)
@@ -571,9 +435,14 @@ class Configuration(Section):
 
     @property
     def url(self) -> str:
-        """Base URL of Harbor; empty without host and harbor."""
-        target = self.host or self.harbor
+        """Base URL of Harbor; empty without host, cluster and harbor."""
+        target = self.host or self.cluster or self.harbor
         return target.url if target else ""
+
+    @property
+    def owns_harbor(self) -> bool:
+        """Whether the stack itself runs Harbor, on a host or a cluster."""
+        return self.host is not None or self.cluster is not None
 
     @property
     def registry_host(self) -> str:
@@ -587,17 +456,17 @@ class Configuration(Section):
 
     @property
     def restricts_project_creation(self) -> bool:
-        """Whether only administrators may create projects: always on a host of ours, on another if it is asked for."""
+        """Whether only administrators may create projects: always on a Harbor of ours, on another if asked for."""
         return self.harbor.restrict_project_creation if self.harbor else True
 
     @property
     def garbage_collection(self) -> GarbageCollection | None:
-        """Garbage collection to set: on a host of ours always, on another Harbor if it is asked for."""
-        default: GarbageCollection | None = GarbageCollection.read({}) if self.host else None
+        """Garbage collection to set: on a Harbor of ours always, on another if it is asked for."""
+        default: GarbageCollection | None = GarbageCollection.read({}) if self.owns_harbor else None
         return self.maintenance.garbage_collection or default
 
     @property
     def audit_purge(self) -> AuditPurge | None:
-        """Audit log purge to set: on a host of ours always, on another Harbor if it is asked for."""
-        default: AuditPurge | None = AuditPurge.read({}) if self.host else None
+        """Audit log purge to set: on a Harbor of ours always, on another if it is asked for."""
+        default: AuditPurge | None = AuditPurge.read({}) if self.owns_harbor else None
         return self.maintenance.audit_purge or default

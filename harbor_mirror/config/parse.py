@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, get_args
 from urllib.parse import urlsplit
 
@@ -12,7 +13,9 @@ from pydantic import BeforeValidator, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from harbor_mirror.config.cluster import Cluster
 from harbor_mirror.config.faults import HIDDEN, Fault, in_yaml
+from harbor_mirror.config.fields import Section
 from harbor_mirror.config.models import (
     ENDPOINT_NAME_LENGTH,
     HTTP_PORT,
@@ -27,11 +30,15 @@ from harbor_mirror.config.models import (
     Maintenance,
     Project,
     Rule,
-    Section,
 )
 from harbor_mirror.config.paths import join_path, set_command, split_path
 
-SINGLE: Mapping[str, type[Section]] = {"host": Host, "harbor": ExistingHarbor, "maintenance": Maintenance}
+SINGLE: Mapping[str, type[Section]] = {
+    "host": Host,
+    "cluster": Cluster,
+    "harbor": ExistingHarbor,
+    "maintenance": Maintenance,
+}
 KEYED: Mapping[str, type[Section]] = {"endpoints": Endpoint, "projects": Project, "rules": Rule}
 #: Top-level keys as written in `Pulumi.<stack>.yaml`, without the `harbor-mirror:` in front.
 SETTINGS = tuple(field.alias or name for name, field in Configuration.model_fields.items())
@@ -245,15 +252,18 @@ def without_faulty_rules(configuration: Configuration, faults: Iterable[Fault]) 
 
 
 def _consistency(configuration: Configuration, given: Mapping[str, Any]) -> Iterator[Fault]:
-    if ("host" in given) == ("harbor" in given):
-        both = ", not both" if "host" in given else ""
-        reason = f"set either host (a new server) or harbor (an existing Harbor){both}"
+    targets = [setting for setting in ("host", "cluster", "harbor") if setting in given]
+    if len(targets) != 1:
+        more = f", not both {' and '.join(targets)}" if targets else ""
+        reason = f"set either host (a new server), cluster (on Kubernetes) or harbor (an existing Harbor){more}"
         yield Fault("host", None, reason, "host: {region: sg-sin-2, hostname: harbor.dev.example.com}")
     if "harbor" in given and "harborPassword" not in given:
         example = "pulumi config set --secret harborPassword"
         yield Fault("harborPassword", None, "is missing: the password of the existing Harbor's administrator", example)
     if configuration.host is not None:
         yield from _host_consistency(configuration.host)
+    if configuration.cluster is not None:
+        yield from _cluster_consistency(configuration.cluster)
     names: dict[str, str] = {}
     for key, endpoint in configuration.endpoints.items():
         if endpoint.url is not None and urlsplit(endpoint.url).netloc == configuration.registry_host:
@@ -270,19 +280,7 @@ def _consistency(configuration: Configuration, given: Mapping[str, Any]) -> Iter
 
 
 def _host_consistency(host: Host) -> Iterator[Fault]:
-    if host.dns_zone is not None and not host.hostname.endswith(f".{host.dns_zone}"):
-        reason = f"is not in the zone {host.dns_zone}"
-        yield Fault("host.hostname", host.hostname, reason, f"harbor.{host.dns_zone}")
-    for field, value in (("certificate", host.certificate), ("certificateKey", host.certificate_key)):
-        if (host.tls == "provided") != (value is not None):
-            secret = " --secret" if field == "certificateKey" else ""
-            if value is None:
-                reason, example = "is missing with tls: provided", f"pulumi config set --path{secret} host.{field}"
-            else:
-                reason, example = f"has no use with tls: {host.tls}", "tls: provided"
-            yield Fault(f"host.{field}", None, reason, example)
-    if host.acme_email is not None and host.tls != "letsencrypt":
-        yield Fault("host.acmeEmail", host.acme_email, f"has no use with tls: {host.tls}", "tls: letsencrypt")
+    yield from _name_and_certificate("host", host)
     if host.backup is not None and host.backup.bucket is not None and host.backup.directory is not None:
         yield Fault("host.backup", None, "has both bucket and directory; it goes to one place", "backup: {keep: 14}")
     if host.object_storage is None:
@@ -294,6 +292,30 @@ def _host_consistency(host: Host) -> Iterator[Fault]:
             yield Fault(f"host.{key}", None, reason, "objectStorage: {}")
     if host.tls != "none" and host.http_port != HTTP_PORT:
         yield Fault("host.httpPort", host.http_port, f"has no use with tls: {host.tls}", str(HTTP_PORT))
+
+
+def _name_and_certificate(setting: str, target: Host | Cluster) -> Iterator[Fault]:
+    """What belongs together of hostname, zone and certificate."""
+    if target.dns_zone is not None and not target.hostname.endswith(f".{target.dns_zone}"):
+        reason = f"is not in the zone {target.dns_zone}"
+        yield Fault(f"{setting}.hostname", target.hostname, reason, f"harbor.{target.dns_zone}")
+    for field, value in (("certificate", target.certificate), ("certificateKey", target.certificate_key)):
+        if (target.tls == "provided") != (value is not None):
+            secret = " --secret" if field == "certificateKey" else ""
+            if value is None:
+                reason = "is missing with tls: provided"
+                example = f"pulumi config set --path{secret} {setting}.{field}"
+            else:
+                reason, example = f"has no use with tls: {target.tls}", "tls: provided"
+            yield Fault(f"{setting}.{field}", None, reason, example)
+    if target.acme_email is not None and target.tls != "letsencrypt":
+        reason = f"has no use with tls: {target.tls}"
+        yield Fault(f"{setting}.acmeEmail", target.acme_email, reason, "tls: letsencrypt")
+
+
+def _cluster_consistency(cluster: Cluster) -> Iterator[Fault]:
+    yield from _name_and_certificate("cluster", cluster)
+    yield from (replace(fault, path=f"cluster.{fault.path}") for fault in cluster.faults())
 
 
 def endpoint_name(key: str, endpoint: Endpoint) -> str:

@@ -18,7 +18,8 @@ from harbor_mirror.host.config import (
     settings_document,
 )
 from harbor_mirror.host.spec import HostSpec, SpecError
-from harbor_mirror.host.versions import MINORS_PER_STEP, release
+from harbor_mirror.host.versions import release
+from harbor_mirror.plan.harbor_versions import MINORS_PER_STEP
 
 #: What Linode's API takes, counted after base64 and before gunzip (its own Cluster API provider holds this limit).
 USER_DATA_LIMIT = 16_384

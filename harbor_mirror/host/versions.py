@@ -11,8 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-#: Harbor supports an upgrade from the two minor releases before (goharbor/harbor, RELEASES.md).
-MINORS_PER_STEP = 2
+from harbor_mirror.plan.harbor_versions import MINORS_PER_STEP
 
 
 class UpgradeRefused(ValueError):

@@ -15,6 +15,7 @@ from harbor_mirror.config.models import Host
 from harbor_mirror.config.parse import parse, without_faulty_rules
 from harbor_mirror.config.rule_files import Gathered
 from harbor_mirror.host import of_host
+from harbor_mirror.plan import charts
 from harbor_mirror.plan.mirror import PlannedMirror, plan_mirror
 from harbor_mirror.plan.report import Report
 from harbor_mirror.plan.tag_locks import LockedRule, LockError, lock_path, read_locks, with_policies
@@ -81,6 +82,8 @@ def _resolve(
     configuration, faults = parse(raw)
     configuration, unresolved = with_policies(configuration, locks, command)
     faults += unresolved
+    if configuration.cluster is not None:
+        faults += charts.faults(configuration.cluster)
     report = Report()
     mirror = plan_mirror(without_faulty_rules(configuration, faults), report)
     faults += report.faults

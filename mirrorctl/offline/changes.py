@@ -15,7 +15,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from harbor_mirror.config.faults import in_yaml
-from harbor_mirror.config.models import Configuration, Section
+from harbor_mirror.config.fields import Section
+from harbor_mirror.config.models import Configuration
 from harbor_mirror.config.rule_files import SUFFIXES
 from harbor_mirror.plan.budget import WINDOW_HOURS, Budget
 from harbor_mirror.plan.mirror import PlannedMirror

@@ -82,7 +82,7 @@ def test_all_that_linode_lacks_is_said_at_once(program: Program) -> None:
 
 
 def test_a_linode_that_does_not_answer_is_no_leave_to_go_on(program: Program) -> None:
-    with pytest.raises(pulumi.RunError, match=r"could not be asked for what the host needs.*\[401\] Invalid"):
+    with pytest.raises(pulumi.RunError, match=r"could not be asked for what the stack needs.*\[401\] Invalid"):
         program(stack(), {"getVolumes": {"error": "[401] Invalid OAuth Token"}})
 
 

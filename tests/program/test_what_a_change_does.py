@@ -18,7 +18,8 @@ import pulumi
 import pytest
 from pulumi.runtime.mocks import MockMonitor
 
-from harbor_mirror.config.models import Host, Section
+from harbor_mirror.config.fields import Section
+from harbor_mirror.config.models import Host
 from localcloud.providers.linode import LINODE
 from localcloud.providers.values import has_unknown
 

@@ -10,7 +10,8 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
-from harbor_mirror.config.models import Configuration, Section
+from harbor_mirror.config.fields import Section
+from harbor_mirror.config.models import Configuration
 from mirrorctl import stack_file
 from tests.data.model import configurations, resolved, stack
 

@@ -1,0 +1,45 @@
+"""Passwords and keys of a Harbor on a cluster: generated once, and kept in the state."""
+
+from __future__ import annotations
+
+import pulumi
+import pulumi_random as random
+
+#: Letters and digits only: these travel through URLs, environment variables and configuration files.
+PASSWORD_LENGTH = 32
+#: Harbor's key for what it encrypts in its database is exactly this long; its key against forged requests 32.
+ENCRYPTION_LENGTH = 16
+
+
+class GeneratedSecrets(pulumi.ComponentResource):
+    """`values` by use; Harbor's data cannot be read without `encryption`, which therefore can be protected."""
+
+    values: dict[str, pulumi.Output[str]]
+
+    def __init__(self, name: str, *, protect: bool, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("harbor-mirror:cluster:GeneratedSecrets", name, {}, opts)
+
+        def password(use: str, length: int = PASSWORD_LENGTH, *, keep: bool = False) -> random.RandomPassword:
+            return random.RandomPassword(
+                f"{name}-{use}",
+                length=length,
+                special=False,
+                min_upper=1,
+                min_lower=1,
+                min_numeric=1,
+                opts=pulumi.ResourceOptions(parent=self, protect=keep and protect, retain_on_delete=keep and protect),
+            )
+
+        registry = password("registry")
+        self.values = {
+            "admin": password("admin").result,
+            "encryption": password("encryption", ENCRYPTION_LENGTH, keep=True).result,
+            "core": password("core").result,
+            "csrf": password("csrf").result,
+            "jobservice": password("jobservice").result,
+            "registryHttp": password("registry-http").result,
+            "redis": password("redis").result,
+            "registry": registry.result,
+            "registryHash": registry.bcrypt_hash,
+        }
+        self.register_outputs({})

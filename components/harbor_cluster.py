@@ -1,0 +1,127 @@
+"""The cluster: Harbor on Linode Kubernetes Engine, with a managed database, buckets, an address and DNS records."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pulumi
+
+from harbor_mirror.cluster.backends import external_database, redis_address
+from harbor_mirror.config.cluster import Cluster
+from harbor_mirror.plan.charts import harbor_chart
+from settings import Secrets
+
+from .cluster.address import ClusterAddress
+from .cluster.checks import look_up
+from .cluster.database import ClusterDatabase
+from .cluster.engine import KubernetesEngine
+from .cluster.secrets import GeneratedSecrets
+from .own_bucket import OwnBucket, OwnBucketArgs
+
+try:
+    from .cluster.release import HarborRelease, HarborReleaseArgs, provider
+except ModuleNotFoundError as error:
+    if error.name != "pulumi_kubernetes":
+        raise
+    text = "a stack with `cluster` needs pulumi-kubernetes: pip install -r requirements-cluster.txt"
+    raise pulumi.RunError(text) from None
+
+#: Firewalls, clusters and NodeBalancers have labels of at most 32 characters.
+LABEL_LENGTH = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class HarborClusterArgs:
+    """`label` names everything in Linode (3 to 32 characters, unique in the account).
+
+    `admin_password` is the administrator's after a rotation; without it the generated, initial one still is.
+    `secrets` are the configuration's, by path below `cluster`.
+    """
+
+    label: str
+    cluster: Cluster
+    admin_password: pulumi.Output[str] | None = None
+    secrets: Mapping[str, pulumi.Output[str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, cluster: Cluster, stack: str, secrets: Secrets) -> HarborClusterArgs:
+        """Return what the entry `cluster` means in a stack."""
+        label = re.sub(r"[^a-z0-9]+", "-", f"harbor-{stack.lower()}")[:LABEL_LENGTH].rstrip("-")
+        return cls(label=label, cluster=cluster, admin_password=secrets.harbor_password, secrets=secrets.cluster)
+
+
+class HarborCluster(pulumi.ComponentResource):
+    """Database, buckets and address outlive the cluster; everything in the cluster can be created again."""
+
+    ip: pulumi.Output[str] | None
+    id: pulumi.Output[str] | None
+    database_id: pulumi.Output[str] | None
+    admin_password: pulumi.Output[str]
+
+    def __init__(self, name: str, args: HarborClusterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("harbor-mirror:cluster:HarborCluster", name, {}, opts)
+        cluster, children = args.cluster, pulumi.ResourceOptions(parent=self)
+        chart = harbor_chart(cluster)
+        if chart is None:
+            raise ValueError(f"no chart is known for Harbor {cluster.version}; the configuration's checks reject it")
+        zone_id = look_up(cluster, pulumi.InvokeOptions(parent=self))
+        engine = None if cluster.existing else KubernetesEngine(f"{name}-engine", args.label, cluster, children)
+        address = (
+            ClusterAddress(f"{name}-address", args.label, cluster, zone_id, children) if cluster.owns_edge else None
+        )
+        managed = None
+        if cluster.database is None:
+            nodes: pulumi.Input[list[str]] = engine.node_cidrs if engine else []
+            managed = ClusterDatabase(f"{name}-database", f"{args.label}-db"[:LABEL_LENGTH], cluster, nodes, children)
+        blobs, backups = (
+            self._bucket(f"{name}-{kind}", f"{args.label}-{kind}", cluster) for kind in ("blobs", "backups")
+        )
+        generated = GeneratedSecrets(f"{name}-secrets", protect=cluster.protect, opts=children)
+        secrets = {**generated.values, **_given(args)}
+        if managed is not None:
+            secrets["database"] = managed.password
+        kubeconfig = engine.kubeconfig if engine else args.secrets["existing.kubeconfig"]
+        inside = provider(
+            f"{name}-kubernetes",
+            kubeconfig,
+            engine.lke.id if engine else args.label,
+            own=engine is not None,
+            opts=pulumi.ResourceOptions(parent=self, deleted_with=engine.lke if engine else None),
+        )
+        HarborRelease(
+            f"{name}-release",
+            HarborReleaseArgs(
+                cluster=cluster,
+                chart=chart,
+                database=managed.address if managed else pulumi.Output.from_input(external_database(cluster)),
+                authority=managed.authority if managed else None,
+                blobs=blobs.access,
+                backups=backups.access,
+                redis=redis_address(cluster),
+                secrets=secrets,
+                certificate_key=args.secrets.get("certificateKey"),
+                nodebalancer_id=address.nodebalancer_id if address else None,
+                lives_in=engine.lke if engine else None,
+            ),
+            pulumi.ResourceOptions(parent=self, providers={"kubernetes": inside}),
+        )
+        self.ip = address.ip if address else None
+        self.id = engine.lke.id if engine else None
+        self.database_id = managed.id if managed else None
+        self.admin_password = generated.values["admin"] if args.admin_password is None else args.admin_password
+        self.register_outputs({"ip": self.ip, "id": self.id, "databaseId": self.database_id})
+
+    def _bucket(self, name: str, label: str, cluster: Cluster) -> OwnBucket:
+        return OwnBucket(
+            name,
+            OwnBucketArgs(label=label, region=cluster.bucket_region, permissions="read_write", protect=cluster.protect),
+            pulumi.ResourceOptions(parent=self),
+        )
+
+
+def _given(args: HarborClusterArgs) -> dict[str, pulumi.Output[str]]:
+    """The configuration's secrets, by use."""
+    uses = {"database": "database.password", "redis": "redis.password"}
+    return {use: args.secrets[path] for use, path in uses.items() if path in args.secrets}

@@ -1,0 +1,51 @@
+"""Hooks of a cluster: the upgrade guard, and guidance when Linode refuses to create a part of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+
+from harbor_mirror.cluster.names import VERSION_ANNOTATION
+from harbor_mirror.cluster.upgrade import check_upgrade
+
+from .errors import creation_explained
+from .host import NAME_TAKEN
+
+TAKEN = (
+    "Linode has a {what} called {label} already, and this stack does not know it: an update that was cut off left it, "
+    "or another stack uses the name. docs/operations.md, An update of a cluster was cut off, has both ways out"
+)
+FAILED = (
+    "Linode did not create the {what} {label}. Run `pulumi up` again: it keeps what exists and creates what is "
+    "missing. More in docs/operations.md, An update of a cluster was cut off"
+)
+
+
+def explained(name: str, what: str, label: str, resource: pulumi.Resource) -> pulumi.ResourceHookBinding:
+    """Return a hook that adds guidance when Linode refuses to create a `what` with this label."""
+
+    def text(error: str) -> str:
+        template = TAKEN if any(part in error for part in NAME_TAKEN) else FAILED
+        return template.format(what=what, label=label)
+
+    return creation_explained(f"{name}-refused", resource, text)
+
+
+def upgrade_guarded(name: str) -> pulumi.ResourceHookBinding:
+    """Return hooks for Harbor's namespace that reject a version which its database cannot follow, at preview."""
+
+    def guard(args: pulumi.ResourceHookArgs) -> None:
+        old, new = _version(args.old_inputs), _version(args.new_inputs)
+        if old and new:
+            check_upgrade(old, new)
+
+    hook = pulumi.ResourceHook(f"{name}-upgrade", guard, pulumi.ResourceHookOptions(on_dry_run=True))
+    return pulumi.ResourceHookBinding(before_update=[hook])
+
+
+def _version(inputs: Mapping[str, Any] | None) -> str | None:
+    annotations = ((inputs or {}).get("metadata") or {}).get("annotations") or {}
+    version: str | None = annotations.get(VERSION_ANNOTATION)
+    return version

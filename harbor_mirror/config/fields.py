@@ -1,0 +1,127 @@
+"""Types that several sections of the configuration share: names, addresses, versions, and the section itself."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+EXAMPLE_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+#: A host in a URL: a name in ASCII, or an IPv6 address in brackets.
+URL_HOST = r"([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])"
+#: One RFC 1123 host name without a port: a label must not start or end with a hyphen.
+HOSTNAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
+
+
+def _http_url(value: str) -> str:
+    if not re.fullmatch(rf"https?://{URL_HOST}(:[0-9]{{1,5}})?(/[^\s?#]*)?", value):
+        raise ValueError("is not a URL of scheme http or https without user, query or fragment")
+    try:
+        urlsplit(value).port  # noqa: B018 - raises for what is no IPv6 address or no port
+    except ValueError as error:
+        raise ValueError(f"is not a URL ({error})") from None
+    return value.rstrip("/")
+
+
+def _base_url(value: str) -> str:
+    if urlsplit(_http_url(value)).path.strip("/"):
+        raise ValueError("has a path, and Harbor is found at its base address only")
+    return value.rstrip("/")
+
+
+def trimmed(value: str) -> str:
+    if value != value.strip():
+        raise ValueError("begins or ends with a blank or a line break")
+    return one_line(value)
+
+
+def one_line(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("has a line break or a control character")
+    if value and not value.strip():
+        raise ValueError("is blank")
+    return value
+
+
+def _free_text(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("has a zero character, which no database takes")
+    return value
+
+
+def _cidr(value: str) -> str:
+    try:
+        return str(ipaddress.ip_network(value))
+    except ValueError as error:
+        raise ValueError(f"is not a network in CIDR form ({error})") from None
+
+
+def _hostname(value: str) -> str:
+    if not HOSTNAME.fullmatch(value):
+        raise ValueError("is not a host name: lower case letters, digits, hyphens and dots, no scheme, port or path")
+    # Harbor's own `prepare` stops on these two, after the server was paid for.
+    if value in {"127.0.0.1", "reg.mydomain.com"}:
+        raise ValueError("is refused by Harbor's installer")
+    return value
+
+
+def _bucket(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", value):
+        raise ValueError("is no bucket: 3 to 63 lower case letters, digits, dots and hyphens")
+    return value
+
+
+def _time_of_day(value: str) -> str:
+    if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", value):
+        raise ValueError("is no time of day, 00:00 to 23:59")
+    return value
+
+
+def _email(value: str) -> str:
+    if not re.fullmatch(r"[^\s@{}\"#]+@[A-Za-z0-9.-]+", value):
+        raise ValueError("is no e-mail address")
+    return value
+
+
+def _version(value: str) -> str:
+    if not re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", value):
+        raise ValueError("is no version of three numbers")
+    return value
+
+
+def _sha256(value: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{64}", value):
+        raise ValueError("is no SHA-256: 64 hexadecimal digits, lower case")
+    return value
+
+
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
+Name = Annotated[str, AfterValidator(trimmed)]
+FreeText = Annotated[str, AfterValidator(_free_text)]
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+Cidr = Annotated[str, AfterValidator(_cidr)]
+Hostname = Annotated[str, AfterValidator(_hostname)]
+BucketName = Annotated[str, AfterValidator(_bucket)]
+TimeOfDay = Annotated[str, AfterValidator(_time_of_day)]
+Email = Annotated[str, AfterValidator(_email)]
+Version = Annotated[str, AfterValidator(_version)]
+Sha256 = Annotated[str, AfterValidator(_sha256)]
+
+
+class Section(BaseModel):
+    """A frozen part of the configuration: unknown keys are errors, types are not guessed."""
+
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", alias_generator=to_camel, use_attribute_docstrings=True
+    )
+
+    @classmethod
+    def read(cls, raw: object) -> Any:
+        """Validates JSON-like data. Raises pydantic.ValidationError with every fault of this section."""
+        # Through JSON: strict mode then takes lists for tuples and still refuses "5" for 5.
+        return cls.model_validate_json(json.dumps(raw))
