@@ -228,7 +228,7 @@ def _pattern(where: Where) -> str:
 
 
 def _encrypted(settings: Mapping[str, Any]) -> Iterator[Fault]:
-    """Return a fault for each encrypted value that is no secret: nobody can review it."""
+    """Return a fault for each encrypted value that need not be secret: nobody can review it."""
     for where, value in _leaves((), settings):
         if _is_secure(value) and _pattern(where) not in ENCRYPTABLE and ":" not in where[0]:
             reason = "is encrypted, so it can't be reviewed or checked; encrypt only passwords and keys"

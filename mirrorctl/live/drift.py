@@ -1,7 +1,7 @@
-"""Declared against live, field by field, the fields included that the provider never reads back.
+"""Compares what a stack declares with what Harbor has, field by field.
 
-The provider's refresh does not see a rule's filters, description and speed, an endpoint's secret, a project's quota
-(measured with pulumi-harbor 3.10.21). What the stack does not own is reported and never touched.
+This includes fields that the provider's refresh does not read: a rule's filters, description and speed, an endpoint's
+secret, a project's quota (measured with pulumi-harbor 3.10.21). Objects of others are reported and never changed.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from mirrorctl.live.mirror import Rule
 from mirrorctl.live.status import read_status
 from mirrorctl.output.reports import DriftFinding, DriftReport
 
+NOT_OURS = "not managed by this stack; see `adopt`"
 #: Path and body of a request that saves something as declared.
 Put = tuple[str, Json]
 
@@ -40,7 +41,7 @@ def compare(harbor: Harbor, connection: Connection, rules: Mapping[str, Rule], *
     Raise Failure without a stack.
     """
     if connection.outputs is None:
-        raise Failure("this compares a stack with its Harbor; say --stack, or unset HARBOR_URL")
+        raise Failure("drift compares a stack with its Harbor; use --stack, or unset HARBOR_URL")
     declared = engine.resolve(connection.stack, connection.cwd)
     comparison = Comparison(harbor, declared, connection.outputs, rules, fix=fix)
     findings = tuple(comparison.findings())
@@ -62,7 +63,7 @@ class Comparison:
     fix: bool = False
 
     def findings(self) -> Iterator[DriftFinding]:
-        """Every difference, endpoints first: a rule can be right only if its endpoint is."""
+        """Return every difference, endpoints first: rules depend on them."""
         policies = {policy["id"]: policy for policy in self.harbor.policies()}
         registries = {registry["id"]: registry for registry in self.harbor.registries()}
         yield from self._endpoints(registries)
@@ -229,12 +230,14 @@ class Comparison:
         ours |= {number for name in self.rules for number in self._policy_ids(name).values()}
         for policy in policies.values():
             if policy["id"] not in ours:
-                yield DriftFinding(kind="unmanaged", subject=f"rule {policy['name']}", advice="left alone; see `adopt`")
+                yield DriftFinding(kind="unmanaged", subject=f"rule {policy['name']}", advice=NOT_OURS)
         ours = {int(entry["id"]) for entry in (self.outputs.get("endpoints") or {}).values()}
         for registry in registries.values():
             if registry["id"] not in ours:
                 yield DriftFinding(
-                    kind="unmanaged", subject=f"endpoint {registry['name']}", advice="left alone; see `adopt`"
+                    kind="unmanaged",
+                    subject=f"endpoint {registry['name']}",
+                    advice=NOT_OURS,
                 )
 
     def _repaired(self, findings: Sequence[DriftFinding], puts: Sequence[Put]) -> Iterator[DriftFinding]:
@@ -242,7 +245,7 @@ class Comparison:
         yield from (_outcome(finding, fixed=self.fix and not error, error=error) for finding in findings)
 
     def _save(self, puts: Sequence[Put]) -> str:
-        """Saves if that is wanted; Harbor's words if it refuses."""
+        """Send the requests if `fix` is set. Return Harbor's message if it rejects one."""
         if not self.fix:
             return ""
         try:
@@ -259,7 +262,7 @@ def _differences(subject: str, wanted: Facts, live: Facts) -> Iterator[DriftFind
 
 
 def _lost(subject: str) -> DriftFinding:
-    advice = "pulumi up --refresh makes it anew"
+    advice = "pulumi up --refresh creates it again"
     return DriftFinding(kind="lost", subject=subject, advice=advice)
 
 

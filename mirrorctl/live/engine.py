@@ -9,7 +9,6 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from harbor_mirror.config.faults import ConfigurationError
 from harbor_mirror.plan.mirror import PlannedMirror
 from harbor_mirror.plan.validation import resolve_stack
 from mirrorctl import stack_file
@@ -37,13 +36,10 @@ def selected(cwd: Path) -> str:
 
 
 def resolve(stack: str | None, cwd: Path) -> PlannedMirror:
-    """Return what a stack declares, from the configuration that the engine has. Raise Failure."""
+    """Return what a stack declares, from the engine's configuration. Raise Failure or ConfigurationError."""
     settings = configuration(stack, cwd)
     values = {key: entry.get("objectValue", entry.get("value")) for key, entry in settings.items()}
-    try:
-        return resolve_stack(values, stack_file.project(cwd), cwd, stack or selected(cwd)).require()
-    except ConfigurationError as error:
-        raise Failure(str(error)) from None
+    return resolve_stack(values, stack_file.project(cwd), cwd, stack or selected(cwd)).require()
 
 
 def set_secret(key: str, value: str, stack: str | None, cwd: Path) -> None:

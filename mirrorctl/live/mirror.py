@@ -1,4 +1,4 @@
-"""A mirror's endpoints and rules, as the stack declares them or as they are in Harbor."""
+"""Endpoints and rules of a mirror, from the stack's outputs or from Harbor."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from harbor_mirror.plan import globs
 from harbor_mirror.plan.schedule import MANUAL
 from mirrorctl.failure import Failure, unknown
 
-Found = TypeVar("Found")
+Response = TypeVar("Response")
 FORBIDDEN = 403
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A source registry: `id` is Harbor's, `type` Harbor's word for its kind."""
+    """A source registry with Harbor's ID and Harbor's type."""
 
     name: str
     id: int
@@ -28,7 +28,7 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Rule:
-    """A pull replication policy; globs are Harbor's, `namespace` starts with the destination project."""
+    """A pull replication policy; patterns are Harbor globs, `namespace` starts with the destination project."""
 
     name: str
     id: int
@@ -42,17 +42,17 @@ class Rule:
     project: str
 
     def takes_repository(self, name: str) -> bool:
-        """Whether the repository filter matches."""
+        """Return whether the repository filter matches."""
         return any(globs.matches(glob, name) for glob in self.repositories)
 
     def takes_tag(self, tag: str) -> bool:
-        """Whether the tag filters match."""
-        wanted = not self.tag_matches or any(globs.matches(glob, tag) for glob in self.tag_matches)
-        return wanted and not any(globs.matches(glob, tag) for glob in self.tag_excludes)
+        """Return whether the tag filters match."""
+        is_matched = not self.tag_matches or any(globs.matches(glob, tag) for glob in self.tag_matches)
+        return is_matched and not any(globs.matches(glob, tag) for glob in self.tag_excludes)
 
 
 def declared(outputs: Mapping[str, Any]) -> dict[str, Rule]:
-    """The rules of a stack, from its outputs. Raises Failure if those are not of this project."""
+    """Return the rules of a stack from its outputs. Raise Failure if they are not outputs of this project."""
     try:
         endpoints = {
             name: Endpoint(name, int(value["id"]), value["type"], value["url"])
@@ -78,22 +78,22 @@ def declared(outputs: Mapping[str, Any]) -> dict[str, Rule]:
 
 
 def live(harbor: Harbor) -> dict[str, Rule]:
-    """The pull rules that are in Harbor, whoever made them."""
+    """Return all pull rules in Harbor, whoever created them."""
     return {policy["name"]: from_policy(policy) for policy in harbor.policies() if is_pull(policy)}
 
 
 def is_pull(policy: Json) -> bool:
-    """Whether a policy's source is another registry."""
+    """Return whether a policy pulls from another registry."""
     return bool((policy.get("src_registry") or {}).get("id"))
 
 
 def is_proxy_cache(project: Json | None) -> bool:
-    """Whether a project fetches by itself what is pulled: Harbor replicates nothing into one, and says Succeed."""
+    """Return whether a project is a proxy cache: Harbor copies nothing into it, and the run still succeeds."""
     return bool((project or {}).get("registry_id"))
 
 
 def from_policy(policy: Json) -> Rule:
-    """A rule as Harbor keeps it."""
+    """Return a rule from Harbor's JSON."""
     source = policy.get("src_registry") or {}
     planned = rule_mapping.from_json(policy)
     return Rule(
@@ -111,8 +111,10 @@ def from_policy(policy: Json) -> Rule:
 
 
 def chosen(rules: Mapping[str, Rule], names: Sequence[str], *, needed: bool = True) -> list[Rule]:
-    """The rules with these names, all of them without names. Raises Failure for an unknown one, and where `needed` if
-    there are none: nothing to prove is no proof."""
+    """Return the rules with these names, all without names.
+
+    Raise Failure for an unknown name, and with `needed` if there are no rules at all.
+    """
     if needed and not rules:
         raise Failure("this mirror has no rules")
     for name in names:
@@ -126,14 +128,14 @@ def _listed(value: str | None) -> tuple[str, ...]:
 
 
 def by_name(items: Iterable[Json]) -> dict[str, Json]:
-    """Objects of Harbor keyed by their names."""
+    """Return Harbor's objects by name."""
     return {item["name"]: item for item in items}
 
 
-def if_allowed(ask: Callable[[], Found]) -> Found | None:
-    """What Harbor answers; None if only administrators may see it."""
+def if_allowed(request: Callable[[], Response]) -> Response | None:
+    """Return Harbor's response; None if the account lacks the permission."""
     try:
-        return ask()
+        return request()
     except HarborError as error:
         if error.status != FORBIDDEN:
             raise

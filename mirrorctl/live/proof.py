@@ -39,7 +39,7 @@ DEEPEST_INDEX = 4
 class Verification:
     """Compares rules of one Harbor with their sources.
 
-    `rules` are all rules of the mirror: what one of them brings is no extra image for another. `known` holds source
+    `rules` are all rules of the mirror: an image that one rule copies is not extra for another. `known` holds source
     digests that were read before ("host/repository:tag" -> digest), so that an interrupted run can continue.
     """
 

@@ -169,7 +169,7 @@ def matching_repositories(source: Source, rule: Rule) -> list[str]:
 def matching_tags(registry: Registry, rule: Rule, repository: str) -> list[str]:
     """Return the tags that a rule matches. If it names each tag, no list is read: a list can have hundreds of pages.
 
-    Names that no registry may have are left out: a hostile source could otherwise forge lines of ours with them.
+    Invalid names are left out: with line breaks in them, a hostile source could forge output of this program.
     """
     named = [globs.exact(glob) for glob in rule.tag_matches]
     if named and all(names is not None for names in named):

@@ -166,7 +166,7 @@ def _state(
 
 
 def parse_time(item: Json | None, key: str) -> datetime | None:
-    """Return one of Harbor's times; None for its zero time and for text that is no time."""
+    """Return one of Harbor's times; None for its zero time and for invalid text."""
     try:
         moment = datetime.fromisoformat(str((item or {}).get(key) or ""))
     except ValueError:

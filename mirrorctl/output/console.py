@@ -19,7 +19,7 @@ from harbor_mirror.http import Secrets
 from mirrorctl.output.reports import Failed, Report
 from mirrorctl.output.untrusted import printable, safe_json, safe_line
 
-#: Prefix of quoted text, such as a task's log: none of its lines can pass for a line of ours.
+#: Prefix of quoted text, such as a task's log: no quoted line can be mistaken for a line of this program.
 QUOTE = "  | "
 #: Without a terminal a table row stays one line however long it is: logs are searched line by line.
 UNLIMITED_WIDTH = 100_000

@@ -15,7 +15,7 @@ def printable(text: str) -> str:
     """Return `text` as one line of visible characters; all others appear as escapes such as `\\x1b`.
 
     Terminals execute control characters (ESC, the C1 range, CR); bidirectional overrides reorder what is shown; a line
-    break would let a message forge a line of ours.
+    break would let a message forge a line of this program.
     """
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode() for character in text

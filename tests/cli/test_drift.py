@@ -284,4 +284,13 @@ def test_a_paused_scheduler(harbor_of_stack: HarborFixture, run: Run, stack: Fak
 def test_without_a_stack_there_is_nothing_to_compare(run: Run) -> None:
     done = run("drift")
     assert done.code == 1
-    assert "say --stack" in done.err
+    assert "use --stack" in done.err
+
+
+def test_a_faulty_configuration_is_reported_line_by_line(run: Run, stack: FakeStack) -> None:
+    stack.config["rules"]["nginx"] ["schedule"] = "0 */1 * * * *"
+    done = run("drift", **stack.environment)
+    assert done.code == 1
+    summary, *faults = done.err.splitlines()
+    assert summary.startswith("mirrorctl: 1 fault in the stack's configuration")
+    assert [line.split(":")[0] for line in faults] == ["  rules.nginx.schedule"]
