@@ -288,7 +288,7 @@ def test_without_a_stack_there_is_nothing_to_compare(run: Run) -> None:
 
 
 def test_a_faulty_configuration_is_reported_line_by_line(run: Run, stack: FakeStack) -> None:
-    stack.config["rules"]["nginx"] ["schedule"] = "0 */1 * * * *"
+    stack.config["rules"]["nginx"]["schedule"] = "0 */1 * * * *"
     done = run("drift", **stack.environment)
     assert done.code == 1
     summary, *faults = done.err.splitlines()
