@@ -11,7 +11,7 @@ import pulumiverse_harbor as harbor
 from harbor_mirror.harbor import maintenance
 from harbor_mirror.plan.maintenance import PlannedAuditPurge, PlannedGarbageCollection
 
-from .hooks.harbor_api import request_before_creation
+from .hooks.harbor_api import request_hook
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +45,7 @@ class HarborMaintenance(pulumi.ComponentResource):
 
     def _create_purge(self, name: str, purge: PlannedAuditPurge) -> None:
         body = maintenance.audit_purge_to_json(purge)
+        hook = request_hook(name, self, lambda client, _: client.request("PUT", maintenance.PURGE_SCHEDULE, body=body))
         random.RandomId(
             name,
             byte_length=4,
@@ -52,9 +53,7 @@ class HarborMaintenance(pulumi.ComponentResource):
             keepers={**body["schedule"], **{key: str(value) for key, value in body["parameters"].items()}},
             opts=pulumi.ResourceOptions(
                 parent=self,
-                hooks=request_before_creation(
-                    name, self, lambda client: client.request("PUT", maintenance.PURGE_SCHEDULE, body=body)
-                ),
+                hooks=pulumi.ResourceHookBinding(before_create=[hook]),
                 delete_before_replace=True,
             ),
         )

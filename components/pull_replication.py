@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import InitVar, dataclass
+from hashlib import sha256
+from typing import Any
 
 import pulumi
+import pulumi_random as random
 import pulumiverse_harbor as harbor
 
-from harbor_mirror.harbor.rule import to_provider
+from harbor_mirror.harbor.client import Harbor
+from harbor_mirror.harbor.facts import as_text
+from harbor_mirror.harbor.rule import save_settings, to_api, to_provider
 from harbor_mirror.plan.report import EntryReport
 from harbor_mirror.plan.rule import PlannedPolicy, check_policy
 from harbor_mirror.plan.schedule import Schedule
 
 from .arguments import check
 from .hooks.conflict import adoption_offered
+from .hooks.harbor_api import request_hook
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +38,7 @@ class PullReplicationArgs(PlannedPolicy):
     - `schedule`: `manual`, `hourly`, `daily`, `weekly`, or a cron of six fields in UTC
     - `allow_frequent`: accepts schedules that fire more often than every five minutes
     - `override`, `enabled`, `deletion`, `copy_by_chunk`, `speed_kbps`, `description`: as in Harbor
+    - `single_active`: skips a run while the previous one is still running (Harbor 2.13); None leaves it as it is
 
     `is_checked` is for values that were checked before, with a whole stack.
     """
@@ -60,18 +69,56 @@ class PullReplicationArgs(PlannedPolicy):
 class PullReplication(pulumi.ComponentResource):
     """Copies what the filters match from one endpoint into one namespace of Harbor, on a schedule or on demand.
 
-    Creates a `harbor.Replication`. `policy_id` is its id in Harbor.
+    Creates a `harbor.Replication`, and with `single_active` a `random.RandomId` whose hook saves that in Harbor: the
+    provider lacks it, and each of its updates resets it. `policy_id` is the policy's id in Harbor.
     """
 
     policy_id: pulumi.Output[int]
 
     def __init__(self, name: str, args: PullReplicationArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("harbor-mirror:mirror:PullReplication", name, {}, opts)
+        settings = to_api(args)
+        hooks = adoption_offered(f"{name}-rule", self, f"rule {args.name}")
+        if settings:
+            # Each of the provider's updates resets what it does not know.
+            update = self._save_hook(f"{name}-updated", settings)
+            hooks = pulumi.ResourceHookBinding.merge(hooks, pulumi.ResourceHookBinding(after_update=[update]))
         policy = harbor.Replication(
             name,
             registry_id=args.registry_id,
             **to_provider(args),
-            opts=pulumi.ResourceOptions(parent=self, hooks=adoption_offered(f"{name}-rule", self, f"rule {args.name}")),
+            opts=pulumi.ResourceOptions(parent=self, hooks=hooks),
         )
+        if settings:
+            self._create_settings(f"{name}-settings", args, settings, policy)
         self.policy_id = policy.replication_policy_id
         self.register_outputs({"policyId": self.policy_id})
+
+    def _create_settings(
+        self, name: str, args: PullReplicationArgs, settings: Mapping[str, Any], policy: harbor.Replication
+    ) -> None:
+        """Save the settings that the provider lacks. A change of them or of the policy replaces this resource."""
+        arguments = json.dumps(to_provider(args), sort_keys=True)
+        registry_id: pulumi.Output[int] = pulumi.Output.from_input(args.registry_id)
+        random.RandomId(
+            name,
+            byte_length=4,
+            keepers={
+                "replicationPolicyId": policy.replication_policy_id.apply(str),
+                "policy": registry_id.apply(lambda number: sha256(f"{number} {arguments}".encode()).hexdigest()[:16]),
+                **{key: as_text(value) for key, value in settings.items()},
+            },
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                hooks=pulumi.ResourceHookBinding(before_create=[self._save_hook(name, settings)]),
+                delete_before_replace=True,
+            ),
+        )
+
+    def _save_hook(self, name: str, settings: Mapping[str, Any]) -> pulumi.ResourceHook:
+        def save(client: Harbor, args: pulumi.ResourceHookArgs) -> None:
+            """`args` are of the policy after an update, or of the resource that stands for the settings."""
+            policy = args.new_outputs or (args.new_inputs or {})["keepers"]
+            save_settings(client, int(policy["replicationPolicyId"]), dict(settings))
+
+        return request_hook(name, self, save)

@@ -10,29 +10,29 @@ import pulumiverse_harbor as harbor
 
 from harbor_mirror.harbor.client import Harbor
 
+Request = Callable[[Harbor, pulumi.ResourceHookArgs], object]
 
-def request_before_creation(
-    name: str, component: pulumi.ComponentResource, request: Callable[[Harbor], object]
-) -> pulumi.ResourceHookBinding:
-    """Return a hook that makes a request to Harbor before a resource of `component` is created.
 
-    If the request fails, the resource is not created, so the next `up` tries again. The address and the credentials are
-    those of the component's `harbor` provider.
+def request_hook(name: str, component: pulumi.ComponentResource, request: Request) -> pulumi.ResourceHook:
+    """Return a hook that makes a request to Harbor, with the address and credentials of the component's provider.
+
+    Bind it before the creation of a resource that stands for the setting: if the request fails, the resource is not
+    created, and the next `up` tries again.
     """
     provider = component.get_provider("harbor:index/replication:Replication")
     if not isinstance(provider, harbor.Provider):
         raise pulumi.RunError(f"{name} needs a harbor.Provider: pass it with ResourceOptions(providers=...)")
 
-    async def run(_: pulumi.ResourceHookArgs) -> None:
+    async def run(args: pulumi.ResourceHookArgs) -> None:
         url, username, password = await pulumi.Output.all(
             provider.url, provider.username, provider.password
         ).future() or ("", "", "")
 
         def send() -> None:
             with Harbor(url or "", username or "", password or "") as client:
-                request(client)
+                request(client, args)
 
         # In a thread: a hook that blocks would hold up the registration of everything else.
         await asyncio.to_thread(send)
 
-    return pulumi.ResourceHookBinding(before_create=[pulumi.ResourceHook(name, run)])
+    return pulumi.ResourceHook(name, run)

@@ -365,6 +365,8 @@ class Rule(Section):
     """Transfers layers in chunks; for unsteady networks."""
     speed_kbps: int = Field(-1, ge=-1, le=2**31 - 1, examples=[10240])
     """Bandwidth limit of each task in KB/s; -1 is unlimited."""
+    single_active: bool | None = Field(None, examples=[True])
+    """Skips a run while the previous one is still running; Harbor 2.13 and later. `false` turns it off again."""
     description: FreeText = Field("", examples=["Base images of the web team"])
     """Free text shown in Harbor."""
     expected_tags: int | None = Field(None, ge=1, examples=[40])

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
+from harbor_mirror.harbor.client import Harbor
 from harbor_mirror.harbor.facts import Facts, Json, as_text
 from harbor_mirror.plan.rule import PlannedPolicy
 from harbor_mirror.plan.schedule import MANUAL
@@ -18,6 +19,12 @@ from harbor_mirror.plan.schedule import MANUAL
 EVERYTHING = "**"
 #: The trigger of policies that push; on one that pulls it never fires.
 EVENT_BASED = "event_based"
+
+
+class UnknownSetting(RuntimeError):
+    """A setting that this version of Harbor does not have."""
+
+
 _DEFAULTS = {field.name: field.default for field in fields(PlannedPolicy)}
 
 
@@ -29,6 +36,7 @@ class Setting:
     attribute: str
     harbor: str
     argument: str
+    """Empty for a setting that the provider lacks: it is set through Harbor's API (docs/adr/0140)."""
     missing: object
     """What Harbor means by leaving it out."""
     read: Callable[[Any], object] = lambda value: value
@@ -43,8 +51,11 @@ SETTINGS = (
     Setting("deletion", "deletion", "deletion", "deletion", False),
     Setting("copyByChunk", "copy_by_chunk", "copy_by_chunk", "copy_by_chunk", False),
     # Harbor keeps "unlimited" as 0 or -1.
+    Setting("singleActive", "single_active", "single_active_replication", "", False),
     Setting("speedKbps", "speed_kbps", "speed", "speed", -1, lambda speed: speed if speed > 0 else -1),
 )
+#: Keys of the configuration for what the provider lacks.
+API_KEYS = frozenset(setting.key for setting in SETTINGS if not setting.argument)
 
 
 def to_json(policy: PlannedPolicy, registry_id: int) -> Json:
@@ -56,7 +67,7 @@ def to_json(policy: PlannedPolicy, registry_id: int) -> Json:
         "dest_namespace": policy.namespace,
         "filters": _filters(policy),
         "trigger": {"type": "manual"} if policy.schedule == MANUAL else scheduled,
-        **{setting.harbor: getattr(policy, setting.attribute) for setting in SETTINGS},
+        **{setting.harbor: _wanted(setting, policy) for setting in SETTINGS},
     }
 
 
@@ -71,8 +82,23 @@ def to_provider(policy: PlannedPolicy) -> dict[str, Any]:
         "dest_namespace": policy.namespace,
         "filters": [_provider_filter(item) for item in _filters(policy)],
         "schedule": policy.schedule,
-        **{setting.argument: getattr(policy, setting.attribute) for setting in SETTINGS},
+        **{setting.argument: getattr(policy, setting.attribute) for setting in SETTINGS if setting.argument},
     }
+
+
+def to_api(policy: PlannedPolicy) -> Json:
+    """Return the declared settings that the provider lacks, as Harbor's API takes them."""
+    values = {setting.harbor: getattr(policy, setting.attribute) for setting in SETTINGS if not setting.argument}
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def save_settings(client: Harbor, policy_id: int, settings: Json) -> None:
+    """Save settings of `to_api` in a policy. Raise UnknownSetting if this Harbor does not keep them."""
+    client.update_policy(policy_id, {**client.policy(policy_id), **settings})
+    saved = client.policy(policy_id)
+    unknown = [key for key, value in settings.items() if (saved.get(key) or False) != value]
+    if unknown:
+        raise UnknownSetting(f"this Harbor does not know {', '.join(unknown)}: it needs Harbor 2.13 or later")
 
 
 def from_json(found: Json) -> PlannedPolicy:
@@ -116,7 +142,7 @@ def to_configuration(found: Json, endpoint: str) -> dict[str, Any]:
         **{
             setting.key: value
             for setting in SETTINGS
-            if (value := getattr(policy, setting.attribute)) != _DEFAULTS[setting.attribute]
+            if (value := getattr(policy, setting.attribute)) != _default(setting)
         },
     }
 
@@ -195,6 +221,17 @@ def _listed(value: object) -> list[Any]:
 
 def _joined(filters: dict[str, list[Any]], kind: str) -> str | None:
     return " and ".join(map(as_text, filters[kind])) if kind in filters else None
+
+
+def _wanted(setting: Setting, policy: PlannedPolicy) -> object:
+    """Return a setting's value for Harbor: what is not declared has the value that Harbor gives it."""
+    value = getattr(policy, setting.attribute)
+    return setting.missing if value is None else value
+
+
+def _default(setting: Setting) -> object:
+    default = _DEFAULTS[setting.attribute]
+    return setting.missing if default is None else default
 
 
 def _value(setting: Setting, found: Json) -> object:

@@ -24,9 +24,18 @@ MINORS_PER_STEP = 2
 HUB_LOGIN = (2, 15, 1)
 
 
+#: The first version with single active replication.
+SINGLE_ACTIVE = (2, 13)
+
+
+def is_older(version: str, than: tuple[int, ...]) -> bool:
+    """Return whether a version such as "2.15.0" is older than another one."""
+    return tuple(int(number) for number in version.split(".")) < than
+
+
 def hub_login_fails(version: str) -> bool:
     """Return whether Docker Hub may reject an account's credentials from this version of Harbor ("2.15.0")."""
-    return tuple(int(number) for number in version.split(".")) < HUB_LOGIN
+    return is_older(version, HUB_LOGIN)
 
 
 def lacking(version: str) -> tuple[str, ...]:

@@ -77,12 +77,7 @@ def plan_mirror(configuration: Configuration, report: Report) -> PlannedMirror |
     report.cautions += _insecure_settings(configuration)
     endpoints = _endpoints(configuration, report)
     collection, purge = _maintenance(configuration, report)
-    rules = {
-        name: planned
-        for name, rule in configuration.rules.items()
-        if (planned := plan_rule(name, rule, configuration.endpoints.get(rule.endpoint), report.entry("rules", name)))
-        and rule.endpoint in endpoints
-    }
+    rules = _rules(configuration, endpoints, report)
     projects = {
         name: resolved
         for name, project in configuration.projects.items()
@@ -145,6 +140,19 @@ def _endpoints(configuration: Configuration, report: Report) -> dict[str, Planne
                     "Docker Hub gave up; 2.15.1 asks the new one"
                 )
     return endpoints
+
+
+def _rules(
+    configuration: Configuration, endpoints: Mapping[str, PlannedEndpoint], report: Report
+) -> dict[str, PlannedRule]:
+    version = configuration.host.version if configuration.host else None
+    rules = {}
+    for name, rule in configuration.rules.items():
+        endpoint = configuration.endpoints.get(rule.endpoint)
+        planned = plan_rule(name, rule, endpoint, report.entry("rules", name), harbor_version=version)
+        if planned is not None and rule.endpoint in endpoints:
+            rules[name] = planned
+    return rules
 
 
 def _maintenance(

@@ -14,6 +14,7 @@ from harbor_mirror.plan.budget import Load, load
 from harbor_mirror.plan.destinations import Landing
 from harbor_mirror.plan.endpoint import image_source
 from harbor_mirror.plan.filters import TagFilter
+from harbor_mirror.plan.harbor_versions import SINGLE_ACTIVE, is_older
 from harbor_mirror.plan.registry_types import check_rule
 from harbor_mirror.plan.report import EntryReport
 from harbor_mirror.plan.schedule import MANUAL, Schedule
@@ -42,6 +43,7 @@ class PlannedPolicy:
     deletion: bool = False
     copy_by_chunk: bool = False
     speed_kbps: int = -1
+    single_active: bool | None = None
     description: str = ""
 
 
@@ -76,11 +78,16 @@ def policy_name(rule: str, number: int) -> str:
     return rule if number == 0 else f"{rule}-{number + 1}"
 
 
-def plan_rule(name: str, rule: Rule, endpoint: Endpoint | None, report: EntryReport) -> PlannedRule | None:
+def plan_rule(
+    name: str, rule: Rule, endpoint: Endpoint | None, report: EntryReport, *, harbor_version: str | None = None
+) -> PlannedRule | None:
     """Resolve one entry of `rules`; return None if it has faults.
 
     Without an endpoint (it could not be read), check everything that does not depend on the kind of source.
+    `harbor_version` is None for an existing Harbor.
     """
+    if rule.single_active and harbor_version is not None and is_older(harbor_version, SINGLE_ACTIVE):
+        report.fault("singleActive", True, f"needs Harbor 2.13 or later, and host.version is {harbor_version}", "")
     pattern, tags = _filters(rule, report)
     schedule = report.attempt(
         "schedule", lambda: Schedule.parse(rule.schedule, name=name, allow_frequent=rule.allow_frequent)
@@ -234,6 +241,7 @@ def _policies(
             deletion=rule.deletion,
             copy_by_chunk=rule.copy_by_chunk,
             speed_kbps=rule.speed_kbps,
+            single_active=rule.single_active,
             description=rule.description,
         ),
     )

@@ -33,7 +33,7 @@ REGISTRY, HARBOR_PROJECT, REPLICATION, RETENTION, GARBAGE_COLLECTION = (
     "harbor:index/retentionPolicy:RetentionPolicy",
     "harbor:index/garbageCollection:GarbageCollection",
 )
-#: The audit purge is set by a hook on one of these.
+#: Hooks on these set the audit purge, and what the provider lacks in a rule.
 RANDOM_ID = "random:index/randomId:RandomId"
 Setting = dict[str, Any]
 
@@ -269,9 +269,10 @@ def _import_rule(adopted: Adopted, key: str, policy: Json) -> None:
     reasons = ["an import reads no filters, no description and no speed"]
     if policy["name"] != key:
         reasons.append(f"it is renamed from {policy['name']!r}")
-    if policy.get("single_active_replication"):
-        reasons.append("single active replication is reset, which the provider does not know")
     adopted.announced.append(Announced(op="update", type=REPLICATION, name=key, reason="; ".join(reasons)))
+    if rule_mapping.API_KEYS & adopted.configuration["rules"][key].keys():
+        reason = "the provider lacks some settings; what Harbor has is saved again, unchanged"
+        adopted.announced.append(Announced(op="create", type=RANDOM_ID, name=f"{key}-settings", reason=reason))
 
 
 def _component(area: str, key: str, kind: str) -> Json:

@@ -76,6 +76,7 @@ def test_the_configuration_says_what_harbor_has(by_hand: HarborFixture, run: Run
         "description": "nightly",
         "override": False,
         "speedKbps": 1024,
+        "singleActive": True,
     }
     assert report["secretsNeeded"] == ["harborPassword", "endpoints.docker-hub-paid.secret"]
     assert report["leftOut"] == []
@@ -109,7 +110,7 @@ def test_the_import_file_and_the_script(run: Run, tmp_path: Path) -> None:
     assert (tmp_path / "adopt.hand.sh").stat().st_mode & 0o111
     reasons = {(change["op"], change["name"]): change["reason"] for change in report["announced"]}
     assert "renamed from 'Base images!'" in reasons["update", "Base-images"]
-    assert "single active replication is reset" in reasons["update", "Base-images"]
+    assert "saved again" in reasons["create", "Base-images-settings"]
     assert "secret" in reasons["update", "Docker Hub (paid)"]
     assert ("create", "pull") in reasons
 

@@ -75,6 +75,7 @@ CHANGES: dict[str, tuple[Change, str, str]] = {
     "enabled": (policy(enabled=False), "rules.nginx", "enabled"),
     "deletion": (policy(deletion=True), "rules.nginx", "deletion"),
     "chunks": (policy(copy_by_chunk=True), "rules.nginx", "copyByChunk"),
+    "single active": (policy(single_active_replication=True), "rules.nginx", "singleActive"),
     "flatten": (policy(dest_namespace_replace_count=1), "rules.nginx", "flatten"),
     "namespace": (policy(dest_namespace="elsewhere"), "rules.nginx", "destination"),
     "trigger": (
