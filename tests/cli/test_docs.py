@@ -56,7 +56,7 @@ def test_common_options_and_exit_codes() -> None:
         ("status", (*status.STATES, status.PAUSED)),
         ("drift", get_args(DriftKind)),
         ("images", tuple(FORMATS)),
-        ("Which Harbor", (URL, USERNAME, PASSWORD)),
+        ("Choose the Harbor", (URL, USERNAME, PASSWORD)),
         ("rotate-admin-password", (NEW_PASSWORD,)),
     ],
 )
