@@ -16,6 +16,7 @@ from mirrorctl.commands import (
     drift,
     explain,
     images,
+    import_,
     logs,
     report,
     resolve,
@@ -52,13 +53,14 @@ COMMANDS: tuple[Callable[..., int], ...] = (
     resolve.resolve,
     images.images,
     adopt.adopt,
+    import_.import_,
     session.session,
     rotate_admin_password.rotate_admin_password,
     schema.schema,
     completion.completion,
 )
 for command in COMMANDS:
-    app.command(command.__name__.replace("_", "-"))(command)
+    app.command(command.__name__.strip("_").replace("_", "-"))(command)
 
 
 def main(arguments: list[str] | None = None) -> int:

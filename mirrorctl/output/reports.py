@@ -400,5 +400,35 @@ class ResolveReport(Report):
     stacks: tuple[ResolvedStack, ...]
 
 
+class ImportDecision(Report):
+    """An entry of an imported file that is not translated, or not wholly."""
+
+    file: str
+    line: int
+    entry: str
+    reason: str
+
+
+class ImportReport(Report):
+    """What `import --json` prints."""
+
+    ok: bool
+    """Everything is translated: no decision is left."""
+    file: str | None
+    """The file that was written; None if there is none."""
+    endpoints: tuple[str, ...]
+    projects: tuple[str, ...]
+    rules: tuple[str, ...]
+    decisions: tuple[ImportDecision, ...]
+    notes: tuple[ImportDecision, ...]
+    """What is translated and yet may surprise."""
+    secrets_needed: tuple[str, ...]
+    """Paths of secrets to set."""
+    resolve: bool
+    """Rules have tag expressions: `mirrorctl resolve` comes next."""
+    configuration: str
+    """The stack's file in YAML."""
+
+
 class Images(RootModel[dict[str, str]]):
     """What `images --json` prints: source reference -> mirror reference, both without tag."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from harbor_mirror.config.paths import set_command
 from harbor_mirror.plan.schedule import MANUAL
 from mirrorctl.live import causes
 from mirrorctl.live.executions import BAD
@@ -15,6 +16,7 @@ from mirrorctl.output.reports import (
     DoctorReport,
     DriftReport,
     ExplainReport,
+    ImportReport,
     LogReport,
     ResolvedStack,
     ResolveReport,
@@ -232,6 +234,22 @@ def _lock_state(stack: ResolvedStack, *, only_check: bool) -> str:
     if only_check:
         return f"bad {stack.file}: changes; run mirrorctl resolve --stack {stack.stack}"
     return f"{'ok' if stack.ok else 'bad'} {stack.file}: written; review it, commit it, and run pulumi up"
+
+
+def show_import(output: Output, report: ImportReport) -> None:
+    """Print what was translated, what is left to decide, and the next steps, to standard error without a file."""
+    say = output.line if report.file else output.note
+    for note in report.notes:
+        say(f"note {note.file}:{note.line}: {note.entry}: {note.reason}")
+    for decision in report.decisions:
+        say(f"decide {decision.file}:{decision.line}: {decision.entry}: {decision.reason}")
+    counts = f"{len(report.rules)} rules, {len(report.endpoints)} endpoints, {len(report.projects)} projects"
+    left = f", {len(report.decisions)} entries to decide" if report.decisions else ""
+    say(f"{'ok' if report.ok else 'bad'} {report.file or 'import'}: {counts}{left}")
+    for path in report.secrets_needed:
+        say(f"  {set_command(path, '--secret')}")
+    if report.resolve:
+        say("  mirrorctl resolve")
 
 
 def show_adopt(output: Output, report: AdoptReport) -> None:

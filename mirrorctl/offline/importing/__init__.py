@@ -1,0 +1,1 @@
+"""Translates the files of other tools into endpoints, projects and rules."""
