@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, in words a user can act on.
+"""Faults and cautions of a configuration, as users see them.
 
 A fault names the path, the value, the reason and a correct example. All faults of a stack are reported together.
 """
@@ -11,17 +11,17 @@ from dataclasses import dataclass
 
 from harbor_mirror.config.paths import join_path
 
-#: Values are shown as typed, cut at this many characters so that one fault stays one line.
+#: Longer values are cut, so that a fault fits on one line.
 SHOWN_CHARACTERS = 80
-#: What stands for a value that is secret, wherever a value is shown.
+#: Shown in place of a secret.
 HIDDEN = "[secret]"
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that must change before anything is created; `value` is never a secret's.
+    """Something that must change before anything is created; `value` is never a secret.
 
-    `place` is file and line ("mirrors/prod/web.yaml:12") where that is known.
+    `place` is the file and line, if known ("mirrors/prod/web.yaml:12").
     """
 
     path: str
@@ -44,9 +44,9 @@ class Fault:
 
 @dataclass(frozen=True)
 class Caution:
-    """Something that works and yet may not be what was meant: a warning in the preview.
+    """Something that works but may not be what was meant: a warning in the preview.
 
-    `section` and `name` say which entry of the configuration it concerns ("rules", "nginx").
+    `section` and `name` are the entry of the configuration ("rules", "nginx").
     """
 
     section: str
@@ -60,7 +60,7 @@ class Caution:
 
 
 class ConfigurationError(ValueError):
-    """Every fault of one stack; its text has one line for each."""
+    """All faults of a stack; the text has a line for each."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         self.faults = tuple(faults)
@@ -70,7 +70,7 @@ class ConfigurationError(ValueError):
 
 
 def in_yaml(value: object) -> str:
-    """A value on one line, as it is written in a stack's file: `{keep: [{always: true}]}`."""
+    """Return a value on one line, as in a stack's file: `{keep: [{always: true}]}`."""
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{key}: {in_yaml(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, list | tuple):
@@ -81,14 +81,14 @@ def in_yaml(value: object) -> str:
 
 
 def _without_credentials(text: str) -> str:
-    """An address without its user and password, and without its query."""
+    """Return an address without user, password and query."""
     text = re.sub(r"(//)[^/@\s]*@|^()[^/@\s]*:[^/@\s]*@(?!sha256:)", rf"\1\2{HIDDEN}@", text)
     return re.sub(r"^(https?://[^?\s]*)\?.*", rf"\1?{HIDDEN}", text, flags=re.DOTALL)
 
 
 def _printable(text: str) -> str:
-    """One line, whatever the user wrote: line breaks and control sequences as escapes."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+    """Return the text on one line, with line breaks and control characters as escapes."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def _shown(value: object) -> str:

@@ -20,9 +20,9 @@ HOSTNAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-
 
 def _http_url(value: str) -> str:
     if not re.fullmatch(rf"https?://{URL_HOST}(:[0-9]{{1,5}})?(/[^\s?#]*)?", value):
-        raise ValueError("is not a URL of scheme http or https without user, query or fragment")
+        raise ValueError("is not an http or https URL without user, query and fragment")
     try:
-        urlsplit(value).port  # noqa: B018 - raises for what is no IPv6 address or no port
+        urlsplit(value).port  # noqa: B018 - raises for invalid IPv6 addresses and ports
     except ValueError as error:
         raise ValueError(f"is not a URL ({error})") from None
     return value.rstrip("/")
@@ -30,19 +30,19 @@ def _http_url(value: str) -> str:
 
 def _base_url(value: str) -> str:
     if urlsplit(_http_url(value)).path.strip("/"):
-        raise ValueError("has a path, and Harbor is found at its base address only")
+        raise ValueError("has a path; use only the base address")
     return value.rstrip("/")
 
 
 def trimmed(value: str) -> str:
     if value != value.strip():
-        raise ValueError("begins or ends with a blank or a line break")
+        raise ValueError("starts or ends with a space or a line break")
     return one_line(value)
 
 
 def one_line(value: str) -> str:
     if not value.isprintable():
-        raise ValueError("has a line break or a control character")
+        raise ValueError("contains a line break or a control character")
     if value and not value.strip():
         raise ValueError("is blank")
     return value
@@ -50,7 +50,7 @@ def one_line(value: str) -> str:
 
 def _free_text(value: str) -> str:
     if "\0" in value:
-        raise ValueError("has a zero character, which no database takes")
+        raise ValueError("contains a NUL character, which Harbor's database rejects")
     return value
 
 
@@ -58,45 +58,45 @@ def _cidr(value: str) -> str:
     try:
         return str(ipaddress.ip_network(value))
     except ValueError as error:
-        raise ValueError(f"is not a network in CIDR form ({error})") from None
+        raise ValueError(f"is not a network in CIDR notation ({error})") from None
 
 
 def _hostname(value: str) -> str:
     if not HOSTNAME.fullmatch(value):
         raise ValueError("is not a host name: lower case letters, digits, hyphens and dots, no scheme, port or path")
-    # Harbor's own `prepare` stops on these two, after the server was paid for.
+    # Harbor's `prepare` fails on these two, when the server already exists.
     if value in {"127.0.0.1", "reg.mydomain.com"}:
-        raise ValueError("is refused by Harbor's installer")
+        raise ValueError("is rejected by Harbor's installer")
     return value
 
 
 def _bucket(value: str) -> str:
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", value):
-        raise ValueError("is no bucket: 3 to 63 lower case letters, digits, dots and hyphens")
+        raise ValueError("is not a bucket name: 3 to 63 lower case letters, digits, dots and hyphens")
     return value
 
 
 def _time_of_day(value: str) -> str:
     if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", value):
-        raise ValueError("is no time of day, 00:00 to 23:59")
+        raise ValueError("is not a time of day from 00:00 to 23:59")
     return value
 
 
 def _email(value: str) -> str:
     if not re.fullmatch(r"[^\s@{}\"#]+@[A-Za-z0-9.-]+", value):
-        raise ValueError("is no e-mail address")
+        raise ValueError("is not an e-mail address")
     return value
 
 
 def _version(value: str) -> str:
     if not re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", value):
-        raise ValueError("is no version of three numbers")
+        raise ValueError("is not a version of three numbers")
     return value
 
 
 def _sha256(value: str) -> str:
     if not re.fullmatch(r"[0-9a-f]{64}", value):
-        raise ValueError("is no SHA-256: 64 hexadecimal digits, lower case")
+        raise ValueError("is not a SHA-256 checksum: 64 hexadecimal digits, lower case")
     return value
 
 
@@ -114,7 +114,7 @@ Sha256 = Annotated[str, AfterValidator(_sha256)]
 
 
 class Section(BaseModel):
-    """A frozen part of the configuration: unknown keys are errors, types are not guessed."""
+    """A frozen part of the configuration: unknown keys are errors, and types are not converted."""
 
     model_config = ConfigDict(
         frozen=True, strict=True, extra="forbid", alias_generator=to_camel, use_attribute_docstrings=True
@@ -122,6 +122,6 @@ class Section(BaseModel):
 
     @classmethod
     def read(cls, raw: object) -> Any:
-        """Validates JSON-like data. Raises pydantic.ValidationError with every fault of this section."""
-        # Through JSON: strict mode then takes lists for tuples and still refuses "5" for 5.
+        """Validate JSON-like data. Raise pydantic.ValidationError with every fault of this section."""
+        # Through JSON: strict mode then accepts lists for tuples, but not "5" for 5.
         return cls.model_validate_json(json.dumps(raw))

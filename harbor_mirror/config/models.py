@@ -1,7 +1,7 @@
-"""The stack configuration: the product's face, as frozen models.
+"""The stack configuration as frozen models.
 
-Keys are camelCase in YAML and snake_case here. Every field's description and example serve the error messages,
-the JSON Schema for editors and the reference in docs/.
+Keys are camelCase in YAML and snake_case here. The fields' descriptions and examples are used in error messages, the
+JSON Schema for editors and the reference in docs/.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from harbor_mirror.config.fields import (
 )
 from harbor_mirror.config.services import Database, Redis, Service
 
-#: Docker Hub's plans, which differ in their pull limits.
+#: Docker Hub's plans, which have different pull limits.
 Plan = Literal["anonymous", "personal", "paid"]
 EndpointType = Literal[
     "docker-hub",
@@ -52,30 +52,30 @@ EndpointType = Literal[
     "volcengine-cr",
 ]
 
-#: Harbor 2.15 takes lower case letters and digits, separated by single `.`, `_` or `-`, at most 255 characters
-#: (measured: a longer one is answered 422, any other form 400).
+#: Harbor 2.15 accepts lower case letters and digits, separated by single `.`, `_` or `-`, at most 255 characters
+#: (measured: it answers 422 to longer names, 400 to other forms).
 PROJECT_NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
 PROJECT_NAME_LENGTH = 255
-#: Our own keys: they become Pulumi logical names and, for rules and endpoints, names in Harbor.
+#: Keys of entries: they become Pulumi logical names and, for rules and endpoints, names in Harbor.
 KEY = re.compile(r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*")
-#: Harbor refuses an endpoint's name beyond 64 characters, a rule's beyond 256 (measured: 400 and 500).
+#: Harbor rejects endpoint names longer than 64 and rule names longer than 256 (measured: 400 and 500).
 ENDPOINT_NAME_LENGTH = 64
 RULE_NAME_LENGTH = 256
 HTTP_PORT = 80
 HTTPS_PORT = 443
-#: Harbor takes no more retention rules in a project (goharbor.io, create-tag-retention-rules).
+#: The most retention rules of a project (goharbor.io, create-tag-retention-rules).
 RETENTION_RULES = 15
-#: A hundred years: Harbor counts in nanoseconds, and 64 bits of them are less than 300 years.
+#: A hundred years: Harbor counts nanoseconds in 64 bits, which hold less than 300 years.
 RETENTION_DAYS = 36_500
 RETENTION_COUNT = 2**31 - 1
-#: Harbor takes 10 workers, its provider 5.
+#: Harbor accepts 10 workers, its provider 5.
 GC_WORKERS = 5
 #: Harbor refuses a longer retention of the audit log (100 years).
 AUDIT_HOURS = 876_000
 
 
 def _secret(value: SecretStr | None) -> SecretStr | None:
-    # JSON is read, not sent as it is.
+    # Secrets in JSON may have line breaks.
     if value is not None and not value.get_secret_value().lstrip().startswith("{"):
         trimmed(value.get_secret_value())
     return value
@@ -83,7 +83,9 @@ def _secret(value: SecretStr | None) -> SecretStr | None:
 
 def _path(value: str) -> str:
     if value and not all(PROJECT_NAME.fullmatch(component) for component in value.split("/")):
-        raise ValueError("is no path: lower case letters and digits, separated by single . _ or -, in /")
+        raise ValueError(
+            "is not a path of lower case letters and digits, with / between components, single . _ or - inside"
+        )
     return value
 
 
@@ -220,62 +222,62 @@ class Host(Section):
 
 
 class ExistingHarbor(Section):
-    """A Harbor that is there already, instead of a host."""
+    """An existing Harbor, used instead of a host."""
 
     url: BaseUrl = Field(examples=["https://harbor.example.com"])
     """Base URL."""
     username: Name = Field("admin", min_length=1, examples=["admin"])
     """A system administrator; its password is the secret `harborPassword`."""
     restrict_project_creation: bool = Field(False, examples=[True])
-    """Lets only administrators create projects: a setting of the whole Harbor, so asked for and not assumed. The
-    provider then sets Harbor's other system settings (read-only, robots' prefix and lifetime, quota) to defaults."""
+    """Lets only administrators create projects. Off by default: it applies to the whole Harbor, and the provider then
+    sets its other system settings (read-only, robots' prefix and lifetime, quota) to their defaults."""
 
 
 class Endpoint(Section):
     """A source registry as Harbor knows it (Administration > Registries)."""
 
     type: EndpointType = Field(examples=["docker-hub"])
-    """Kind of registry, in Harbor's own words."""
+    """Type of the registry, as Harbor calls it."""
     url: HttpUrl | None = Field(None, examples=["https://registry.example.com"])
-    """Endpoint URL; kinds with one fixed address need none."""
-    # Others made in Harbor may end in a blank, and are taken over as they are.
+    """Endpoint URL; types with a fixed address need none."""
+    # Endpoints that were made in Harbor may end with a space, and are adopted as they are.
     name: Annotated[str, AfterValidator(one_line)] | None = Field(
         None, min_length=1, max_length=ENDPOINT_NAME_LENGTH, examples=["hub-docker-hub"]
     )
-    """Name in Harbor; `<key>-<type>` without it, so that a change of type converges in one `up`."""
+    """Name in Harbor; by default `<key>-<type>`, so that a change of type converges in one `up`."""
     username: Name | None = Field(None, min_length=1, examples=["acme-bot"])
-    """Access ID; none for anonymous."""
+    """Access ID; not set for anonymous access."""
     secret: Annotated[SecretStr | None, AfterValidator(_secret)] = Field(None, examples=["{secure: v1:…}"])
-    """Access secret; set it with `pulumi config set --path --secret 'endpoints.NAME.secret'`."""
+    """Access secret; set it with `pulumi config set --path --secret 'endpoints["NAME"].secret'`."""
     description: FreeText = Field("", examples=["Docker Hub, paid account"])
     """Free text shown in Harbor."""
     insecure: bool = Field(False, examples=[False])
     """Accepts any certificate of the source."""
     plan: Plan | None = Field(None, examples=["personal"])
-    """Docker Hub's plan, against which the rules' pulls are counted; without it `anonymous`, or `personal` with an
-    account."""
+    """Docker Hub's plan, whose limit the pulls of the rules must not exceed; by default `anonymous`, or `personal` with
+    an account."""
 
 
 class TagFilter(Section):
     """Harbor's tag filter: globs that a tag must match, or must not."""
 
     matches: Globs = Field(default=(), examples=["1.2*"])
-    """Globs of which a tag must match one."""
+    """Globs; a tag must match at least one."""
     excludes: Globs = Field(default=(), examples=["*-rc*"])
-    """Globs of which a tag must match none."""
+    """Globs; a tag must not match any."""
 
 
 class RuleTags(TagFilter):
     """Which tags a rule copies: Harbor's globs, or an expression that `mirrorctl resolve` turns into globs."""
 
     semver: str | None = Field(default=None, min_length=1, examples=[">=1.25 <2"])
-    """Version range: comparisons such as `>=1.25`, `^1.2`, `~1.2.3`, `1.x`, joined by blanks or `||`."""
+    """Version range: comparisons such as `>=1.25`, `^1.2`, `~1.2.3`, `1.x`, joined by spaces or `||`."""
     regex: str | None = Field(default=None, min_length=1, examples=[r"^v1\.3[2-4]\.\d+$"])
-    """Regular expression that must be found in a tag; write `^` and `$` for the whole of it."""
+    """Regular expression that a tag must contain; use `^` and `$` to match the whole tag."""
     latest: int | None = Field(default=None, ge=1, examples=[5])
     """How many of the newest versions in each repository, of those that the other keys leave."""
     suffix: str = Field(default="", examples=["-alpine"])
-    """Text that a tag must end in, and that is no part of its version."""
+    """Text that a tag must end with; it is not part of the version."""
 
     @property
     def is_expression(self) -> bool:
@@ -284,52 +286,52 @@ class RuleTags(TagFilter):
 
 
 class RetentionRule(Section):
-    """What a retention rule keeps: exactly one of the counts and periods, or `always`."""
+    """A retention rule: exactly one of the counts and periods, or `always`."""
 
     repositories: Annotated[TagFilter, BeforeValidator(_tag_filter)] = Field(
         default_factory=TagFilter, examples=["library/**"]
     )
-    """Repositories, without the project's name: a glob, a list, `{matches: …}` or `{excludes: …}`; all without it."""
+    """Repositories, without the project's name: a glob, a list, `{matches: …}` or `{excludes: …}`; by default all."""
     tags: Annotated[TagFilter, BeforeValidator(_tag_filter)] = Field(default_factory=TagFilter, examples=["v*"])
-    """Tags: a glob, a list, `{matches: …}` or `{excludes: …}`; all without it."""
+    """Tags: a glob, a list, `{matches: …}` or `{excludes: …}`; by default all."""
     untagged: bool = Field(True, examples=[True])
-    """Whether artifacts without a tag are kept, too; a moved tag leaves one behind."""
+    """Keeps artifacts without a tag, too; a moved tag leaves one behind."""
     most_recently_pushed: int | None = Field(None, ge=1, le=RETENTION_COUNT, examples=[10])
-    """Keeps the artifacts of a repository that were pushed last: this many."""
+    """Keeps this many artifacts of a repository, the most recently pushed."""
     most_recently_pulled: int | None = Field(None, ge=1, le=RETENTION_COUNT, examples=[10])
-    """Keeps the artifacts of a repository that were pulled last: this many."""
+    """Keeps this many artifacts of a repository, the most recently pulled."""
     pushed_within_days: int | None = Field(None, ge=1, le=RETENTION_DAYS, examples=[30])
-    """Keeps what was pushed within this many days."""
+    """Keeps artifacts that were pushed within this many days."""
     pulled_within_days: int | None = Field(None, ge=1, le=RETENTION_DAYS, examples=[30])
-    """Keeps what was pulled within this many days."""
+    """Keeps artifacts that were pulled within this many days."""
     always: bool = Field(False, examples=[True])
-    """Keeps everything that the patterns select."""
+    """Keeps every artifact that the patterns match."""
 
 
 class Retention(Section):
-    """Harbor's tag retention: in a repository that some rule selects, what no rule keeps is deleted."""
+    """Harbor's tag retention: deletes artifacts that no rule keeps, in repositories that a rule matches."""
 
     keep: tuple[RetentionRule, ...] = Field(
         min_length=1, max_length=RETENTION_RULES, examples=[[{"mostRecentlyPushed": 10}]]
     )
-    """Rules, joined by OR: an artifact stays if one of them keeps it."""
+    """Rules; an artifact stays if at least one of them keeps it."""
     schedule: str = Field("daily", min_length=1, examples=["daily"])
-    """When Harbor deletes: as a rule's schedule; `manual` for never by itself."""
+    """When Harbor deletes: like a rule's schedule; `manual` to start it by hand only."""
 
 
 class Project(Section):
-    """Where a rule's images land."""
+    """A project in Harbor, the destination of rules."""
 
     public: bool = Field(False, examples=[False])
-    """Lets anybody pull without credentials."""
+    """Lets everybody pull without credentials."""
     quota_gb: int | None = Field(None, ge=1, le=1024 * 1024, examples=[100])
-    """Storage limit in GB; unlimited without it. Harbor refuses more than 1024 TB."""
+    """Storage limit in GB; by default unlimited. Harbor rejects more than 1024 TB."""
     vulnerability_scanning: bool = Field(True, examples=[True])
     """Scans images as they arrive."""
     force_destroy: bool = Field(False, examples=[False])
-    """Deletes the project with its images when it leaves the configuration; by default it stays in Harbor."""
+    """Deletes the project with its images when it is removed from the configuration; by default it stays in Harbor."""
     retention: Retention | None = Field(None, examples=[{"keep": [{"mostRecentlyPushed": 10}]}])
-    """Deletes old images; without it all stay."""
+    """Deletes old images; by default all are kept."""
 
 
 class Rule(Section):
@@ -342,27 +344,27 @@ class Rule(Section):
     tags: Annotated[RuleTags, BeforeValidator(_tag_filter)] = Field(default_factory=RuleTags, examples=["1.2*"])
     """Tag glob, a list of them, or a map; every tag without it."""
     labels: tuple[Annotated[str, Field(min_length=1)], ...] = Field((), examples=[["release"]])
-    """Labels that an artifact must carry; only Harbor sources have them."""
+    """Labels that an artifact must have; only Harbor sources have labels."""
     resource: Literal["image", "artifact"] | None = Field(None, examples=["image"])
     """Kind of artifact: container images only, or any artifact."""
     project: str = Field(min_length=1, examples=["mirror"])
     """Key of the destination under `projects`."""
     path: Annotated[str, AfterValidator(_path)] = Field("", examples=["hub"])
-    """Path below the project that the images land under."""
+    """Path below the project under which the images are stored."""
     flatten: int = Field(0, ge=-1, le=3, examples=[0])
-    """Leading components cut from the source path: 0 keeps all, -1 leaves the last (dest_namespace_replace_count)."""
+    """Leading components removed from the source path: 0 keeps all, -1 the last (dest_namespace_replace_count)."""
     schedule: str = Field("manual", min_length=1, examples=["0 0 */6 * * *"])
-    """`manual`, `hourly`, `daily`, `weekly` or Harbor's cron: six fields, UTC; `H` spreads rules out."""
+    """`manual`, `hourly`, `daily`, `weekly` or Harbor's cron: six fields, UTC; `H` spreads rules over time."""
     allow_frequent: bool = Field(False, examples=[True])
-    """Allows schedules that fire more often than every five minutes."""
+    """Allows schedules that run more often than every five minutes."""
     override: bool = Field(True, examples=[True])
-    """Replaces a tag in Harbor when it moved at the source."""
+    """Replaces a tag in Harbor when it has moved at the source."""
     enabled: bool = Field(True, examples=[True])
-    """A disabled rule neither fires nor can be started."""
+    """A disabled rule does not run and can't be started."""
     deletion: bool = Field(False, examples=[False])
-    """Deletes in Harbor what was deleted at the source; only Harbor sources report deletions."""
+    """Deletes images that were deleted at the source. Has no effect: no source reports deletions to pull rules."""
     copy_by_chunk: bool = Field(False, examples=[False])
-    """Transfers layers in chunks; for unsteady networks."""
+    """Transfers layers in chunks; for unreliable networks."""
     speed_kbps: int = Field(-1, ge=-1, le=2**31 - 1, examples=[10240])
     """Bandwidth limit of each task in KB/s; -1 is unlimited."""
     single_active: bool | None = Field(None, examples=[True])
@@ -370,13 +372,13 @@ class Rule(Section):
     description: FreeText = Field("", examples=["Base images of the web team"])
     """Free text shown in Harbor."""
     expected_tags: int | None = Field(None, ge=1, examples=[40])
-    """How many tags match in all, for the request budget; exact names need no hint."""
+    """Number of tags that match, for the request budget; not needed for exact names."""
     listed_tags: int | None = Field(None, ge=1, examples=[17400])
-    """How many tags the source has in these repositories, for the request budget: Harbor lists them all in each run."""
+    """Number of all tags in these repositories, for the request budget: Harbor lists them in each run."""
 
     @property
     def namespace(self) -> str:
-        """Harbor's destination namespace: the project and the path below it."""
+        """Return Harbor's destination namespace: the project and the path below it."""
         return f"{self.project}/{self.path}" if self.path else self.project
 
 
@@ -384,44 +386,44 @@ class GarbageCollection(Section):
     """Frees the disk space of deleted images. A global setting of Harbor."""
 
     schedule: str = Field("0 30 3 * * 6", min_length=1, examples=["0 30 3 * * SAT"])
-    """As a rule's schedule; `manual` for never by itself."""
+    """Like a rule's schedule; `manual` to start it by hand only."""
     delete_untagged: bool = Field(False, examples=[False])
-    """Deletes artifacts without a tag, too: what a moved tag left behind, and what deployments may pin by digest."""
+    """Deletes artifacts without a tag, too: a moved tag leaves one behind, and deployments may pin it by digest."""
     workers: int = Field(1, ge=1, le=GC_WORKERS, examples=[1])
-    """How many deletions run side by side."""
+    """Number of parallel deletions."""
 
 
 class AuditPurge(Section):
     """Deletes old entries of the audit log. A global setting of Harbor."""
 
     schedule: str = Field("0 30 2 * * *", min_length=1, examples=["0 30 2 * * *"])
-    """As a rule's schedule; `manual` for never by itself."""
+    """Like a rule's schedule; `manual` to start it by hand only."""
     retention_hours: int = Field(90 * 24, ge=1, le=AUDIT_HOURS, examples=[2160])
-    """Entries younger than this stay."""
+    """Keeps entries that are younger than this."""
     operations: tuple[Operation, ...] = Field(("create", "delete", "pull"), min_length=1, examples=[["pull"]])
-    """Entries to delete: of artifacts created, deleted and pulled; `other` is log-ins, users, projects, settings."""
+    """Entries to delete: artifacts created, deleted and pulled; `other` is logins, users, projects, settings."""
 
 
 class Maintenance(Section):
-    """Harbor's own housekeeping: on a host of ours with these defaults, on another Harbor only if it is asked for."""
+    """Harbor's maintenance: on by default with `host`, and only if set on an existing Harbor."""
 
     garbage_collection: GarbageCollection | None = Field(default=None, examples=[{"schedule": "weekly"}])
-    """When garbage is collected; `{}` for the defaults."""
+    """Garbage collection; `{}` for the defaults."""
     audit_purge: AuditPurge | None = Field(default=None, examples=[{"retentionHours": 720}])
-    """When the audit log is purged; `{}` for the defaults."""
+    """Purge of the audit log; `{}` for the defaults."""
 
 
 class Configuration(Section):
-    """A stack, whole."""
+    """The configuration of a stack."""
 
     host: Host | None = None
-    """The Linode host that runs Harbor; or else `cluster` or `harbor`."""
+    """The Linode host that runs Harbor; set this, `cluster` or `harbor`."""
     cluster: Cluster | None = None
-    """The Kubernetes cluster that runs Harbor; or else `host` or `harbor`."""
+    """The Kubernetes cluster that runs Harbor; set this, `host` or `harbor`."""
     harbor: ExistingHarbor | None = None
-    """A Harbor that exists already; or else `host` or `cluster`."""
+    """An existing Harbor; set this, `host` or `cluster`."""
     harbor_password: SecretStr | None = None
-    """Password of Harbor's administrator: of an existing Harbor, or after a rotation on ours."""
+    """Password of Harbor's administrator: for an existing Harbor, or after a rotation on a host."""
     endpoints: Mapping[str, Endpoint] = Field(default_factory=dict)
     """Source registries by name."""
     projects: Mapping[str, Project] = Field(default_factory=dict)
@@ -429,46 +431,46 @@ class Configuration(Section):
     rules: Mapping[str, Rule] = Field(default_factory=dict)
     """Pull replication rules by name."""
     rules_dir: str | None = Field(None, examples=["mirrors/prod"])
-    """Directory of YAML files with further `rules`, one for each team, seen from Pulumi.yaml."""
+    """Directory with YAML files of more `rules`, one for each team, relative to Pulumi.yaml."""
     maintenance: Maintenance = Field(default_factory=Maintenance)
-    """Harbor's own housekeeping."""
+    """Harbor's maintenance."""
     strict: bool = Field(False, examples=[True])
-    """Refuses what exceeds a source's request budget instead of warning of it."""
+    """Rejects rules that exceed a source's request budget; by default they are warnings."""
 
     @property
     def url(self) -> str:
-        """Base URL of Harbor; empty without host, cluster and harbor."""
+        """Return the base URL of Harbor; empty without host, cluster and harbor."""
         target = self.host or self.cluster or self.harbor
         return target.url if target else ""
 
     @property
     def owns_harbor(self) -> bool:
-        """Whether the stack itself runs Harbor, on a host or a cluster."""
+        """Return whether the stack itself runs Harbor, on a host or a cluster."""
         return self.host is not None or self.cluster is not None
 
     @property
     def registry_host(self) -> str:
-        """What stands in front of image references: host, and port where it is not the scheme's own."""
+        """Return the host in image references, with the port unless it is the default."""
         return urlsplit(self.url).netloc
 
     @property
     def admin_username(self) -> str:
-        """Harbor's administrator."""
+        """Return the name of Harbor's administrator."""
         return self.harbor.username if self.harbor else "admin"
 
     @property
     def restricts_project_creation(self) -> bool:
-        """Whether only administrators may create projects: always on a Harbor of ours, on another if asked for."""
+        """Return whether only administrators may create projects: always if the stack runs Harbor, else if set."""
         return self.harbor.restrict_project_creation if self.harbor else True
 
     @property
     def garbage_collection(self) -> GarbageCollection | None:
-        """Garbage collection to set: on a Harbor of ours always, on another if it is asked for."""
+        """Return the garbage collection to set: always if the stack runs Harbor, else if set."""
         default: GarbageCollection | None = GarbageCollection.read({}) if self.owns_harbor else None
         return self.maintenance.garbage_collection or default
 
     @property
     def audit_purge(self) -> AuditPurge | None:
-        """Audit log purge to set: on a Harbor of ours always, on another if it is asked for."""
+        """Return the audit log purge to set: always if the stack runs Harbor, else if set."""
         default: AuditPurge | None = AuditPurge.read({}) if self.owns_harbor else None
         return self.maintenance.audit_purge or default

@@ -1,7 +1,4 @@
-"""A value that must not reach Harbor: why, and what to write instead.
-
-The rooms of model/ raise it without knowing where in the configuration the value stands; their caller adds the path.
-"""
+"""Values that must not reach Harbor. Checks raise `Refused` without a path; the caller knows it and makes a Fault."""
 
 from __future__ import annotations
 
@@ -10,9 +7,9 @@ from dataclasses import dataclass
 
 
 class Refused(ValueError):
-    """One refused value. `reason` continues "path: value ..." and has no full stop; `example` is correct as it stands.
+    """A rejected value. `reason` continues "path: value ..." without a full stop; `example` is a correct value.
 
-    `field` names the key under the entry, where a check looks at several. A secret's value is never given, but None.
+    `field` is the key below the entry, for checks of several keys. `value` is None for secrets.
     """
 
     def __init__(self, value: object, reason: str, example: str, *, field: str = "") -> None:
@@ -25,16 +22,16 @@ class Refused(ValueError):
 
 @dataclass(frozen=True)
 class Findings:
-    """What a check found: `refused` must change first, `cautions` are sentences for a warning."""
+    """The results of a check: `refused` values must change, `cautions` are texts of warnings."""
 
     refused: tuple[Refused, ...] = ()
     cautions: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, found: Iterable[Refused | str]) -> Findings:
-        """Sorts what a check yields: refusals and, as plain text, cautions."""
-        listed = tuple(found)
+    def of(cls, results: Iterable[Refused | str]) -> Findings:
+        """Sort the results of a check: refusals and, as plain text, cautions."""
+        listed = tuple(results)
         return cls(
-            tuple(one for one in listed if isinstance(one, Refused)),
-            tuple(one for one in listed if isinstance(one, str)),
+            tuple(result for result in listed if isinstance(result, Refused)),
+            tuple(result for result in listed if isinstance(result, str)),
         )

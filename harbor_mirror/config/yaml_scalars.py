@@ -1,7 +1,7 @@
-"""Unquoted scalars of YAML as Pulumi hands them to a program: read by Go's yaml.v3, passed on as JSON.
+"""Converts unquoted YAML scalars to the values that Pulumi passes to a program: Go's yaml.v3, then JSON.
 
-Held against the engine itself (3.274.1): `yes` and `12:30` are text, `0x10` is 16, `010` is 8, `1_000` is 1000 and
-`1.0` is 1. A date becomes the text of Go's time, "2026-11-25 00:00:00 +0000 UTC", which nobody means.
+Compared with the engine (3.274.1): `yes` and `12:30` are text, `0x10` is 16, `010` is 8, `1_000` is 1000 and `1.0` is
+1. A date becomes Go's text of it, "2026-11-25 00:00:00 +0000 UTC", which nobody means.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from decimal import Decimal
 
 Scalar = str | int | float | bool | None
 
-_WORDS: dict[str, Scalar] = {
+_KEYWORDS: dict[str, Scalar] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
@@ -25,16 +25,16 @@ _TIME = re.compile(
     r"([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})"
     r"([Tt ]([0-9]{1,2}):([0-9]{1,2}):([0-9]{1,2})(\.[0-9]+)?(Z|[-+][0-9]{2}:[0-9]{2})?)?"
 )
-#: Longer ones are no 64-bit numbers, in whatever base.
-_LONGEST_INTEGER = 70
+#: Longer ones are not 64-bit numbers in any base.
+_MAX_INTEGER_LENGTH = 70
 #: Go writes larger ones with an exponent.
-_LARGEST_WHOLE_FLOAT = 1e21
+_MAX_WHOLE_FLOAT = 1e21
 
 
 def plain(text: str) -> Scalar:
-    """The value of a scalar without quotes and tag."""
-    if text in _WORDS:
-        return _WORDS[text]
+    """Return the value of a scalar without quotes and tag."""
+    if text in _KEYWORDS:
+        return _KEYWORDS[text]
     if text[0] not in "+-.0123456789":
         return text
     digits = text.replace("_", "")
@@ -47,7 +47,7 @@ def plain(text: str) -> Scalar:
 
 
 def _integer(digits: str) -> int | None:
-    if len(digits) > _LONGEST_INTEGER:
+    if len(digits) > _MAX_INTEGER_LENGTH:
         return None
     if _OLD_OCTAL.fullmatch(digits):
         return int(digits, 8)
@@ -59,15 +59,15 @@ def _float(digits: str) -> int | float | None:
     value = float(digits) if _FLOAT.fullmatch(digits) else math.inf
     if math.isinf(value):
         return None
-    # As Go writes it, in the fewest digits that give this float.
-    return int(Decimal(repr(value))) if value.is_integer() and abs(value) < _LARGEST_WHOLE_FLOAT else value
+    # Go writes the fewest digits that give this float.
+    return int(Decimal(repr(value))) if value.is_integer() and abs(value) < _MAX_WHOLE_FLOAT else value
 
 
 def _time(text: str) -> str | None:
-    found = _TIME.fullmatch(text)
-    if found is None:
+    match = _TIME.fullmatch(text)
+    if match is None:
         return None
-    year, month, day, clock, hour, minute, second, fraction, zone = found.groups(default="")
+    year, month, day, clock, hour, minute, second, fraction, zone = match.groups(default="")
     try:
         moment = datetime(*(int(part or 0) for part in (year, month, day, hour, minute, second)))  # type: ignore[arg-type]
     except ValueError:

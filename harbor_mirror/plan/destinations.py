@@ -39,7 +39,7 @@ def destination(repository: str, namespace: str, flatten: int) -> str:
 def check(repositories: str, namespace: str, flatten: int) -> None:
     """Raise Refused for a mapping that Harbor rejects or ignores, or with which every execution fails."""
     if namespace and not is_name(namespace):
-        reason = "is not a valid path in Harbor: lower case letters and digits, separated by single . _ or -, in /"
+        reason = "is not a path of lower case letters and digits, with / between components, single . _ or - inside"
         raise Refused(namespace, reason, "mirror/hub")
     if len(namespace) > NAMESPACE_LENGTH:
         raise Refused(namespace, f"is longer than {NAMESPACE_LENGTH} characters", "mirror/hub")

@@ -76,7 +76,7 @@ def test_destinations(repository: str, namespace: str, flatten: int, place: str 
         ("library/*", "mirror", 2, "has 1 leading component", "flatten: 1"),
         ("{team/app/web,library/*}", "mirror", 2, "has 1 leading component", "flatten: 1"),
         ("library/alpine", "", 1, "needs a project", "0"),
-        ("library/alpine", "Mirror", 0, "not a valid path in Harbor", "mirror/hub"),
+        ("library/alpine", "Mirror", 0, "not a path of lower case", "mirror/hub"),
         ("library/alpine", "a" * 257, 0, "longer than 256", "mirror/hub"),
     ],
 )

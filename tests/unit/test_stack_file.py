@@ -78,7 +78,7 @@ def test_one_line_for_each_fault_with_its_place(case: Mapping[str, str], tmp_pat
         ("username: bot, secret: [S3CRET]", ["endpoints.hub.secret: '[secret]' must be text"]),
         ("username: bot, secret: {secure: v1:abc, more: S3CRET}", ["endpoints.hub.secret: '[secret]' must be text"]),
         ("username: {secure: v1:abc}, secret: {secure: v1:abc}", ["endpoints.hub.username: is encrypted, so it"]),
-        ("username: bot, secret:", ["endpoints.hub.username: 'bot' is given without its secret"]),
+        ("username: bot, secret:", ["endpoints.hub.username: 'bot' has no secret"]),
         ("username: 100012345678, secret: {secure: v1:abc}", ["endpoints.hub.username: 100012345678 must be text"]),
     ],
 )  # fmt: skip
