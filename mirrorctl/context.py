@@ -16,8 +16,10 @@ import typer
 
 from harbor_mirror.config.faults import ConfigurationError
 from harbor_mirror.harbor.client import Harbor, HarborError
+from harbor_mirror.plan.tag_locks import LockedRule, LockError, lock_path, read_locks
 from harbor_mirror.registry.distribution import RegistryError
 from mirrorctl.failure import ERROR, Failure
+from mirrorctl.live import engine
 from mirrorctl.live.connection import Connection, connect
 from mirrorctl.live.mirror import Rule
 from mirrorctl.live.proof import Verification
@@ -60,6 +62,18 @@ class CommandContext:
         """Return all rules by name."""
         return self.connection.rules(self.harbor)
 
+    @property
+    def locks(self) -> dict[str, LockedRule]:
+        """Return what the stack's lock file says; nothing if it is not here, and for a Harbor without stack."""
+        if not any(rule.expression for rule in self.rules.values()):
+            return {}
+        stack = self.connection.stack or engine.selected(self.connection.cwd)
+        path = lock_path(self.connection.cwd, stack)
+        try:
+            return read_locks(path)
+        except LockError as error:
+            raise Failure(f"{path} {error}") from None
+
     def verification(self, *, allow_empty: bool) -> Verification:
         """Return a comparison of this Harbor with its sources."""
         return Verification(
@@ -68,6 +82,7 @@ class CommandContext:
             registry_host=self.connection.registry_host,
             rules=self.rules,
             sources=self.enter(closing(Sources(self.connection, self.output.secrets.add))),
+            locks=self.locks,
             allow_empty=allow_empty,
             note=self.output.note,
         )

@@ -7,6 +7,7 @@ from typing import Any
 
 from harbor_mirror.plan.endpoint import PlannedEndpoint
 from harbor_mirror.plan.rule import PlannedRule
+from harbor_mirror.plan.tag_expressions import TagExpression
 
 
 def pull_robot(stack: str) -> str:
@@ -25,6 +26,8 @@ def endpoint_output(endpoint: PlannedEndpoint) -> dict[str, Any]:
 
 def rule_output(rule: PlannedRule) -> dict[str, Any]:
     """Return one value of `rules`, without Harbor's id."""
+    expression = TagExpression.of_resolved(rule.tags)
+    resolved = {"rule": rule.policy_of, "expression": expression.as_written} if expression else {}
     return {
         "endpoint": rule.endpoint,
         "project": rule.project,
@@ -32,4 +35,5 @@ def rule_output(rule: PlannedRule) -> dict[str, Any]:
         "repositories": list(rule.repositories),
         "tags": {"matches": list(rule.tags.matches), "excludes": list(rule.tags.excludes)},
         "destination": {"namespace": rule.namespace, "flatten": rule.flatten},
+        **resolved,
     }

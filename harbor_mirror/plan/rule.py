@@ -18,6 +18,7 @@ from harbor_mirror.plan.harbor_versions import SINGLE_ACTIVE, is_older
 from harbor_mirror.plan.registry_types import check_rule
 from harbor_mirror.plan.report import EntryReport
 from harbor_mirror.plan.schedule import MANUAL, Schedule
+from harbor_mirror.plan.tag_locks import PolicyRule, policy_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,12 +59,14 @@ class PlannedRule:
     flatten: int
     enabled: bool
     repositories: tuple[str, ...]
-    tags: models.TagFilter
+    tags: models.RuleTags
     tag_filters: tuple[TagFilter, ...]
     expected_tags: int | None
     schedule: Schedule
     landing: Landing
     load: Load
+    policy_of: str
+    """The rule's name in the configuration: one with a tag expression may become several rules in Harbor."""
     policies: tuple[PlannedPolicy, ...]
     """Usually one. The first has the rule's name."""
 
@@ -71,11 +74,6 @@ class PlannedRule:
     def cron(self) -> str:
         """The schedule as Harbor gets it: six fields, or `manual`."""
         return self.schedule.text
-
-
-def policy_name(rule: str, number: int) -> str:
-    """Return the name of a rule's policy in Harbor: `nginx` for the first (number 0), then `nginx-2`, `nginx-3`."""
-    return rule if number == 0 else f"{rule}-{number + 1}"
 
 
 def plan_rule(
@@ -142,6 +140,7 @@ def plan_rule(
             expected_tags=rule.expected_tags,
             listed_tags=rule.listed_tags,
         ),
+        policy_of=rule.policy_of if isinstance(rule, PolicyRule) else name,
         policies=_policies(name, rule, pattern, tags, schedule),
     )
 
@@ -182,7 +181,7 @@ def _filters(rule: Rule, report: EntryReport) -> tuple[str | None, tuple[TagFilt
     return pattern, tags
 
 
-def _joined_tags(tags: models.TagFilter) -> tuple[TagFilter, ...]:
+def _joined_tags(tags: models.RuleTags) -> tuple[TagFilter, ...]:
     joined = _tag_filters(
         filters.join(tags.matches, "tag") if tags.matches else None,
         filters.join(tags.excludes, "tag") if tags.excludes else None,

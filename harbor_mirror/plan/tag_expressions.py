@@ -6,9 +6,10 @@ Harbor knows globs only. `mirrorctl resolve` applies expressions to the source's
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from packaging.version import Version
 
@@ -35,12 +36,22 @@ class TagExpression:
     @classmethod
     def of(cls, tags: RuleTags) -> TagExpression | None:
         """Return the expression of a rule's tags, or None if they are plain globs. Raises Refused."""
-        if not tags.is_expression:
-            return None
-        if tags.matches:
+        if tags.is_expression and tags.matches:
             reason = "does not combine with an expression; use regex and excludes, or a rule of its own"
             raise Refused(list(tags.matches), reason, "{semver: '>=1.25 <2', excludes: '*-rc*'}", field="tags.matches")
+        return cls.of_resolved(tags)
+
+    @classmethod
+    def of_resolved(cls, tags: RuleTags) -> TagExpression | None:
+        """Return the expression of tags that may have the globs that it was resolved to. Raises Refused."""
+        if not tags.is_expression:
+            return None
         return cls(tags.semver, tags.regex, tags.latest, tags.suffix, tags.excludes)
+
+    @classmethod
+    def read(cls, written: Mapping[str, Any]) -> TagExpression:
+        """Return the expression that `as_written` describes."""
+        return cls(**{**written, "excludes": tuple(written.get("excludes", ()))})
 
     def __post_init__(self) -> None:
         """Raise Refused for a range or a regular expression that can't be read."""

@@ -44,6 +44,13 @@ class NotResolved(ValueError):
     """A rule's expression has no lock, or one that does not fit."""
 
 
+class PolicyRule(Rule):
+    """One Harbor policy of a rule with an expression: its tags are globs, and still name the expression."""
+
+    policy_of: str
+    """The rule's name in the configuration."""
+
+
 class _Locked(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -272,12 +279,14 @@ def locked_policies(
     if reason is not None:
         raise NotResolved(f"does not fit its lock: {reason}")
     return {
-        policy.name: rule.model_copy(
-            update={
+        policy.name: PolicyRule.model_construct(
+            **{
+                **dict(rule),
                 "repositories": (policy.repositories,),
                 "tags": rule.tags.model_copy(update={"matches": (policy.matches,)}),
                 "expected_tags": _expected(policy, lock.tags),
-            }
+            },
+            policy_of=name,
         )
         for policy in lock.policies
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from harbor_mirror.harbor import rule as rule_mapping
@@ -40,6 +40,10 @@ class Rule:
     flatten: int
     schedule: str
     project: str
+    rule: str = ""
+    """The rule in the configuration, where it has a tag expression and this is one of its policies."""
+    expression: Mapping[str, Any] = field(default_factory=dict)
+    """The tag expression that the globs were resolved from."""
 
     def takes_repository(self, name: str) -> bool:
         """Return whether the repository filter matches."""
@@ -70,6 +74,8 @@ def declared(outputs: Mapping[str, Any]) -> dict[str, Rule]:
                 flatten=int(value["destination"]["flatten"]),
                 schedule=value["schedule"] or MANUAL,
                 project=value["project"],
+                rule=value.get("rule", ""),
+                expression=value.get("expression", {}),
             )
             for name, value in outputs["rules"].items()
         }
@@ -120,7 +126,8 @@ def chosen(rules: Mapping[str, Rule], names: Sequence[str], *, needed: bool = Tr
     for name in names:
         if name not in rules:
             raise unknown("rule", name, rules)
-    return [rules[name] for name in names] if names else list(rules.values())
+    # A rule with a tag expression may have several policies: its name means all of them.
+    return [rule for rule in rules.values() if not names or rule.name in names or rule.rule in names]
 
 
 def _listed(value: str | None) -> tuple[str, ...]:

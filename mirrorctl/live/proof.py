@@ -19,6 +19,8 @@ from harbor_mirror.http import CONCURRENCY
 from harbor_mirror.plan import globs
 from harbor_mirror.plan.destinations import destination
 from harbor_mirror.plan.filters import join
+from harbor_mirror.plan.tag_expressions import TagExpression
+from harbor_mirror.plan.tag_locks import LockedRule
 from harbor_mirror.registry.distribution import NoSuchName, RateLimited, Registry, RegistryError
 from mirrorctl.failure import Failure
 from mirrorctl.live import mirror, sources
@@ -31,6 +33,8 @@ STATUSES: tuple[TagStatus, ...] = get_args(TagStatus)
 OVERRIDE_OFF = "override is off: Harbor keeps the first digest of a tag"
 #: Repositories that are compared at the same time; each registry client limits its own connections.
 REPOSITORIES_AT_ONCE = 4
+#: New releases that a finding names; the others are counted.
+SHOWN_RELEASES = 5
 #: Indexes are followed this deep: an index in an index in an index.
 DEEPEST_INDEX = 4
 
@@ -48,6 +52,7 @@ class Verification:
     registry_host: str
     rules: Mapping[str, Rule]
     sources: Sources
+    locks: Mapping[str, LockedRule] = field(default_factory=dict)
     allow_empty: bool = False
     known: dict[str, str] = field(default_factory=dict)
     note: Callable[[str], None] = lambda _: None
@@ -80,6 +85,8 @@ class Verification:
                 ):
                     images += proofs
                     problems += [problem] if problem else []
+            if rule.expression and rule.name == rule.rule:
+                problems += self._new_releases(rule, source)
         except (RegistryError, HarborError, Refused) as error:
             problems.append(str(error))
         images = _resolve_shared_places(images)
@@ -108,6 +115,22 @@ class Verification:
             images=tuple(images),
             **counts,
         )
+
+    def _new_releases(self, rule: Rule, source: Source) -> Iterator[str]:
+        """Yield what the rule's expression selects at the source now, and did not when it was resolved."""
+        expression = TagExpression.read(rule.expression)
+        policies = [other for other in self.rules.values() if other.rule == rule.rule]
+        locked = self.locks[rule.rule].tags if rule.rule in self.locks else {}
+        for name in locked or dict.fromkeys(name for policy in policies for name in _named(policy)):
+            takers = [policy for policy in policies if policy.takes_repository(name)]
+            new = [
+                tag
+                for tag in expression.select(source.registry.tags(name))
+                if tag not in locked.get(name, ()) and (locked or not any(taker.takes_tag(tag) for taker in takers))
+            ]
+            if new:
+                shown = ", ".join(reversed(new[-SHOWN_RELEASES:])) + (", ..." if len(new) > SHOWN_RELEASES else "")
+                yield f"the lock lacks {len(new)} tags of {source.host}/{name}: {shown}; run mirrorctl resolve"
 
     def _labels(self, rule: Rule) -> tuple[str, ...]:
         """Return the rule's label filter, which only a Harbor as source has and only Harbor's policy shows."""
@@ -364,3 +387,9 @@ def write_known(path: Path, known: Mapping[str, str]) -> None:
         path.write_text("".join(f"{digest} {reference}\n" for reference, digest in sorted(known.items())))
     except OSError as error:
         raise Failure(f"--resume {path}: {error.strerror}") from None
+
+
+def _named(rule: Rule) -> Iterator[str]:
+    """Yield the repositories that a rule names exactly."""
+    for glob in rule.repositories:
+        yield from globs.exact(glob) or ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -360,3 +361,37 @@ def test_an_image_that_was_overwritten_by_hand(synced: HarborFixture, run: Run) 
         r"different: .*:1.25 \(Harbor's was pushed at .* UTC; the last run \(.* UTC\) succeeded\)", done.out
     )
     assert "moved" not in done.out
+
+
+@pytest.mark.usefixtures("synced")
+def test_a_new_release_that_the_lock_lacks(
+    run: Run, stack: FakeStack, source: RegistrySimulator, tmp_path: Path
+) -> None:
+    stack.outputs["rules"]["nginx"] |= {"tags": {"matches": ["1.2[56]"], "excludes": []}}
+    stack.outputs["rules"]["nginx"] |= {"rule": "nginx", "expression": {"semver": "^1.25"}}
+    assert run("verify", "nginx", **stack.environment).code == 0
+    push_image(source.store, "library/nginx", "1.31", "nginx-1.31")
+    push_image(source.store, "library/nginx", "1.31-alpine", "nginx-1.31-alpine")
+    done = run("verify", "nginx", **stack.environment)
+    assert done.code == 2
+    assert re.search(
+        r"^bad: nginx: the lock lacks 1 tags of \S+/library/nginx: 1\.31; run mirrorctl resolve$",
+        done.out,
+        re.MULTILINE,
+    )
+    # A glob may match a release that nobody has locked: the lock file is what counts.
+    locked = {"source": "hub", "repositories": ["library/nginx"], "expression": {"semver": "^1.25"}}
+    locked |= {"tags": {"library/nginx": ["1.25"]}}
+    locked |= {"policies": [{"name": "nginx", "repositories": "library/nginx", "matches": "1.2[56]"}]}
+    (tmp_path / "mirror.lock.dev.yaml").write_text(json.dumps({"rules": {"nginx": locked}}))
+    assert "library/nginx: 1.31, 1.26; run mirrorctl" in run("verify", "nginx", **stack.environment).out
+
+
+def test_the_name_of_a_rule_means_all_its_policies(synced: HarborFixture, run: Run, stack: FakeStack) -> None:
+    first = {"rule": "nginx", "expression": {"latest": 1}, "tags": {"matches": ["1.25"], "excludes": []}}
+    stack.outputs["rules"]["nginx"] |= first
+    second = synced.add_policy("nginx-2", 1, repositories="library/redis", tags="7")
+    more = {"id": second, "repositories": ["library/redis"], "tags": {"matches": ["7"], "excludes": []}}
+    stack.outputs["rules"]["nginx-2"] = {**stack.outputs["rules"]["nginx"], **more}
+    report = run("verify", "nginx", "--json", **stack.environment).json
+    assert [proof["rule"] for proof in report["rules"]] == ["nginx", "nginx-2"]
