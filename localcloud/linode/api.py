@@ -10,12 +10,15 @@ from localcloud.faults import Exchange, FaultInjector
 from localcloud.linode import (
     addresses,
     catalog,
+    databases,
     disks,
     domains,
     events,
     firewalls,
     instances,
+    kubernetes,
     machine,
+    nodebalancers,
     objects,
     s3,
     volumes,
@@ -25,7 +28,20 @@ from localcloud.linode.routing import error_body, http_exception, routes
 from localcloud.linode.state import Boot, Cloud
 from localcloud.linode.volumes import Volume
 
-_FAMILIES = (catalog, events, instances, disks, addresses, volumes, firewalls, domains, objects)
+_FAMILIES = (
+    catalog,
+    events,
+    instances,
+    disks,
+    addresses,
+    volumes,
+    firewalls,
+    domains,
+    objects,
+    kubernetes,
+    databases,
+    nodebalancers,
+)
 VERSIONS = ("/v4", "/v4beta")
 
 

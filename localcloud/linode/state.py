@@ -14,9 +14,12 @@ from localcloud.linode.events import Entity, Event
 from localcloud.linode.timers import Timers
 
 if TYPE_CHECKING:
+    from localcloud.linode.databases import Database
     from localcloud.linode.domains import Domain
     from localcloud.linode.firewalls import Firewall
+    from localcloud.linode.kubernetes import Cluster
     from localcloud.linode.machine import Instance
+    from localcloud.linode.nodebalancers import NodeBalancer
     from localcloud.linode.objects import Bucket, Key
     from localcloud.linode.volumes import Volume
 
@@ -60,6 +63,11 @@ class Cloud:
         self.domains: dict[int, Domain] = {}
         self.buckets: dict[tuple[str, str], Bucket] = {}
         self.keys: dict[int, Key] = {}
+        self.clusters: dict[int, Cluster] = {}
+        self.databases: dict[int, Database] = {}
+        self.nodebalancers: dict[int, NodeBalancer] = {}
+        #: What clusters give as theirs: the kubeconfig of an API server that a test runs.
+        self.kubeconfig = ""
         self.pool = pool()
         self._ids: Iterator[int] = itertools.count(FIRST_ID)
 

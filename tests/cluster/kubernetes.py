@@ -7,7 +7,7 @@ import json
 import secrets
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TextIO
@@ -21,7 +21,8 @@ from tests.cluster.tools import program
 from tests.waiting import until
 
 STARTED_WITHIN_SECONDS = 120.0
-JSON = "application/json"
+#: What the cloud controller gives to a balancer.
+ADDRESS = "203.0.113.10"
 MERGE = "application/merge-patch+json"
 Json = dict[str, Any]
 
@@ -180,13 +181,13 @@ def _default_account(api: Api) -> bool:
 class Nodes(threading.Thread):
     """Plays scheduler, kubelet and cloud controller: pods run, jobs' pods succeed, balancers get an address.
 
-    `fails` names containers whose pods never become ready.
+    `follow` is called with all pods after each round. `fails` names containers whose pods never become ready.
     """
 
-    def __init__(self, api: Api, *, address: str = "203.0.113.10") -> None:
+    def __init__(self, api: Api, *, follow: Callable[[Api, list[Json]], None] | None = None) -> None:
         super().__init__(daemon=True)
         self._api = Api(api.url, api.token, api.certificate)
-        self._address, self._stopping = address, threading.Event()
+        self._follow, self._stopping = follow, threading.Event()
         self.fails: set[str] = set()
 
     def __enter__(self) -> Nodes:
@@ -200,10 +201,13 @@ class Nodes(threading.Thread):
 
     def run(self) -> None:
         while not self._stopping.wait(0.1):
-            for pod in self._api.items("/api/v1/pods"):
+            pods = self._api.items("/api/v1/pods")
+            for pod in pods:
                 self._advance(pod)
             for service in self._api.items("/api/v1/services"):
                 self._address_of(service)
+            if self._follow is not None:
+                self._follow(self._api, pods)
 
     def _advance(self, pod: Json) -> None:
         meta, status = pod["metadata"], pod.get("status", {})
@@ -239,6 +243,6 @@ class Nodes(threading.Thread):
         meta = service["metadata"]
         self._api.client.patch(
             f"/api/v1/namespaces/{meta['namespace']}/services/{meta['name']}/status",
-            content=json.dumps({"status": {"loadBalancer": {"ingress": [{"ip": self._address}]}}}),
+            content=json.dumps({"status": {"loadBalancer": {"ingress": [{"ip": ADDRESS}]}}}),
             headers={"Content-Type": MERGE},
         )

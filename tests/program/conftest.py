@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import runpy
 import signal
@@ -59,6 +60,15 @@ class Recorder(pulumi.runtime.Mocks):
             computed = {"accessKey": f"KEY-{args.name}", "secretKey": f"Secret-{args.name}"}
         elif args.typ == "random:index/randomId:RandomId":
             computed = {"hex": "c0ffee00"}
+        elif args.typ == "linode:index/lkeCluster:LkeCluster":
+            nodes = [{"id": "n", "instanceId": 4711, "status": "ready"}]
+            pools = [{**pool, "nodes": nodes} for pool in args.inputs["pools"]]
+            computed = {"kubeconfig": base64.b64encode(b"kubeconfig-1").decode(), "pools": pools}
+        elif args.typ == "linode:index/databasePostgresqlV2:DatabasePostgresqlV2":
+            computed = {"hostPrimary": "pg.example.net", "port": 26174, "rootUsername": "akmadmin"}
+            computed |= {"rootPassword": "Database-Root-1", "caCert": "PEM of the CA"}
+        elif args.typ == "linode:index/nodeBalancer:NodeBalancer":
+            computed = {"ipv4": "192.0.2.20", "ipv6": "2001:db8::20"}
         return str(len(self.resources)), {**args.inputs, **computed}
 
     def call(self, args: pulumi.runtime.MockCallArgs) -> Any:

@@ -6,6 +6,7 @@ domain, record and bucket are of the SDK kind, the rest of the framework kind (s
 
 from localcloud.providers.linode import functions
 from localcloud.providers.linode.client import Linode
+from localcloud.providers.linode.cluster import DatabasePostgresqlV2, LkeCluster, NodeBalancer
 from localcloud.providers.linode.domains import DomainRecord
 from localcloud.providers.linode.instance import Instance
 from localcloud.providers.linode.network import Firewall, NetworkingIp, Rdns
@@ -27,6 +28,9 @@ LINODE = Package(
         ObjectStorageBucket(),
         ObjectStorageKey(),
         ObjectStorageObject(),
+        LkeCluster(),
+        DatabasePostgresqlV2(),
+        NodeBalancer(),
     ],
     {
         "getRegion": functions.get_region,
@@ -34,5 +38,7 @@ LINODE = Package(
         "getImage": functions.get_image,
         "getDomain": functions.get_domain,
         "getVolumes": functions.get_volumes,
+        "getInstances": functions.get_instances,
+        "getLkeVersions": functions.get_lke_versions,
     },
 )

@@ -104,6 +104,30 @@ def _volume(found: Values) -> Values:
     }
 
 
+def get_instances(api: Linode, arguments: Values) -> Values:
+    wanted = arguments.get("filters") or []
+    by_api = [
+        {"+or": [{entry["name"]: int(value) if entry["name"] == "id" else value} for value in entry["values"]]}
+        for entry in wanted
+    ]
+    found = told("failed to get instances", lambda: api.listing("/linode/instances", {"+and": by_api}))
+    instances = [
+        {
+            **{name: entry.get(name) for name in ("id", "label", "region", "type", "status", "tags")},
+            "ipAddress": next(iter(entry["ipv4"]), ""),
+            "ipv4s": entry["ipv4"],
+        }
+        for entry in found
+    ]
+    return {"id": "instances", "filters": wanted, "instances": instances}
+
+
+def get_lke_versions(api: Linode, arguments: Values) -> Values:
+    found = told("Failed to list LKE versions", lambda: api.listing("/lke/versions"))
+    versions = [{"id": entry["id"], "tier": entry.get("tier", "")} for entry in found]
+    return {"id": "versions", "tier": arguments.get("tier"), "versions": versions}
+
+
 def _filtered(items: list[Values], arguments: Values) -> list[Values]:
     """The items that meet the program's filters (exact values; a list property matches if it contains one)."""
 

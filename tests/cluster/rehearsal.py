@@ -1,0 +1,178 @@
+"""A stack with a cluster on this machine: Linode simulated, Kubernetes real, nodes and Harbor itself played."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
+
+from harbor_mirror.cluster import names
+from harbor_mirror.plan import charts
+from localcloud.cloud import LocalCloud
+from localcloud.engine import Workspace
+from localcloud.harbor import HarborData, HarborSimulator
+from localcloud.http import free_port, serve
+from localcloud.tls import Trust
+from tests.cluster.kubernetes import Api, Json, Nodes
+from tests.cluster.tools import archive, program
+
+PLUGIN = "pulumi-resource-kubernetes"
+PLUGIN_VERSION = "4.34.2"
+REDIS_PASSWORD = "Redis-Secret-1"
+#: Nothing looks into them here: Traefik is played.
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIEXAMPLE\n-----END CERTIFICATE-----\n"
+KEY = "-----BEGIN PRIVATE KEY-----\nMIIEXAMPLE\n-----END PRIVATE KEY-----"
+STAND_IN = Path(__file__).parent / "charts" / "traefik"
+
+
+class PlayedHarbor:
+    """Serves the Harbor simulator as long as a pod of core is ready, with the password of the cluster's secret."""
+
+    def __init__(self, port: int, certificate: Path) -> None:
+        self.port, self.certificate, self.data = port, certificate, HarborData()
+        self._running: ExitStack | None = None
+
+    def follow(self, api: Api, pods: list[Json]) -> None:
+        """Start or stop by what the pods are."""
+        cores = [pod for pod in pods if pod["metadata"].get("labels", {}).get("component") == "core"]
+        serving = any(pod.get("status", {}).get("phase") == "Running" for pod in cores)
+        if serving and self._running is None:
+            self._start(api)
+        elif not serving:
+            self.close()
+
+    def close(self) -> None:
+        """Stop serving; what Harbor knows stays."""
+        if self._running is not None:
+            self._running.close()
+            self._running = None
+
+    def _start(self, api: Api) -> None:
+        secret = api.get(f"/api/v1/namespaces/{names.NAMESPACE}/secrets/{names.KEYS}")
+        password = base64.b64decode(secret["data"]["HARBOR_ADMIN_PASSWORD"]).decode()
+        url = f"https://localhost:{self.port}"
+        self._running = ExitStack()
+        harbor = HarborSimulator(self.data, hostname="localhost", external_url=url, admin_password=password)
+        harbor.start()
+        self._running.callback(harbor.close)
+        self._running.enter_context(serve(harbor.app, port=self.port, certificate=self.certificate))
+
+
+class Rehearsal:
+    """A stack and everything it needs."""
+
+    def __init__(self, workspace: Workspace, cloud: LocalCloud, api: Api, nodes: Nodes, config: Json) -> None:
+        self.workspace, self.cloud, self.api, self.nodes = workspace, cloud, api, nodes
+        self.config = config
+        self.up, self.preview, self.destroy = workspace.up, workspace.preview, workspace.destroy
+
+    def change(self, **cluster: Any) -> None:
+        """Change the configuration's cluster; None takes a key away."""
+        config = self.workspace.configuration()
+        section = config["harbor-mirror:cluster"] | cluster
+        config["harbor-mirror:cluster"] = {key: value for key, value in section.items() if value is not None}
+        self.workspace.configure(config)
+
+    def pulumi_environment(self) -> dict[str, str]:
+        """Return the environment of a command that a test runs by itself."""
+        return self.workspace.environment()
+
+    @property
+    def at_linode(self) -> list[str]:
+        """Labels of everything that Linode would bill or that blocks a name."""
+        account = self.cloud.linode.cloud
+        with account.lock:
+            labels = [
+                *(f"cluster {found.label}" for found in account.clusters.values()),
+                *(f"database {found.label}" for found in account.databases.values()),
+                *(f"balancer {found.label}" for found in account.nodebalancers.values()),
+                *(f"firewall {found.label}" for found in account.firewalls.values()),
+                *(f"bucket {label}" for _, label in account.buckets),
+                *(f"key {found.label}" for found in account.keys.values()),
+                *(f"instance {found.label}" for found in account.instances.values()),
+            ]
+        return sorted(labels)
+
+    def in_kubernetes(self) -> list[str]:
+        """Names of the namespaces that are not Kubernetes' own."""
+        own = {"default", "kube-system", "kube-public", "kube-node-lease"}
+        found = {space["metadata"]["name"] for space in self.api.items("/api/v1/namespaces")}
+        return sorted(found - own)
+
+    def lose_cluster(self) -> None:
+        """What deleting a cluster at Linode does to what was in it."""
+        for space in self.in_kubernetes():
+            self.api.client.delete(f"/api/v1/namespaces/{space}")
+        for path in ("/apis/networking.k8s.io/v1/ingressclasses/traefik",):
+            self.api.client.delete(path)
+
+
+def chart_directory(tmp: Path) -> Path:
+    """Return a directory with Harbor's real chart and a stand-in for Traefik's."""
+    directory = tmp / "charts"
+    directory.mkdir()
+    harbor = charts.HARBOR["2.15.1"]
+    shutil.copy(archive(harbor), directory)
+    subprocess.run([program("helm"), "package", str(STAND_IN), "-d", str(directory)], check=True, capture_output=True)
+    return directory
+
+
+def install_plugin(workspace: Workspace) -> None:
+    """Put the real Kubernetes plugin where the engine looks for it."""
+    home = workspace.directory / "home" / "plugins" / f"resource-kubernetes-v{PLUGIN_VERSION}"
+    home.mkdir(parents=True, exist_ok=True)
+    link = home / PLUGIN
+    if not link.exists():
+        link.symlink_to(program(PLUGIN))
+
+
+@contextmanager
+def rehearsal(tmp: Path, cloud: LocalCloud, trust: Trust, api: Api, stack: str) -> Iterator[Rehearsal]:
+    """A configured stack, not yet up; taken down at the end, with everything in Kubernetes."""
+    port = free_port()
+    cloud.linode.cloud.kubeconfig = api.kubeconfig
+    files = Starlette(routes=[Mount("/", StaticFiles(directory=chart_directory(tmp)))])
+    with ExitStack() as running:
+        repository = running.enter_context(serve(files)).url
+        workspace = Workspace(tmp / stack, stack, {**cloud.env, "XDG_CACHE_HOME": str(tmp / "cache")})
+        workspace.create()
+        install_plugin(workspace)
+        cluster = {
+            "region": "sg-sin-2",
+            "hostname": "localhost",
+            "httpsPort": port,
+            "tls": "provided",
+            "certificate": CERTIFICATE,
+            "adminCidrs": ["203.0.113.0/24", "2001:db8::/64"],
+            "charts": repository,
+            "redis": {"host": "redis.example.com"},
+        }
+        config: Json = {
+            "harbor-mirror:cluster": cluster,
+            "harbor-mirror:endpoints": {"hub": {"type": "docker-registry", "url": cloud.hub_url}},
+            "harbor-mirror:projects": {"mirror": {"forceDestroy": True}},
+            "harbor-mirror:rules": {"app": {"endpoint": "hub", "repositories": "**", "project": "mirror"}},
+        }
+        workspace.configure(config)
+        workspace.set_secret(
+            "cluster.certificateKey", "-----BEGIN PRIVATE KEY-----\nMIIEXAMPLE\n-----END PRIVATE KEY-----"
+        )
+        workspace.set_secret("cluster.redis.password", REDIS_PASSWORD)
+        harbor = PlayedHarbor(port, trust.certificate)
+        running.callback(harbor.close)
+        nodes = running.enter_context(Nodes(api, follow=harbor.follow))
+        played = Rehearsal(workspace, cloud, api, nodes, json.loads(json.dumps(config)))
+        try:
+            yield played
+        finally:
+            workspace.destroy()
+            played.lose_cluster()
