@@ -11,7 +11,6 @@ from pulumi.runtime import config as stack_config
 from pydantic import SecretStr
 
 from harbor_mirror.config.faults import ConfigurationError
-from harbor_mirror.host.of_host import host_secrets
 from harbor_mirror.plan.mirror import PlannedMirror
 from harbor_mirror.plan.validation import resolve_stack
 
@@ -52,7 +51,7 @@ def load() -> Settings:
         mirror=mirror,
         secrets=Secrets(
             harbor_password=_encrypted(password) if password is not None else None,
-            host={path: _encrypted(secret) for path, secret in (host_secrets(host) if host else {}).items()},
+            host={path: _encrypted(secret) for path, secret in (host.secrets if host else {}).items()},
             cluster={path: _encrypted(secret) for path, secret in (cluster.secrets if cluster else {}).items()},
         ),
     )

@@ -18,7 +18,7 @@ from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from harbor_mirror.config import cluster, services
+from harbor_mirror.config import cluster, host, services
 from harbor_mirror.config import models as config
 from harbor_mirror.config.faults import in_yaml
 
@@ -27,11 +27,12 @@ PAGE = PROJECT / "docs" / "configuration.md"
 PREFIX = "harbor-mirror:"
 #: How each section is reached, in the order of the page.
 SECTIONS: dict[str, type[BaseModel]] = {
-    "host": config.Host,
+    "host": host.Host,
     "host.service": services.Service,
-    "host.objectStorage": config.ObjectStorage,
-    "host.backup": config.Backup,
-    "host.backup.bucket": config.BackupBucket,
+    "host.objectStorage": host.ObjectStorage,
+    "host.backup": host.Backup,
+    "host.backup.bucket": host.BackupBucket,
+    "host.maintenanceWindow": host.MaintenanceWindow,
     "host.database": services.Database,
     "host.redis": services.Redis,
     "cluster": cluster.Cluster,

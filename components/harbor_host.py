@@ -10,37 +10,53 @@ import pulumi
 import pulumi_linode as linode
 import pulumi_random as random
 
-from harbor_mirror.config.models import HTTP_PORT, HTTPS_PORT, Host
-from harbor_mirror.host import SETTINGS_OBJECT, Bucket, HostSettings, settings_document, user_data
-from harbor_mirror.host.of_host import own_buckets, settings_of, spec_of
+from harbor_mirror.config.host import HTTP_PORT, HTTPS_PORT, Host
+from harbor_mirror.host import (
+    SETTINGS_OBJECT,
+    ServerValues,
+    fingerprint,
+    settings_document,
+    signing_key,
+    user_data,
+)
+from harbor_mirror.host.pins import pins
 from settings import Secrets
 
 from .hooks.health import healthy_before
 from .hooks.host import announced, explained
-from .host_checks import VERSION_TAG, look_up
+from .host_checks import SERVER_TAG, VERSION_TAG, Findings, look_up
 from .own_bucket import OwnBucket, OwnBucketArgs
 
 SSH_PORT = 22
-#: Firewalls and volumes have labels of at most 32 characters; the volume's ends in "-data".
+#: Labels of firewalls and volumes have at most 32 characters; the volume's ends in "-data".
 LABEL_LENGTH = 27
 #: Seconds; short, so that a changed address is seen soon.
 DNS_TTL = 300
-#: Harbor takes 8 to 128 characters with upper case, lower case and digits; these travel through compose's env files,
-#: which cut at blanks and drop what follows a `$`, so letters and digits only.
+#: Harbor accepts 8 to 128 characters with upper case, lower case and digits. Letters and digits only, because Docker
+#: compose's env files cut values at blanks and drop what follows a `$`.
 PASSWORD_LENGTH = 32
 
-UNPINNED = (
+UNPINNED_INSTALLER = (
     "host.installerSha256 is not set: Harbor's installer is trusted by the checksum file beside it, over TLS. "
     "To pin it: `sha256sum harbor-online-installer-v<version>.tgz`, from a copy that you have verified"
+)
+UNPINNED_IMAGES = (
+    "host.imageDigests is not set and the digests of Harbor {version} are not known here: the server trusts Docker "
+    "Hub's tags. To pin them: `python ci/pin_release.py {version}`, or set host.imageDigests"
+)
+OLD_SCRIPTS = (
+    "the server {label} keeps the scripts of the release that created it, because host.protect is true: fixes in newer "
+    "scripts reach it with its next replacement. docs/operations.md, Upgrade harbor-mirror"
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class HarborHostArgs:
-    """`label` names the host in Linode (3 to 32 characters, unique in the account).
+    """Arguments of HarborHost.
 
-    `admin_password` is the administrator's since a rotation; without it the generated, initial one still is.
-    `secrets` are the configuration's, by path below `host`.
+    `label`: name of the host in Linode, 3 to 32 characters, unique in the account. `host`: its validated configuration.
+    `admin_password`: the administrator's password after a rotation; without it the generated one applies.
+    `secrets`: the secrets of `host.secrets` as Outputs, by their path below `host`.
     """
 
     label: str
@@ -50,13 +66,17 @@ class HarborHostArgs:
 
     @classmethod
     def of(cls, host: Host, stack: str, secrets: Secrets) -> HarborHostArgs:
-        """What the entry `host` means in a stack."""
+        """Return the arguments for the configuration's `host` in a stack."""
         label = re.sub(r"[^a-z0-9]+", "-", f"harbor-{stack.lower()}")[:LABEL_LENGTH].rstrip("-")
         return cls(label=label, host=host, admin_password=secrets.harbor_password, secrets=secrets.host)
 
 
 class HarborHost(pulumi.ComponentResource):
-    """Everything on the volume outlives the instance; address, firewall and DNS stay when it is replaced."""
+    """Creates a Linode instance that boots Harbor, with its reserved address, firewall, data volume and DNS record.
+
+    With `objectStorage` or `backup` also buckets. Everything on the volume outlives the instance; address, firewall and
+    DNS record stay when it is replaced.
+    """
 
     ip: pulumi.Output[str]
     instance_id: pulumi.Output[str]
@@ -65,53 +85,95 @@ class HarborHost(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: HarborHostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("harbor-mirror:host:HarborHost", name, {}, opts)
-        host, children = args.host, pulumi.ResourceOptions(parent=self)
-        kept = pulumi.ResourceOptions(parent=self, protect=host.protect, retain_on_delete=host.protect)
-        volume_label = f"{args.label}-data"
-        found = look_up(host, volume_label, pulumi.InvokeOptions(parent=self))
-        if host.installer_sha256 is None and pulumi.runtime.is_dry_run():
-            pulumi.log.warn(UNPINNED, self)
-        admin = _password(f"{name}-admin", children)
-        database = _password(f"{name}-database", kept)
-        root = _password(f"{name}-root", children)
+        self._name, self._args, self._host = name, args, args.host
+        self._children = pulumi.ResourceOptions(parent=self)
+        protect = args.host.protect
+        self._kept = pulumi.ResourceOptions(parent=self, protect=protect, retain_on_delete=protect)
+        findings = look_up(args.host, self._volume_label, pulumi.InvokeOptions(parent=self))
+        if pulumi.runtime.is_dry_run():
+            _warn_of_unpinned_files(args.host, self)
+        passwords = _Passwords(
+            admin=_password(f"{name}-admin", self._children),
+            database=_password(f"{name}-database", self._kept),
+            root=_password(f"{name}-root", self._children),
+        )
+        address, firewall = self._create_network()
+        buckets = self._create_buckets(passwords)
+        instance = self._create_server(passwords, address, firewall, buckets, findings)
+        volume = self._create_volume(instance, findings)
+        self._create_gate(instance, volume)
+        if findings.zone_id is not None:
+            self._create_dns(findings.zone_id, address)
+        self.ip = address.address
+        self.instance_id = instance.id
+        self.volume_id = volume.id
+        self.admin_password = passwords.admin.result if args.admin_password is None else args.admin_password
+        self.register_outputs({"ip": self.ip, "instanceId": self.instance_id, "volumeId": self.volume_id})
 
+    @property
+    def _volume_label(self) -> str:
+        return f"{self._args.label}-data"
+
+    def _create_network(self) -> tuple[linode.NetworkingIp, linode.Firewall]:
+        name, label = self._name, self._args.label
         address = linode.NetworkingIp(
-            f"{name}-address", type="ipv4", public=True, reserved=True, region=host.region, opts=kept
+            f"{name}-address", type="ipv4", public=True, reserved=True, region=self._host.region, opts=self._kept
         )
         firewall = linode.Firewall(
             f"{name}-firewall",
-            label=args.label,
+            label=label,
             inbound_policy="DROP",
             outbound_policy="ACCEPT",
-            inbounds=_inbound(host),
-            tags=list(host.tags),
-            opts=_with(children, explained(f"{name}-firewall", "firewall", args.label, self)),
+            inbounds=_inbound(self._host),
+            tags=list(self._host.tags),
+            opts=_with(self._children, explained(f"{name}-firewall", "firewall", label, self)),
         )
-        buckets = {kind: self._bucket(f"{name}-{kind}", f"{args.label}-{kind}", host) for kind in own_buckets(host)}
-        source: pulumi.Output[Bucket] | None = None
+        return address, firewall
+
+    def _create_buckets(self, passwords: _Passwords) -> dict[str, OwnBucket]:
+        """Create the buckets that the host uses, by purpose; `settings` contains the settings document."""
+        host = self._host
+        buckets = {purpose: self._bucket(purpose) for purpose in host.own_buckets}
         if host.object_storage is not None:
             document = pulumi.Output.all(
-                pulumi.Output.from_input(dict(args.secrets)),
-                pulumi.Output.from_input({kind: bucket.access for kind, bucket in buckets.items()}),
-            ).apply(lambda known: settings_document(settings_of(host, *known)))
-            buckets["settings"] = self._bucket(f"{name}-settings", f"{args.label}-settings", host, document)
-            source = buckets["settings"].access
-        # What the server reads from its bucket is not even known here: a change of it can't touch user data.
-        settings = HostSettings() if host.object_storage else settings_of(host, {}, {})
-        files = pulumi.Output.all(admin_password=admin.result, database_password=database.result, source=source).apply(
-            lambda known: user_data(spec_of(host, settings, volume_label=volume_label, **known))
-        )
-        instance = linode.Instance(
+                pulumi.Output.from_input(dict(self._args.secrets)),
+                pulumi.Output.from_input({purpose: bucket.access for purpose, bucket in buckets.items()}),
+                passwords.database.result,
+            ).apply(lambda values: settings_document(host, values[0], values[1], signing_key(values[2])))
+            buckets["settings"] = self._bucket("settings", document)
+        return buckets
+
+    def _create_server(
+        self,
+        passwords: _Passwords,
+        address: linode.NetworkingIp,
+        firewall: linode.Firewall,
+        buckets: Mapping[str, OwnBucket],
+        findings: Findings,
+    ) -> linode.Instance:
+        name, host, label = self._name, self._host, self._args.label
+        # Settings delivered through the bucket are kept out of user data, so changing them cannot replace the server.
+        files = pulumi.Output.all(
+            admin_password=passwords.admin.result,
+            database_password=passwords.database.result,
+            settings_bucket=buckets["settings"].access if "settings" in buckets else None,
+        ).apply(lambda values: user_data(host, ServerValues(volume_label=self._volume_label, **values)))
+        # Keys are changed on the server; here they would replace it.
+        ignored = ["authorizedKeys"]
+        if _keeps_old_scripts(host, findings):
+            ignored.append("metadatas")
+            pulumi.log.warn(OLD_SCRIPTS.format(label=label), self)
+        return linode.Instance(
             f"{name}-instance",
-            label=args.label,
+            label=label,
             region=host.region,
             type=host.type,
             image=host.image,
-            root_pass=root.result,
+            root_pass=passwords.root.result,
             authorized_keys=[key.strip() for key in host.authorized_keys],
-            # In the creating request: the server is never on the network without its firewall.
+            # Part of the creating request: the server is never on the network without its firewall.
             firewall_id=firewall.id.apply(int),
-            # The reserved address is what survives a replacement.
+            # The reserved address survives a replacement.
             ipv4s=[address.address],
             metadatas=[linode.InstanceMetadataArgs(user_data=pulumi.Output.secret(files))],
             disk_encryption="enabled",
@@ -119,71 +181,123 @@ class HarborHost(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 protect=host.protect,
-                # Its first boot wants the settings there.
+                # The first boot reads the settings from there.
                 depends_on=list(buckets.values()),
-                # A label is unique and the address can be on one instance only: the old one must go first.
+                # A label is unique and the address can be on one instance only: delete the old one first.
                 delete_before_replace=True,
-                # Keys are changed on the server; here they would replace it.
-                ignore_changes=["authorizedKeys"],
+                ignore_changes=ignored,
                 hooks=pulumi.ResourceHookBinding.merge(
-                    announced(f"{name}-instance", args.label, self, exists=found.server, protect=host.protect),
-                    explained(f"{name}-instance", "server", args.label, self),
+                    announced(
+                        f"{name}-instance",
+                        label,
+                        self,
+                        exists=findings.server,
+                        protect=host.protect,
+                        reason=_replacement_reason(host, findings),
+                    ),
+                    explained(f"{name}-instance", "server", label, self),
                 ),
             ),
         )
-        volume = linode.Volume(
-            f"{name}-data",
-            label=volume_label,
+
+    def _create_volume(self, instance: linode.Instance, findings: Findings) -> linode.Volume:
+        host, label = self._host, self._volume_label
+        # A server that keeps its old scripts keeps the record of them, too.
+        created_with = findings.fingerprint if _keeps_old_scripts(host, findings) else fingerprint(host)
+        tags = [*host.tags, f"{VERSION_TAG}{host.version}"]
+        if created_with is not None:
+            tags.append(f"{SERVER_TAG}{created_with}")
+        return linode.Volume(
+            f"{self._name}-data",
+            label=label,
             region=host.region,
             size=host.volume_gb,
-            # Attached after the first boot, which waits for it: an instance that never booted refuses a volume.
+            # Attached after the first boot, which waits for it: Linode rejects it on an instance that never booted.
             linode_id=instance.id.apply(int),
-            tags=[*host.tags, f"{VERSION_TAG}{host.version}"],
-            opts=_with(kept, explained(f"{name}-data", "volume", volume_label, self)),
+            tags=tags,
+            opts=_with(self._kept, explained(f"{self._name}-data", "volume", label, self)),
         )
-        # Made anew with every instance: the host is there when its Harbor answers, and not before.
+
+    def _create_gate(self, instance: linode.Instance, volume: linode.Volume) -> None:
+        """Create a resource that is recreated with each instance; its hook blocks until the new Harbor is healthy."""
+        name = f"{self._name}-ready"
         random.RandomId(
-            f"{name}-ready",
+            name,
             byte_length=4,
             keepers={"instance": instance.id},
-            opts=pulumi.ResourceOptions(
-                parent=self, depends_on=[volume], hooks=healthy_before(f"{name}-ready", host.url)
-            ),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[volume], hooks=healthy_before(name, self._host.url)),
         )
-        if found.zone_id is not None:
-            record = linode.DomainRecord(
-                f"{name}-dns",
-                domain_id=found.zone_id,
-                record_type="A",
-                name=host.hostname.removesuffix(f".{host.dns_zone}"),
-                target=address.address,
-                ttl_sec=DNS_TTL,
-                opts=children,
-            )
-            linode.Rdns(
-                f"{name}-rdns",
-                address=address.address,
-                rdns=host.hostname,
-                # Linode refuses a name that does not resolve to the address, and a new record takes a while.
-                wait_for_available=True,
-                opts=pulumi.ResourceOptions(parent=self, depends_on=[record]),
-            )
-        self.ip = address.address
-        self.instance_id = instance.id
-        self.volume_id = volume.id
-        self.admin_password = admin.result if args.admin_password is None else args.admin_password
-        self.register_outputs({"ip": self.ip, "instanceId": self.instance_id, "volumeId": self.volume_id})
 
-    def _bucket(self, name: str, label: str, host: Host, settings: pulumi.Output[str] | None = None) -> OwnBucket:
-        """A bucket for the server to write to; or one for it to read `settings` from."""
+    def _create_dns(self, zone_id: int, address: linode.NetworkingIp) -> None:
+        name, host = self._name, self._host
+        record = linode.DomainRecord(
+            f"{name}-dns",
+            domain_id=zone_id,
+            record_type="A",
+            name=host.hostname.removesuffix(f".{host.dns_zone}"),
+            target=address.address,
+            ttl_sec=DNS_TTL,
+            opts=self._children,
+        )
+        linode.Rdns(
+            f"{name}-rdns",
+            address=address.address,
+            rdns=host.hostname,
+            # Linode rejects a name that does not resolve to the address, and a new record takes a while.
+            wait_for_available=True,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[record]),
+        )
+
+    def _bucket(self, purpose: str, settings: pulumi.Output[str] | None = None) -> OwnBucket:
+        """Create a bucket that the server may write to, or one with `settings` that it may only read."""
         args = OwnBucketArgs(
-            label=label,
-            region=host.bucket_region,
+            label=f"{self._args.label}-{purpose}",
+            region=self._host.bucket_region,
             permissions="read_write" if settings is None else "read_only",
-            protect=host.protect,
+            protect=self._host.protect,
             objects={} if settings is None else {SETTINGS_OBJECT: settings},
         )
-        return OwnBucket(name, args, pulumi.ResourceOptions(parent=self))
+        return OwnBucket(f"{self._name}-{purpose}", args, self._children)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Passwords:
+    admin: random.RandomPassword
+    database: random.RandomPassword
+    root: random.RandomPassword
+
+
+def _keeps_old_scripts(host: Host, findings: Findings) -> bool:
+    """Return whether a protected server's user data would change only because this release has other scripts.
+
+    `protect` would then stop every `up`, for a change that is not in the configuration. A volume without a record
+    belongs to a server of an earlier release; its tags still tell whether the Harbor version changes.
+    """
+    if not (host.protect and findings.server):
+        return False
+    if findings.fingerprint is None:
+        return findings.version in (None, host.version)
+    return _changes_only_scripts(host, findings.fingerprint)
+
+
+def _changes_only_scripts(host: Host, created_with: str) -> bool:
+    configured, _, released = fingerprint(host).partition(".")
+    old_configured, _, old_released = created_with.partition(".")
+    return configured == old_configured and released != old_released
+
+
+def _replacement_reason(host: Host, findings: Findings) -> str:
+    if findings.fingerprint is not None and not _changes_only_scripts(host, findings.fingerprint):
+        return ""
+    return ", because this release of harbor-mirror brings other scripts for it" if findings.server else ""
+
+
+def _warn_of_unpinned_files(host: Host, resource: pulumi.Resource) -> None:
+    known = pins(host.version)
+    if host.installer_sha256 is None and known.installer_sha256 is None:
+        pulumi.log.warn(UNPINNED_INSTALLER, resource)
+    if not host.image_digests and not known.images:
+        pulumi.log.warn(UNPINNED_IMAGES.format(version=host.version), resource)
 
 
 def _with(opts: pulumi.ResourceOptions, hooks: pulumi.ResourceHookBinding) -> pulumi.ResourceOptions:
@@ -211,7 +325,7 @@ def _accept(label: str, ports: str, networks: Sequence[str]) -> linode.FirewallI
         action="ACCEPT",
         protocol="TCP",
         ports=ports,
-        # None of a kind is nothing, not an empty list: that one the provider refuses.
+        # Pass None instead of []: the provider rejects empty lists.
         ipv4s=[network for network in networks if ":" not in network] or None,
         ipv6s=[network for network in networks if ":" in network] or None,
     )

@@ -37,6 +37,7 @@ class Mirror:
         host: pulumi.ComponentResource | None = None,
     ) -> None:
         self._plan = plan
+        self._host = host
         self._provider = harbor_provider("harbor", plan.url, plan.admin_username, password, depends_on=host)
         self.endpoints = {
             key: RegistryEndpoint(key, RegistryEndpointArgs.from_plan(endpoint), self._after())
@@ -92,7 +93,10 @@ class Mirror:
             "maintenance": {"garbageCollection": self.maintenance},
         }
         for caution in self._plan.cautions:
-            pulumi.log.warn(caution.text, resources.get(caution.section, {}).get(caution.name))
+            if caution.section == "host":
+                pulumi.log.warn(f"{caution.path}: {caution.text}", self._host)
+            else:
+                pulumi.log.warn(caution.text, resources.get(caution.section, {}).get(caution.name))
 
     def _collect_outputs(self, password: pulumi.Input[str] | None) -> dict[str, Any]:
         plan = self._plan

@@ -1,4 +1,4 @@
-"""A bucket of the host's own in Linode Object Storage, with a key that opens nothing else."""
+"""A bucket in Linode Object Storage that the stack creates for its host, with access keys limited to it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ import pulumi_random as random
 
 from harbor_mirror.host import Bucket
 
-#: Names of buckets are shared by all of Linode's customers: random bytes keep ours apart.
+#: Bucket names are shared by all customers of Linode: random bytes make ours unique.
 RANDOM_BYTES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class OwnBucketArgs:
-    """`label` begins the bucket's name; `permissions` are those of the key that the server gets.
+    """Arguments of OwnBucket.
 
-    `objects` by their key: what the program keeps in the bucket.
+    `label`: beginning of the bucket's name. `permissions`: of the access key that the server gets. `objects`: content
+    of the objects that the program keeps in the bucket, by object key.
     """
 
     label: str
@@ -31,7 +32,10 @@ class OwnBucketArgs:
 
 
 class OwnBucket(pulumi.ComponentResource):
-    """`access` is what the server needs to use the bucket; it is secret."""
+    """Creates a bucket, an access key for the server, and the objects with a further key to write them.
+
+    `access` is what the server needs to use the bucket; it is secret.
+    """
 
     access: pulumi.Output[Bucket]
 
@@ -68,7 +72,7 @@ class OwnBucket(pulumi.ComponentResource):
                 content_type="application/json",
                 access_key=writer.access_key,
                 secret_key=writer.secret_key,
-                # Old and new have one path: the old one's end must not take the new one along.
+                # Both have the same path: deleting the old object after creating the new one would delete the new one.
                 opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
             )
         server = key("server", args.permissions)
@@ -83,6 +87,6 @@ class OwnBucket(pulumi.ComponentResource):
 
 
 def _access(known: dict[str, str]) -> Bucket:
-    # The first part of an endpoint's name is the region that its S3 signs for.
+    # The first part of the endpoint's host name is the region that requests are signed for.
     endpoint = known.pop("endpoint")
     return Bucket(**known, endpoint=f"https://{endpoint}", region=endpoint.partition(".")[0])

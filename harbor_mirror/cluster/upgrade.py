@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harbor_mirror.plan.harbor_versions import MINORS_PER_STEP
+from harbor_mirror.config.harbor_releases import MINORS_PER_STEP
 
 
 class UpgradeRefused(ValueError):

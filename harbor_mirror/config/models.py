@@ -15,23 +15,15 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from harbor_mirror.config.cluster import Cluster
 from harbor_mirror.config.fields import (
-    EXAMPLE_SHA256,
     BaseUrl,
-    BucketName,
-    Cidr,
-    Email,
     FreeText,
-    Hostname,
     HttpUrl,
     Name,
     Section,
-    Sha256,
-    TimeOfDay,
-    Version,
     one_line,
     trimmed,
 )
-from harbor_mirror.config.services import Database, Redis, Service
+from harbor_mirror.config.host import Host
 
 #: Docker Hub's plans, which have different pull limits.
 Plan = Literal["anonymous", "personal", "paid"]
@@ -61,8 +53,6 @@ KEY = re.compile(r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*")
 #: Harbor rejects endpoint names longer than 64 and rule names longer than 256 (measured: 400 and 500).
 ENDPOINT_NAME_LENGTH = 64
 RULE_NAME_LENGTH = 256
-HTTP_PORT = 80
-HTTPS_PORT = 443
 #: The most retention rules of a project (goharbor.io, create-tag-retention-rules).
 RETENTION_RULES = 15
 #: A hundred years: Harbor counts nanoseconds in 64 bits, which hold less than 300 years.
@@ -101,124 +91,6 @@ def _tag_filter(value: object) -> object:
 
 Globs = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1), BeforeValidator(_one_or_many)]
 Operation = Literal["create", "delete", "pull", "other"]
-
-
-class ObjectStorage(Section):
-    """Buckets of this stack's own in Linode Object Storage, each with keys that open nothing else."""
-
-    region: str | None = Field(None, min_length=1, examples=["sg-sin-2"])
-    """Where the buckets are; the host's region without it."""
-    blobs: bool = Field(False, examples=[True])
-    """Keeps image layers in a bucket instead of on the volume; to be decided before the first image."""
-
-
-class BackupBucket(Section):
-    """A bucket of any S3, made elsewhere."""
-
-    name: BucketName = Field(examples=["harbor-backups"])
-    """The bucket's name."""
-    endpoint: HttpUrl = Field(examples=["https://us-east-1.linodeobjects.com"])
-    """The S3's https URL, without the bucket's name."""
-    region: str = Field(min_length=1, examples=["us-east-1"])
-    """The S3's region."""
-    access_key: str = Field(min_length=1, examples=["EXAMPLEACCESSKEY0001"])
-    """Access key."""
-    secret_key: SecretStr = Field(examples=["{secure: v1:…}"])
-    """Secret key; set it with `pulumi config set --path --secret host.backup.bucket.secretKey`."""
-
-
-class Backup(Section):
-    """The nightly backup. Without `bucket` and `directory` it goes to a bucket of this stack's own."""
-
-    at: TimeOfDay = Field("03:15", examples=["03:15"])
-    """Time of day, UTC."""
-    keep: int = Field(14, ge=1, le=365, examples=[14])
-    """How many backups are kept."""
-    bucket: BackupBucket | None = Field(None, examples=[{"name": "harbor-backups"}])
-    """A bucket made elsewhere."""
-    directory: str | None = Field(None, examples=["/mnt/backup"])
-    """A directory on the server, where you mount something that outlives it."""
-
-
-class Host(Section):
-    """The Linode instance, its volume, address, firewall and DNS record, and what boots Harbor on it."""
-
-    region: Name = Field(min_length=1, examples=["sg-sin-2"])
-    """Linode region close to the deployments; it must offer the Metadata service."""
-    type: Name = Field("g6-standard-4", min_length=1, examples=["g6-standard-4"])
-    """Linode plan; Harbor needs 2 CPUs and 4 GB at the least."""
-    hostname: Hostname = Field(examples=["harbor.dev.example.com"])
-    """The name clients use for Harbor, without scheme and port."""
-    dns_zone: Hostname | None = Field(None, examples=["example.com"])
-    """Zone managed by Linode in which the A record of `hostname` is made; without it DNS is yours."""
-    tls: Literal["letsencrypt", "provided", "none"] = Field("letsencrypt", examples=["letsencrypt"])
-    """`letsencrypt`, `provided` (certificate and key from secrets) or `none` (private networks)."""
-    certificate: str | None = Field(None, examples=["-----BEGIN CERTIFICATE-----…"])
-    """PEM chain for `tls: provided`."""
-    certificate_key: SecretStr | None = Field(None, examples=["{secure: v1:…}"])
-    """PEM key for `tls: provided`; set it with `pulumi config set --path --secret host.certificateKey`."""
-    acme_email: Email | None = Field(None, examples=["ops@example.com"])
-    """Where Let's Encrypt writes to when a certificate is about to expire."""
-    http_port: int = Field(HTTP_PORT, ge=1, le=65535, examples=[80])
-    """Port that Harbor serves with `tls: none`."""
-    version: Version = Field("2.15.1", examples=["2.15.1"])
-    """Harbor version."""
-    installer_sha256: Sha256 | None = Field(None, examples=[EXAMPLE_SHA256])
-    """Pins the installer's download; without it the release's own checksum file is used."""
-    image: Name = Field("linode/debian13", min_length=1, examples=["linode/debian13"])
-    """Linode image; it must have the capability cloud-init."""
-    volume_gb: int = Field(200, ge=10, le=16384, examples=[200])
-    """Size of the data volume in GB; it can grow, never shrink."""
-    require_data: bool = Field(False, examples=[True])
-    """Refuses a blank volume: for a server that must find its data again."""
-    swap_mb: int = Field(2048, ge=0, le=16384, examples=[2048])
-    """Swap: turns a scan that is out of memory into a slow one. 0 for none."""
-    admin_cidrs: tuple[Cidr, ...] = Field((), examples=[["203.0.113.0/24"]])
-    """Networks that may reach SSH; none by default."""
-    web_cidrs: tuple[Cidr, ...] = Field(("0.0.0.0/0", "::/0"), examples=[["10.0.0.0/8"]])
-    """Networks that may reach Harbor."""
-    authorized_keys: tuple[str, ...] = Field((), examples=[["ssh-ed25519 AAAA… ops@example.com"]])
-    """SSH public keys of root; taken at creation, and changed later with `objectStorage` only."""
-    tags: tuple[str, ...] = Field((), examples=[["team-platform"]])
-    """Linode tags of the instance, volume and firewall."""
-    protect: bool = Field(False, examples=[True])
-    """Keeps volume, buckets and address from being deleted and the server from being replaced."""
-    service: Service = Field(default_factory=Service, examples=[{"workers": 8, "metrics": True}])
-    """How Harbor runs on the server."""
-    object_storage: ObjectStorage | None = Field(None, examples=[{"blobs": True}])
-    """Makes a bucket from which the server reads its settings, so that changing them does not replace it; `{}` is
-    enough. On request, buckets for layers and backups."""
-    backup: Backup | None = Field(None, examples=[{"at": "03:15", "keep": 14}])
-    """The nightly backup; `{}` for a bucket of this stack's own. None without it."""
-    database: Database | None = Field(None, examples=[{"host": "pg.example.com"}])
-    """A PostgreSQL elsewhere instead of Harbor's own."""
-    redis: Redis | None = Field(None, examples=[{"host": "redis.example.com"}])
-    """A Redis elsewhere instead of Harbor's own."""
-
-    @property
-    def bucket_region(self) -> str:
-        """Where this host's own buckets are."""
-        return (self.object_storage and self.object_storage.region) or self.region
-
-    @property
-    def rotating(self) -> tuple[str, ...]:
-        """Keys whose secrets must be changed from time to time, and so may not be in user data."""
-        asked = {
-            "tls": self.tls == "provided",
-            "objectStorage.blobs": self.object_storage is not None and self.object_storage.blobs,
-            "backup": self.backup is not None and self.backup.directory is None,
-            "database": self.database is not None,
-            "redis": self.redis is not None,
-        }
-        return tuple(key for key, is_so in asked.items() if is_so)
-
-    @property
-    def url(self) -> str:
-        """Base URL of the Harbor that runs here."""
-        if self.tls != "none":
-            return f"https://{self.hostname}"
-        port = "" if self.http_port == HTTP_PORT else f":{self.http_port}"
-        return f"http://{self.hostname}{port}"
 
 
 class ExistingHarbor(Section):

@@ -18,7 +18,6 @@ from harbor_mirror.config.faults import HIDDEN, Fault, in_yaml
 from harbor_mirror.config.fields import Section
 from harbor_mirror.config.models import (
     ENDPOINT_NAME_LENGTH,
-    HTTP_PORT,
     KEY,
     PROJECT_NAME,
     PROJECT_NAME_LENGTH,
@@ -281,17 +280,7 @@ def _consistency(configuration: Configuration, given: Mapping[str, Any]) -> Iter
 
 def _host_consistency(host: Host) -> Iterator[Fault]:
     yield from _name_and_certificate("host", host)
-    if host.backup is not None and host.backup.bucket is not None and host.backup.directory is not None:
-        yield Fault("host.backup", None, "has both bucket and directory; it goes to one place", "backup: {keep: 14}")
-    if host.object_storage is None:
-        for key in host.rotating:
-            reason = (
-                "has secrets that have to be changed from time to time: without a bucket that the server reads them "
-                "from, each change would replace it"
-            )
-            yield Fault(f"host.{key}", None, reason, "objectStorage: {}")
-    if host.tls != "none" and host.http_port != HTTP_PORT:
-        yield Fault("host.httpPort", host.http_port, f"has no use with tls: {host.tls}", str(HTTP_PORT))
+    yield from (replace(fault, path=f"host.{fault.path}") for fault in host.faults())
 
 
 def _name_and_certificate(setting: str, target: Host | Cluster) -> Iterator[Fault]:

@@ -1,36 +1,20 @@
 """What boots Harbor on the Linode: user data, and the scripts and units in `files/`. No network, no Pulumi."""
 
-from harbor_mirror.host.config import SETTINGS_OBJECT, harbor_yml, settings_document
-from harbor_mirror.host.spec import (
-    Backup,
-    Bucket,
-    ExternalDatabase,
-    ExternalRedis,
-    HostSettings,
-    HostSpec,
-    SpecError,
-)
-from harbor_mirror.host.user_data import USER_DATA_LIMIT, UserDataTooLarge, user_data
-from harbor_mirror.host.versions import RELEASES, Release, UpgradeRefused, check_upgrade, predecessors, release
+from harbor_mirror.host.harbor_yml import harbor_yml
+from harbor_mirror.host.settings import SETTINGS_OBJECT, settings_document
+from harbor_mirror.host.user_data import USER_DATA_LIMIT, UserDataTooLarge, cloud_config, fingerprint, user_data
+from harbor_mirror.host.values import Bucket, ServerValues, signing_key
 
 __all__ = [
-    "RELEASES",
     "SETTINGS_OBJECT",
     "USER_DATA_LIMIT",
-    "Backup",
     "Bucket",
-    "ExternalDatabase",
-    "ExternalRedis",
-    "HostSettings",
-    "HostSpec",
-    "Release",
-    "SpecError",
-    "UpgradeRefused",
+    "ServerValues",
     "UserDataTooLarge",
-    "check_upgrade",
+    "cloud_config",
+    "fingerprint",
     "harbor_yml",
-    "predecessors",
-    "release",
     "settings_document",
+    "signing_key",
     "user_data",
 ]

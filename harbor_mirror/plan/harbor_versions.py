@@ -17,8 +17,6 @@ LACKS: tuple[tuple[int, str], ...] = (
     (7, "copyByChunk is unknown, and mirrorctl can't see queues and schedules"),
     (9, "schedules are not checked, and garbage collection has one worker"),
 )
-#: Harbor supports an upgrade from the two minor releases before (goharbor/harbor, RELEASES.md).
-MINORS_PER_STEP = 2
 #: The first version whose login works at Docker Hub: older ones use an address that Docker Hub has shut down
 #: (goharbor/harbor#23038, #23065).
 HUB_LOGIN = (2, 15, 1)

@@ -13,6 +13,7 @@ from harbor_mirror.plan.budget import Budget, budget
 from harbor_mirror.plan.destinations import Collision
 from harbor_mirror.plan.endpoint import LIMITED_TYPE, PlannedEndpoint, plan_endpoint
 from harbor_mirror.plan.harbor_versions import hub_login_fails
+from harbor_mirror.plan.host_cautions import host_cautions
 from harbor_mirror.plan.maintenance import (
     PlannedAuditPurge,
     PlannedGarbageCollection,
@@ -76,6 +77,8 @@ def plan_mirror(configuration: Configuration, report: Report) -> PlannedMirror |
     """
     report.cautions += _insecure_settings(configuration)
     endpoints = _endpoints(configuration, report)
+    if configuration.host is not None:
+        report.cautions += host_cautions(configuration.host)
     collection, purge = _maintenance(configuration, report)
     rules = _rules(configuration, endpoints, report)
     projects = {

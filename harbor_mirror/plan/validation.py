@@ -11,10 +11,8 @@ from typing import Any
 
 from harbor_mirror.config import rule_files
 from harbor_mirror.config.faults import Caution, ConfigurationError, Fault
-from harbor_mirror.config.models import Host
 from harbor_mirror.config.parse import parse, without_faulty_rules
 from harbor_mirror.config.rule_files import Gathered
-from harbor_mirror.host import of_host
 from harbor_mirror.plan import charts
 from harbor_mirror.plan.mirror import PlannedMirror, plan_mirror
 from harbor_mirror.plan.report import Report
@@ -53,7 +51,7 @@ def resolve_stack(settings: Mapping[str, Any], project: str, base: Path, stack: 
         faults += map(gathered.located, own_faults)
     except LockError as error:
         faults.append(Fault(lock.name, None, str(error), "remove it and run mirrorctl resolve"))
-    faults += [*_host_faults(gathered.raw, faults), *_missing_projects(gathered.raw)]
+    faults += _missing_projects(gathered.raw)
     return ResolvedStack(None if faults else mirror, tuple(faults), cautions, gathered)
 
 
@@ -116,11 +114,3 @@ def _missing_projects(raw: Mapping[str, Any]) -> Iterable[Fault]:
     if not raw.get("projects") and not raw.get("rules"):
         reason = "has no entry; a mirror needs a project to land in, and deployments one to pull from"
         yield Fault("projects", None, reason, "projects: {mirror: {}}")
-
-
-def _host_faults(raw: Mapping[str, Any], faults: Iterable[Fault]) -> Iterable[Fault]:
-    """Check what only the server's own specification shows, of a host without other faults."""
-    host = raw.get("host")
-    if not host or any(f"{fault.path}.".startswith("host.") for fault in faults):
-        return []
-    return of_host.faults(Host.read(host))

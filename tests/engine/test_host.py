@@ -126,7 +126,7 @@ def test_a_replacement_is_said_before_it_happens_and_refused_where_it_must_not(s
     stack.change(version="2.14.4")
     for result in (stack.preview(), stack.up()):
         assert result.code != 0
-        assert "host.version: '2.14.4' is refused: Harbor 2.14.4 is older than 2.15.1" in result.output
+        assert "host.version: '2.14.4' is not possible: Harbor 2.14.4 is older than 2.15.1" in result.output
         assert not result.changes
 
     stack.change(version="2.15.1", protect=True)

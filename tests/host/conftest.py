@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from harbor_mirror.host import HostSpec
-from tests.host.machine import Machine, Volume, World, usual_spec
+from tests.host.machine import Machine, Server, Volume, World, usual_server
 from tests.programs import left_out, program
 
 #: Debian packages with the programs the scripts and these tests use.
@@ -23,6 +22,8 @@ PROGRAMS = {
     "curl": "curl",
     "mkfs.ext4": "e2fsprogs",
     "systemd-analyze": "systemd",
+    "nft": "nftables",
+    "age": "age",
 }
 
 
@@ -57,14 +58,6 @@ def world() -> Iterator[World]:
 
 
 @pytest.fixture
-def spec(world: World) -> Callable[..., HostSpec]:
-    def make(**values: Any) -> HostSpec:
-        return usual_spec(world, **values)
-
-    return make
-
-
-@pytest.fixture
 def volume(_root: None, tmp_path: Path) -> Iterator[Volume]:
     volume = Volume(tmp_path / "volume")
     yield volume
@@ -72,16 +65,15 @@ def volume(_root: None, tmp_path: Path) -> Iterator[Volume]:
 
 
 @pytest.fixture
-def machine(
-    world: World, volume: Volume, spec: Callable[..., HostSpec], tmp_path: Path
-) -> Iterator[Callable[..., Machine]]:
-    """Makes a machine of the spec's values; the one before, if there is one, is deleted first, as Pulumi does."""
+def machine(world: World, volume: Volume, tmp_path: Path) -> Iterator[Callable[..., Machine]]:
+    """Create a machine from keys of the host's configuration; delete the one before first, as Pulumi does."""
     machines: list[Machine] = []
 
-    def make(*, attached: bool = True, **values: Any) -> Machine:
+    def make(*, attached: bool = True, server: Server | None = None, **keys: Any) -> Machine:
         if machines:
             machines.pop().close()
-        made = Machine(tmp_path / f"machine-{os.urandom(4).hex()}", spec(**values), volume, attached=attached)
+        server = server or usual_server(world, **keys)
+        made = Machine(tmp_path / f"machine-{os.urandom(4).hex()}", server, volume, attached=attached)
         machines.append(made)
         world.machine = made
         return made

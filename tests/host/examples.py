@@ -1,10 +1,11 @@
-"""Servers of every kind, for the tests that look at user data: what a stack's configuration can come to."""
+"""Servers of every kind, for the tests that look at user data: what a stack's configuration can lead to."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from harbor_mirror.host import Backup, Bucket, ExternalDatabase, ExternalRedis, HostSettings, HostSpec
+from harbor_mirror.host import Bucket
+from tests.host.machine import Server
 
 BUCKET = Bucket(
     name="harbor-blobs",
@@ -20,37 +21,30 @@ SETTINGS = Bucket(
     access_key="READERKEY00001",
     secret_key="reader-secret-key",
 )
-EVERYTHING = HostSettings(
-    workers=8,
-    trivy=False,
-    metrics=True,
-    log_level="warning",
-    log_megabytes=100,
-    authorized_keys=("ssh-ed25519 AAAA ops@example.com",),
-    blobs=BUCKET,
-    database=ExternalDatabase(host="pg.example.com", username="harbor", password="pg-password"),
-    redis=ExternalRedis(host="redis.example.com", password="redis-password"),
-    backup=Backup(target=BUCKET, at="04:30", keep=7),
-)
+RECIPIENT = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
+#: Every key that can change while the server lives.
+EVERYTHING: dict[str, Any] = {
+    "objectStorage": {"blobs": True},
+    "service": {"workers": 8, "trivy": False, "metrics": True, "logLevel": "warning"},
+    "authorizedKeys": ["ssh-ed25519 AAAA ops@example.com"],
+    "database": {"host": "pg.example.com", "username": "harbor", "password": "pg-password"},
+    "redis": {"host": "redis.example.com", "password": "redis-password"},
+    "backup": {"at": "04:30", "keep": 7, "recipient": RECIPIENT, "versioned": True},
+    "maintenanceWindow": {"day": "tuesday", "hour": 5},
+}
 
 
-def example(**values: Any) -> HostSpec:
-    usual = {
-        "hostname": "harbor.dev.example.com",
-        "version": "2.15.1",
-        "admin_password": "Initial-admin-password",
-        "database_password": "Initial-database-password",
-        "volume_label": "harbor-dev-data",
-    }
-    return HostSpec(**{**usual, **values})
+def example(**keys: Any) -> Server:
+    return Server.of(**{"hostname": "harbor.dev.example.com", "volume_label": "harbor-dev-data", **keys})
 
 
-def examples(certificate: str, private_key: str) -> dict[str, HostSpec]:
-    tls = HostSettings(certificate=certificate, private_key=private_key)
+def examples() -> dict[str, Server]:
+    images = {f"goharbor/harbor-image-{number}": f"sha256:{number:064x}" for number in range(12)}
+    settings = {key: EVERYTHING[key] for key in ("service", "maintenanceWindow")}
     return {
-        "letsencrypt": example(acme_email="ops@example.com", installer_sha256="ab" * 32, require_data=True),
-        "provided": example(tls="provided", settings=tls),
-        "none": example(tls="none", hostname="harbor.internal", http_port=8080, version="2.9.5", swap_megabytes=0),
-        "everything in user data": example(settings=EVERYTHING),
-        "everything in a bucket": example(settings=EVERYTHING, settings_source=SETTINGS),
+        "letsencrypt": example(acmeEmail="ops@example.com", installerSha256="ab" * 32, requireData=True),
+        "none": example(tls="none", hostname="harbor.internal", httpPort=8080, version="2.9.5", swapMb=0),
+        "settings in user data": example(**settings, backup={"directory": "/mnt/backup", "recipient": RECIPIENT}),
+        "everything in a bucket": example(**EVERYTHING, settings_bucket=SETTINGS),
+        "pinned images": example(imageDigests=images),
     }

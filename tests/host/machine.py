@@ -17,6 +17,7 @@ import tarfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
@@ -25,13 +26,17 @@ from typing import Any
 
 import yaml
 
-from harbor_mirror.host import HostSpec, release, user_data
+from harbor_mirror.config.harbor_releases import release
+from harbor_mirror.config.host import Host
+from harbor_mirror.host import Bucket, ServerValues, settings_document, user_data
 from tests import waiting
 
 STUBS = Path(__file__).parent / "stubs"
 #: Generous: a step that takes longer hangs.
 STEP_SECONDS = 120
 VOLUME_MEGABYTES = 64
+ADMIN_PASSWORD = "Initial0nly-admin"
+PASSWORD = "Initial0nly-database"
 #: Waits of the scripts, shortened; the stub of sleep makes each of them 10 ms.
 QUICK = {"RETRY_SECONDS": "0", "HEALTH_WAIT_SECONDS": "30", "LOCK_WAIT_SECONDS": "30", "SPARE_MEGABYTES": "1"}
 
@@ -109,10 +114,10 @@ class Volume:
 
 
 class Machine:
-    """An instance: made of a spec's real user data, with a volume attached at once or later."""
+    """An instance: created from the real user data, with a volume attached at once or later."""
 
-    def __init__(self, directory: Path, spec: HostSpec, volume: Volume, *, attached: bool = True) -> None:
-        self.spec, self.volume = spec, volume
+    def __init__(self, directory: Path, server: Server, volume: Volume, *, attached: bool = True) -> None:
+        self.server, self.volume = server, volume
         directory.mkdir(parents=True)
         self._holder = subprocess.Popen(
             ["unshare", "--mount", "--propagation", "private", "bash", "-c", NAMESPACE, "bash", str(directory)],
@@ -130,22 +135,24 @@ class Machine:
             (self.root / "usr/bin" / name).unlink(missing_ok=True)
         for stub in STUBS.iterdir():
             shutil.copy(stub, self.root / "stub/bin" / stub.name)
-        for name in ("apt-get", "dpkg", "systemctl", "sleep"):
+        for name in ("apt-get", "dpkg", "nft", "systemctl", "sleep", "timedatectl"):
             shutil.copy(STUBS / name, self.root / "usr/local/bin" / name)
         self.stub("calls", "")
-        self.boot_media(spec)
-        self.link = f"/dev/disk/by-id/scsi-0Linode_Volume_{spec.volume_label}"
+        self.boot_media(server)
+        self.link = f"/dev/disk/by-id/scsi-0Linode_Volume_{server.values.volume_label}"
         if attached:
             (self.root / self.link.removeprefix("/")).symlink_to(volume.device)
 
-    def boot_media(self, spec: HostSpec) -> None:
-        """What cloud-init does with the user data: its files are written."""
-        config = yaml.safe_load(gzip.decompress(base64.b64decode(user_data(spec))))
+    def boot_media(self, server: Server) -> None:
+        """Write the files of the user data, as cloud-init does. Harbor's installer comes from the test's server."""
+        config = yaml.safe_load(gzip.decompress(base64.b64decode(user_data(server.host, server.values))))
         for file in config["write_files"]:
             path = self.path(file["path"])
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(file["content"])
             path.chmod(int(file["permissions"], 8))
+        environment = self.path("/etc/harbor-mirror/bootstrap.env")
+        environment.write_text(environment.read_text() + f"INSTALLER_URL={server.installer_url}\n")
 
     def mount(self, directory: Path, at: str) -> None:
         """Shows a directory of this machine inside, as a network file system would be."""
@@ -338,19 +345,31 @@ class World:
         return None
 
 
-def usual_spec(world: World, **values: Any) -> HostSpec:
-    """A server without TLS, whose installer and health are the world's."""
-    usual = {
-        "hostname": "harbor.test",
-        "version": "2.15.1",
-        "tls": "none",
-        "http_port": world.port,
-        "admin_password": "Initial0nly-admin",
-        "database_password": "Initial0nly-database",
-        "volume_label": "harbor-data",
-        "installer_url": world.url,
-    }
-    return HostSpec(**{**usual, **values})
+@dataclass(frozen=True)
+class Server:
+    """What a machine is created from."""
+
+    host: Host
+    values: ServerValues
+    installer_url: str = ""
+
+    @classmethod
+    def of(cls, installer_url: str = "", **keys: Any) -> Server:
+        """Return the server of a host's configuration, given by its keys; fields of ServerValues may be among them."""
+        values = {"volume_label": "harbor-data", "admin_password": ADMIN_PASSWORD, "database_password": PASSWORD}
+        values |= {name: keys.pop(name) for name in ServerValues.__dataclass_fields__ if name in keys}
+        host = Host.read({"region": "sg-sin-2", "hostname": "harbor.test", "version": "2.15.1", **keys})
+        return cls(host, ServerValues(**values), installer_url)
+
+    def document(self, secrets: Mapping[str, str] | None = None, **buckets: Bucket) -> str:
+        """Return the settings document that the program would publish for this host."""
+        plain = {path: secret.get_secret_value() for path, secret in self.host.secrets.items()}
+        return settings_document(self.host, plain | dict(secrets or {}), buckets, self.values.signing_key)
+
+
+def usual_server(world: World, **keys: Any) -> Server:
+    """Return a server without TLS, whose installer and health are the world's."""
+    return Server.of(world.url, **{"tls": "none", "httpPort": world.port, **keys})
 
 
 until = partial(waiting.until, seconds=STEP_SECONDS, every=0.02)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from harbor_mirror.host import Backup, HostSettings
 from tests.host.machine import Machine, Volume
 from tests.programs import left_out
 
@@ -43,8 +42,8 @@ def bucket(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def harbor(machine: Make, postgres: Path, bucket: Path) -> Callable[..., Machine]:
-    def boot(*, keep: int = 14, **values: str) -> Machine:
-        server = machine(settings=HostSettings(backup=Backup(target="/mnt/backup", keep=keep)), **values)
+    def boot(*, keep: int = 14, backup: Mapping[str, str] = {}, **values: str) -> Machine:
+        server = machine(backup={"directory": "/mnt/backup", "keep": keep, **backup}, **values)
         server.mount(bucket, "/mnt/backup")
         server.stub("postgres", str(postgres))
         assert server.bootstrap() == 0, server.output
@@ -82,8 +81,8 @@ def _back_up(server: Machine, stamp: str) -> None:
     date.unlink()
 
 
-def _restore(server: Machine, which: str) -> tuple[int, str]:
-    return server.run("/usr/local/sbin/harbor-restore", which, "--yes")
+def _restore(server: Machine, which: str, *options: str) -> tuple[int, str]:
+    return server.run("/usr/local/sbin/harbor-restore", which, "--yes", *options)
 
 
 def test_lost_volume_comes_back(harbor: Callable[..., Machine], volume: Volume) -> None:
@@ -95,8 +94,11 @@ def test_lost_volume_comes_back(harbor: Callable[..., Machine], volume: Volume) 
     server.close()
     volume.wipe()
 
+    # Another stack, whose signing key is another: the operator has to accept the backup.
     server = harbor(database_password="Another0ne-database")
-    status, output = _restore(server, "latest")
+    assert _restore(server, "latest")[0] == 3
+    assert "does not carry this stack's signature" in server.text("/var/lib/harbor-mirror/restore.failed")
+    status, output = _restore(server, "latest", "--unverified")
     assert status == 0, output
     assert _images(server) == {"nginx"}
     assert server.text(f"{BLOBS}/blobs/nginx") == "layers"
@@ -151,7 +153,7 @@ def test_damaged_backup_is_refused_before_anything_is_touched(harbor: Callable[.
     dump.write_bytes(dump.read_bytes()[:-10])
     status, _ = _restore(server, "latest")
     assert status == 3
-    assert "checksums do not fit" in server.text("/var/lib/harbor-mirror/restore.failed")
+    assert "checksums do not match" in server.text("/var/lib/harbor-mirror/restore.failed")
     assert server.harbor_runs
     assert _images(server) == {"nginx"}
 
@@ -162,7 +164,7 @@ def test_backup_of_another_version_is_refused(harbor: Callable[..., Machine], bu
     _back_up(server, "20260101T000000Z")
     manifest = bucket / "backups/20260101T000000Z/manifest.json"
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "version": "2.14.4"}))
-    status, _ = _restore(server, "latest")
+    status, _ = _restore(server, "latest", "--unverified")
     assert status == 3
     assert "of Harbor 2.14.4, this server runs 2.15.1" in server.text("/var/lib/harbor-mirror/restore.failed")
 
@@ -175,7 +177,7 @@ def test_restore_that_was_cut_off_is_not_mistaken_for_a_harbor(harbor: Callable[
     status, _ = _restore(server, "latest")
     assert status == 1
     assert server.bootstrap() == 3
-    assert "a restore was cut off: run it again (harbor-restore 20260101T000000Z --yes)" in server.failed
+    assert "a restore was interrupted: run it again (harbor-restore 20260101T000000Z --yes)" in server.failed
     status, output = _restore(server, "latest")
     assert status == 0, output
     assert _images(server) == {"nginx"}
@@ -215,5 +217,5 @@ def test_restore_without_yes_explains_itself(harbor: Callable[..., Machine]) -> 
     server = harbor()
     status, output = server.run("/usr/local/sbin/harbor-restore", "latest")
     assert status == 1
-    assert "harbor-restore STAMP --yes" in output
+    assert "harbor-restore STAMP|latest --yes" in output
     assert server.harbor_runs

@@ -110,25 +110,25 @@ def test_foreign_volume_is_refused_and_untouched(machine: Make, volume: Volume, 
 
 
 def test_blank_volume_is_refused_where_data_is_required(machine: Make, volume: Volume) -> None:
-    server = machine(require_data=True)
+    server = machine(requireData=True)
     before = volume.digest()
     assert server.bootstrap() == 3
-    assert "must find its data" in server.failed
+    assert "requireData is set" in server.failed
     server.close()
     assert volume.digest() == before
 
 
 def test_volume_without_database_is_refused_where_data_is_required(machine: Make, volume: Volume) -> None:
     subprocess.run(["mkfs.ext4", "-q", volume.device], check=True)
-    server = machine(require_data=True)
+    server = machine(requireData=True)
     assert server.bootstrap() == 3
-    assert "no database" in server.failed
+    assert "has no database" in server.failed
     assert not server.harbor_runs
 
 
 def test_data_is_found_where_it_is_required(machine: Make) -> None:
     assert machine().bootstrap() == 0
-    assert machine(require_data=True).bootstrap() == 0
+    assert machine(requireData=True).bootstrap() == 0
 
 
 def test_format_that_was_cut_off_is_done_again(machine: Make, volume: Volume) -> None:
@@ -203,7 +203,10 @@ def test_download_that_stays_corrupt_is_the_reason(machine: Make, world: World) 
     server = machine()
     world.faults = ["corrupt"] * 99
     assert server.bootstrap() == 1
-    assert "harbor-online-installer-v2.15.1.tgz could not be had with the right checksum in 8 tries" in server.failed
+    assert (
+        "harbor-online-installer-v2.15.1.tgz could not be downloaded with the right checksum in 8 tries"
+        in server.failed
+    )
     assert not server.called("prepare")
 
 
@@ -214,14 +217,14 @@ def test_checksum_file_is_asked_for_again(machine: Make, world: World) -> None:
 
 
 def test_pinned_installer_is_held_to_the_pin(machine: Make) -> None:
-    server = machine(installer_sha256="0" * 64)
+    server = machine(installerSha256="0" * 64)
     assert server.bootstrap(DOWNLOAD_TRIES="2") == 1
     assert "installerSha256 right?" in server.failed
 
 
 def test_pinned_installer_needs_no_checksum_file(machine: Make, world: World) -> None:
     world.checksum_faults = ["500"] * 99
-    server = machine(installer_sha256=hashlib.sha256(world.installer("2.15.1")).hexdigest())
+    server = machine(installerSha256=hashlib.sha256(world.installer("2.15.1")).hexdigest())
     assert server.bootstrap() == 0, server.output
 
 

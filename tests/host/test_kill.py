@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.host.machine import Machine, Volume, World, usual_spec
+from tests.host.machine import Machine, Volume, World, usual_server
 
 Make = Callable[..., Machine]
 #: Commands of the scripts that get a shim before them.
@@ -52,7 +52,7 @@ def points(_root: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[di
     found = {}
     try:
         for name, version in (("first boot", "2.13.5"), ("upgrade", "2.15.2")):
-            server = Machine(directory / version, usual_spec(world, version=version), volume)
+            server = Machine(directory / version, usual_server(world, version=version), volume)
             world.machine = server
             try:
                 assert _killed(server, 0, "never") == 0, server.output

@@ -9,8 +9,8 @@ import boto3  # type: ignore[import-untyped]
 import pytest
 from moto.server import ThreadedMotoServer
 
-from harbor_mirror.host import SETTINGS_OBJECT, Backup, Bucket, HostSettings, settings_document
-from tests.host.machine import Machine
+from harbor_mirror.host import SETTINGS_OBJECT, Bucket
+from tests.host.machine import Machine, Server
 
 Make = Callable[..., Machine]
 
@@ -26,7 +26,7 @@ def s3() -> Iterator[Callable[[str], Bucket]]:
     def make(name: str) -> Bucket:
         _client(endpoint).create_bucket(Bucket=name)
         return Bucket(
-            name=name, endpoint=endpoint, region="us-east-1", access_key="ACCESSKEY01", secret_key="secret-key"
+            name=name, endpoint=endpoint, region="us-east-1", access_key="ACCESSKEY01", secret_key="secret-key-01"
         )
 
     yield make
@@ -38,25 +38,29 @@ def _client(endpoint: str) -> Any:
     return boto3.client("s3", endpoint_url=endpoint, **keys)
 
 
+def _publish(bucket: Bucket, document: str) -> None:
+    _client(bucket.endpoint).put_object(Bucket=bucket.name, Key=SETTINGS_OBJECT, Body=document.encode())
+
+
 def test_settings_arrive_from_the_bucket(machine: Make, s3: Callable[[str], Bucket]) -> None:
     bucket = s3("settings")
-    server = machine(settings_source=bucket)
-    document = settings_document(HostSettings(workers=7)).encode()
-    _client(bucket.endpoint).put_object(Bucket=bucket.name, Key=SETTINGS_OBJECT, Body=document)
+    server = machine(settings_bucket=bucket, objectStorage={})
+    _publish(bucket, Server.of(objectStorage={}, service={"workers": 7}).document())
     assert server.bootstrap() == 0, server.output
     assert "max_job_workers: 7\n" in server.text("/opt/harbor/2.15.1/harbor.yml")
 
 
 def test_backup_goes_to_the_bucket_and_comes_back(machine: Make, s3: Callable[[str], Bucket]) -> None:
-    bucket = s3("backup")
-    server = machine(settings=HostSettings(backup=Backup(target=bucket)))
+    bucket, settings = s3("backup"), s3("settings")
+    server = machine(settings_bucket=settings, objectStorage={}, backup={})
+    _publish(settings, server.server.document(backup=bucket))
     assert server.bootstrap() == 0, server.output
     blob = server.path("/mnt/harbor/data/registry/docker/registry/v2/blobs/one")
     blob.parent.mkdir(parents=True)
     blob.write_text("layers")
     status, output = server.run("/usr/local/sbin/harbor-backup")
     assert status == 0, output
-    assert "secret-key" not in output
+    assert "secret-key-01" not in output
     stored = _client(bucket.endpoint).list_objects_v2(Bucket=bucket.name)["Contents"]
     names = {entry["Key"].rsplit("/", 1)[-1] for entry in stored}
     assert names >= {"manifest.json", "registry.dump", "keys.tar", "harbor.yml", "SHA256SUMS", "one"}

@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harbor_mirror.host import Backup, HostSettings, settings_document
 from localcloud.http import free_port
-from tests.host.examples import EVERYTHING, SETTINGS
-from tests.host.machine import Machine, until
+from tests.host.examples import BUCKET, EVERYTHING, SETTINGS
+from tests.host.machine import Machine, Server, until
 
 Make = Callable[..., Machine]
 MERGED = "/var/lib/harbor-mirror/harbor.yml"
@@ -48,8 +47,8 @@ def bucket(tmp_path: Path) -> Path:
 def harbor(machine: Make, bucket: Path) -> Callable[..., Machine]:
     """A server with a settings bucket. A directory stands in for it, by rclone's own means: no script sees it."""
 
-    def make(**values: object) -> Machine:
-        server = machine(settings_source=SETTINGS, **values)
+    def make(**keys: object) -> Machine:
+        server = machine(**{"settings_bucket": SETTINGS, "objectStorage": {}, **keys})
         server.mount(bucket, "/srv/bucket")
         source = server.path("/etc/harbor-mirror/settings-source.env")
         assert "SETTINGS_PATH=settings:harbor-settings/settings.json" in source.read_text()
@@ -62,18 +61,19 @@ def harbor(machine: Make, bucket: Path) -> Callable[..., Machine]:
     return make
 
 
-def _publish(bucket: Path, settings: HostSettings) -> None:
-    (bucket / "settings.json").write_text(settings_document(settings))
+def _publish(bucket: Path, **keys: object) -> None:
+    document = Server.of(**{"objectStorage": {}, **keys}).document(blobs=BUCKET, backup=BUCKET)
+    (bucket / "settings.json").write_text(document)
 
 
 def _poll(server: Machine) -> tuple[int, str]:
-    """What the timer does."""
+    """Do what the timer does."""
     return server.run("/usr/local/sbin/harbor-settings")
 
 
-def test_document_is_laid_over_harbor_yml(machine: Make) -> None:
-    external = EVERYTHING.model_copy(update={"backup": None})
-    server = machine(settings=external)
+def test_document_is_merged_into_harbor_yml(harbor: Callable[..., Machine], bucket: Path) -> None:
+    _publish(bucket, **EVERYTHING)
+    server = harbor(**EVERYTHING)
     assert server.bootstrap() == 0, server.output
     merged = yaml.safe_load(server.text(MERGED))
     assert merged["hostname"] == "harbor.test"
@@ -82,7 +82,7 @@ def test_document_is_laid_over_harbor_yml(machine: Make) -> None:
     assert merged["jobservice"]["job_loggers"] == ["STD_OUTPUT", "FILE"]
     assert merged["log"] == {
         "level": "warning",
-        "local": {"rotate_count": 10, "rotate_size": "100M", "location": "/var/log/harbor"},
+        "local": {"rotate_count": 10, "rotate_size": "50M", "location": "/var/log/harbor"},
     }
     assert merged["storage_service"]["s3"]["bucket"] == "harbor-blobs"
     assert merged["external_database"]["harbor"]["host"] == "pg.example.com"
@@ -102,13 +102,13 @@ def test_workers_follow_the_memory_unless_told(machine: Make) -> None:
 
 
 def test_changed_settings_reach_harbor_without_a_new_server(harbor: Callable[..., Machine], bucket: Path) -> None:
-    _publish(bucket, HostSettings(workers=5))
+    _publish(bucket, service={"workers": 5})
     server = harbor()
     assert server.bootstrap() == 0, server.output
     server.stub("calls", "")
     assert _poll(server)[0] == 0
     assert not server.called("docker"), "nothing has changed"
-    _publish(bucket, HostSettings(workers=6))
+    _publish(bucket, service={"workers": 6})
     status, output = _poll(server)
     assert status == 0, output
     assert yaml.safe_load(server.text("/opt/harbor/2.15.1/harbor.yml"))["jobservice"]["max_job_workers"] == 6
@@ -119,10 +119,10 @@ def test_changed_settings_reach_harbor_without_a_new_server(harbor: Callable[...
 
 
 def test_settings_that_could_not_be_applied_are_tried_again(harbor: Callable[..., Machine], bucket: Path) -> None:
-    _publish(bucket, HostSettings(workers=5))
+    _publish(bucket, service={"workers": 5})
     server = harbor()
     assert server.bootstrap() == 0, server.output
-    _publish(bucket, HostSettings(workers=6))
+    _publish(bucket, service={"workers": 6})
     server.stub("pull-fails", "again\n" * 9)
     assert _poll(server)[0] == 1
     assert "see harbor.failed" in server.text("/var/lib/harbor-mirror/settings.failed")
@@ -142,39 +142,48 @@ def test_first_boot_waits_for_the_document(harbor: Callable[..., Machine]) -> No
 def test_unfit_document_leaves_the_one_before_in_force(
     harbor: Callable[..., Machine], bucket: Path, content: str
 ) -> None:
-    _publish(bucket, HostSettings(workers=5))
+    _publish(bucket, service={"workers": 5})
     server = harbor()
     assert server.bootstrap() == 0, server.output
     (bucket / "settings.json").write_text(content)
     assert _poll(server)[0] == 1
-    assert "the one from before stays in force" in server.text("/var/lib/harbor-mirror/settings.failed")
+    assert "the previous settings stay in force" in server.text("/var/lib/harbor-mirror/settings.failed")
     assert server.bootstrap() == 0, server.output
     assert yaml.safe_load(server.text(MERGED))["jobservice"]["max_job_workers"] == 5
 
 
-def test_authorized_keys_are_replaced_only_by_others(harbor: Callable[..., Machine], bucket: Path) -> None:
-    _publish(bucket, HostSettings())
+def test_authorized_keys_are_exactly_those_of_the_configuration(harbor: Callable[..., Machine], bucket: Path) -> None:
+    keys = "/root/.ssh/authorized_keys"
+    _publish(bucket, authorizedKeys=["ssh-ed25519 BBBB new", "ssh-ed25519 CCCC other "])
     server = harbor()
+    server.path("/root/.ssh").mkdir(parents=True, exist_ok=True)
+    server.path(keys).write_text("ssh-ed25519 AAAA creation\n")
+    assert server.bootstrap() == 0, server.output
+    assert server.text(keys) == "ssh-ed25519 BBBB new\nssh-ed25519 CCCC other"
+    assert server.path(keys).stat().st_mode & 0o077 == 0
+    _publish(bucket, authorizedKeys=[])
+    assert _poll(server)[0] == 0
+    assert server.path(keys).read_text() == "", "the last key is revoked, too"
+
+
+def test_authorized_keys_of_the_creation_stay_without_a_bucket(machine: Make) -> None:
+    server = machine(authorizedKeys=["ssh-ed25519 BBBB later"])
     server.path("/root/.ssh").mkdir(parents=True, exist_ok=True)
     server.path("/root/.ssh/authorized_keys").write_text("ssh-ed25519 AAAA creation\n")
     assert server.bootstrap() == 0, server.output
     assert server.text("/root/.ssh/authorized_keys") == "ssh-ed25519 AAAA creation"
-    _publish(bucket, HostSettings(authorized_keys=("ssh-ed25519 BBBB new", "ssh-ed25519 CCCC other ")))
-    assert _poll(server)[0] == 0
-    assert server.text("/root/.ssh/authorized_keys") == "ssh-ed25519 BBBB new\nssh-ed25519 CCCC other"
-    assert server.path("/root/.ssh/authorized_keys").stat().st_mode & 0o077 == 0
 
 
 def test_backup_timer_follows_the_settings(harbor: Callable[..., Machine], bucket: Path) -> None:
     timer = "/etc/systemd/system/harbor-backup.timer.d/at.conf"
-    _publish(bucket, HostSettings(backup=Backup(target="/mnt/backup", at="04:30")))
+    _publish(bucket, backup={"directory": "/mnt/backup", "at": "04:30"})
     server = harbor()
     assert server.bootstrap() == 0, server.output
     calendar = server.text(timer).split("OnCalendar=")[-1]
     assert calendar == "*-*-* 04:30:00 UTC"
     subprocess.run(["systemd-analyze", "calendar", calendar], check=True, capture_output=True)
     assert server.called("systemctl restart harbor-backup.timer") == 1
-    _publish(bucket, HostSettings())
+    _publish(bucket)
     assert _poll(server)[0] == 0
     assert server.called("systemctl disable --now harbor-backup.timer") == 1
     assert not server.path(timer).exists()
@@ -191,7 +200,7 @@ class Site:
             caddyfile.read_text()
             .replace("{\n", f"{{\n\tadmin 127.0.0.1:{self.admin}\n\tauto_https disable_redirects\n", 1)
             .replace("harbor.test {", f"harbor.test:{self.port} {{")
-            .replace("127.0.0.1:8080", f"127.0.0.1:{server.spec.http_port}")
+            .replace("127.0.0.1:8080", f"127.0.0.1:{server.server.host.http_port}")
         )
 
     def start(self) -> None:
@@ -222,10 +231,12 @@ class Site:
 @pytest.fixture
 def site(harbor: Callable[..., Machine], bucket: Path, pairs: list[tuple[str, str]]) -> Iterator[Site]:
     certificate, key = pairs[0]
-    _publish(bucket, HostSettings(certificate=certificate, private_key=key))
+    _publish(bucket, tls="provided", certificate=certificate, certificateKey=key)
     server = harbor(tls="provided")
     environment = server.path("/etc/harbor-mirror/bootstrap.env")
-    environment.write_text(environment.read_text().replace("127.0.0.1:8080", f"127.0.0.1:{server.spec.http_port}"))
+    environment.write_text(
+        environment.read_text().replace("127.0.0.1:8080", f"127.0.0.1:{server.server.host.http_port}")
+    )
     site = Site(server)
     assert server.bootstrap() == 0, server.output
     site.start()
@@ -248,7 +259,7 @@ def test_renewed_certificate_is_served_without_touching_harbor(
     )
     assert json.loads(shown.stdout)["status"] == "healthy"
     site.server.stub("calls", "")
-    _publish(bucket, HostSettings(certificate=pairs[1][0], private_key=pairs[1][1]))
+    _publish(bucket, tls="provided", certificate=pairs[1][0], certificateKey=pairs[1][1])
     status, output = _poll(site.server)
     assert status == 0, output
     assert site.server.called("systemctl reload-or-restart caddy") == 1
@@ -265,7 +276,7 @@ def test_renewed_certificate_is_served_without_touching_harbor(
 def test_unfit_certificate_leaves_the_one_that_serves(
     site: Site, bucket: Path, pairs: list[tuple[str, str]], certificate: int, key: int, reason: str
 ) -> None:
-    _publish(bucket, HostSettings(certificate=pairs[certificate][0], private_key=pairs[key][1]))
+    _publish(bucket, tls="provided", certificate=pairs[certificate][0], certificateKey=pairs[key][1])
     assert _poll(site.server)[0] == 1
     assert reason in site.server.failed
     assert site.reload()[0] == 0

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.host.machine import Machine, Volume, World
+from tests.host.examples import BUCKET
+from tests.host.machine import Machine, Server, Volume, World
 
 Make = Callable[..., Machine]
 Populated = Callable[..., None]
@@ -71,7 +73,8 @@ def test_postgres_is_upgraded_alone_and_without_restarts(populated: Populated, m
 def test_upgrade_in_place_works_too(machine: Make) -> None:
     server = machine(version="2.13.5")
     assert server.bootstrap() == 0, server.output
-    server.boot_media(server.spec.model_copy(update={"version": "2.15.1"}))
+    newer = server.server.host.model_copy(update={"version": "2.15.1"})
+    server.boot_media(replace(server.server, host=newer))
     assert server.bootstrap() == 0, server.output
     assert server.called("docker compose stop") == 1, "the copy is made of a database at rest"
     assert _content(server) == {"pg15": "empty"}
@@ -82,9 +85,9 @@ def test_upgrade_in_place_works_too(machine: Make) -> None:
     [
         ("2.15.1", "2.14.4", "2.14.4 is older and cannot read it"),
         ("2.15.1", "2.15.0", "2.15.0 is older and cannot read it"),
-        ("2.15.2", "2.15.1", "the database is PostgreSQL 18; Harbor 2.15.1 takes 14 or 15"),
-        ("2.9.5", "2.15.2", "the database is PostgreSQL 14; Harbor 2.15.2 takes 15 or 18"),
-        ("2.9.5", "2.12.4", "Harbor 2.9.5 cannot go to 2.12.4 in one step"),
+        ("2.15.2", "2.15.1", "the database is PostgreSQL 18; Harbor 2.15.1 accepts 14 or 15"),
+        ("2.9.5", "2.15.2", "the database is PostgreSQL 14; Harbor 2.15.2 accepts 15 or 18"),
+        ("2.9.5", "2.12.4", "Harbor 2.9.5 cannot be upgraded to 2.12.4 in one step"),
         ("2.11.2", "2.14.4", "at most 2 minor releases at a time"),
     ],
 )
@@ -103,13 +106,13 @@ def test_refused_server_works_again_with_its_own_version(populated: Populated, m
 
 def test_silent_empty_database_beside_the_old_is_refused(populated: Populated, machine: Make) -> None:
     populated("2.13.5", {"data/database/pg18/PG_VERSION": "18", "data/database/pg18/registry": "empty"})
-    assert "several databases (PostgreSQL 15 18) and no upgrade explains it" in _refused(machine(version="2.15.2"))
+    assert "several databases (PostgreSQL 15 18) without an interrupted upgrade" in _refused(machine(version="2.15.2"))
 
 
 def test_vanished_database_is_refused(populated: Populated, machine: Make) -> None:
     populated("2.15.1", {"data/database/pg15/PG_VERSION": None, "data/database/pg15/registry": None})
     server = machine(version="2.15.1")
-    assert "its database is gone" in _refused(server)
+    assert "its database is missing" in _refused(server)
     assert not server.path(DATABASE).exists()
 
 
@@ -123,7 +126,7 @@ def test_database_of_unknown_version_is_refused_until_it_is_told(populated: Popu
 
 def test_unreadable_version_is_refused(populated: Populated, machine: Make) -> None:
     populated("2.13.5", {"harbor-version": "v2.13"})
-    assert "holds 'v2.13', which is no version" in _refused(machine(version="2.13.5"))
+    assert "contains 'v2.13', which is not a version" in _refused(machine(version="2.13.5"))
 
 
 def test_damaged_database_is_refused(populated: Populated, machine: Make) -> None:
@@ -133,7 +136,7 @@ def test_damaged_database_is_refused(populated: Populated, machine: Make) -> Non
 
 def test_database_from_before_harbor_2_is_refused(populated: Populated, machine: Make) -> None:
     populated("2.13.5", {"data/database/PG_VERSION": "9.6"})
-    assert "older than any Harbor known here" in _refused(machine(version="2.13.5"))
+    assert "older than every supported Harbor version" in _refused(machine(version="2.13.5"))
 
 
 def test_missing_secret_key_is_refused(populated: Populated, machine: Make) -> None:
@@ -145,7 +148,7 @@ def test_upgrade_without_room_for_it_is_refused(populated: Populated, machine: M
     populated("2.13.5")
     server = machine(version="2.15.2")
     assert server.bootstrap(SPARE_MEGABYTES="100000") == 3
-    assert "make the volume larger first" in server.failed
+    assert "enlarge the volume first" in server.failed
     assert _content(server) == {"pg15": "images"}
     assert server.bootstrap() == 0, server.output
 
@@ -153,12 +156,10 @@ def test_upgrade_without_room_for_it_is_refused(populated: Populated, machine: M
 def test_moved_blobs_or_database_are_refused(machine: Make) -> None:
     server = machine()
     assert server.bootstrap() == 0, server.output
-    settings = server.text("/etc/harbor-mirror/settings.json")
-    server.path("/etc/harbor-mirror/settings.json").write_text(
-        settings.replace('"blobs": "volume"', '"blobs": "https://us-east-1.linodeobjects.com/other"')
-    )
+    moved = Server.of(objectStorage={"blobs": True}).document(blobs=BUCKET)
+    server.path("/etc/harbor-mirror/settings.json").write_text(moved)
     assert server.bootstrap() == 3
-    assert "Moving them is a migration" in server.failed
+    assert "Migrate them first" in server.failed
     assert server.harbor_runs, "what works goes on working"
 
 

@@ -19,7 +19,8 @@ import pytest
 from pulumi.runtime.mocks import MockMonitor
 
 from harbor_mirror.config.fields import Section
-from harbor_mirror.config.models import Host
+from harbor_mirror.config.host import Host
+from harbor_mirror.host import fingerprint
 from localcloud.providers.linode import LINODE
 from localcloud.providers.values import has_unknown
 
@@ -48,12 +49,13 @@ CHANGES: dict[str, tuple[dict[str, Any], Any, Any]] = {
     "httpPort": (PLAIN, 80, 8080),
     "version": ({}, "2.15.1", "2.15.2"),
     "installerSha256": ({}, None, "ab" * 32),
+    "imageDigests": ({}, None, {"goharbor/harbor-core": f"sha256:{'ab' * 32}"}),
     "image": ({}, None, "linode/ubuntu24.04"),
     "volumeGb": ({}, 200, 300),
     "requireData": ({}, None, True),
     "swapMb": ({}, None, 4096),
     "adminCidrs": ({}, None, ["203.0.113.0/24"]),
-    "webCidrs": ({}, None, ["10.0.0.0/8"]),
+    "webCidrs": ({}, None, ["0.0.0.0/0"]),
     "authorizedKeys": ({}, None, ["ssh-ed25519 AAAA ops@example.com"]),
     "tags": ({}, None, ["team"]),
     "protect": ({}, None, True),
@@ -67,6 +69,12 @@ CHANGES: dict[str, tuple[dict[str, Any], Any, Any]] = {
     "backup": ({}, None, {"directory": "/mnt/backup"}),
     "backup.at": ({"backup": {"directory": "/mnt/backup"}}, None, "04:30"),
     "backup.keep": ({"backup": {"directory": "/mnt/backup"}}, None, 7),
+    "backup.recipient": (
+        {"backup": {"directory": "/mnt/backup"}},
+        None,
+        "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p",
+    ),
+    "backup.versioned": ({"backup": {}}, None, True),
     "backup.directory": ({"backup": {}}, "/mnt/backup", "/mnt/other"),
     "backup.bucket": ({"backup": {}}, None, FOREIGN),
     "backup.bucket.name": ({"backup": {"bucket": FOREIGN}}, "backups-1", "backups-2"),
@@ -88,11 +96,12 @@ CHANGES: dict[str, tuple[dict[str, Any], Any, Any]] = {
     "redis.username": ({"redis": REDIS}, "u", "v"),
     "redis.password": ({"redis": REDIS}, "Redis-Password-1", "Redis-Password-2"),
     "redis.tls": ({"redis": REDIS}, None, False),
+    "maintenanceWindow": ({}, None, {}),
+    "maintenanceWindow.day": ({"maintenanceWindow": {}}, None, "monday"),
+    "maintenanceWindow.hour": ({"maintenanceWindow": {}}, None, 5),
 }
 #: What the account has: the stack's volume, with its server.
-VOLUME = {
-    "label": "harbor-test-data", "region": "sg-sin-2", "size": 200, "linodeId": 7, "tags": ["harbor-version:2.15.1"],
-}  # fmt: skip
+VOLUME = {"label": "harbor-test-data", "region": "sg-sin-2", "size": 200, "linodeId": 7}
 NEW_SERVER, SETTINGS, IN_PLACE, NOTHING, REFUSED, IMPOSSIBLE = (
     "new server", "settings", "in place", "nothing", "refused", "not possible",
 )  # fmt: skip
@@ -161,7 +170,9 @@ class Effects:
         return self._seen[written]
 
     def _inputs(self, host: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
-        made = self._program({"host": host, "projects": {"mirror": {}}}, {"getVolumes": {"volumes": [VOLUME]}})
+        tags = ["harbor-version:2.15.1", f"harbor-server:{fingerprint(Host.read(host))}"]
+        lookups = {"getVolumes": {"volumes": [{**VOLUME, "tags": tags}]}}
+        made = self._program({"host": host, "projects": {"mirror": {}}}, lookups)
         mine = [entry for entry in made.resources if entry.type.startswith(("linode:", "random:"))]
         return {(entry.type, entry.name): plain(entry.inputs) for entry in mine}
 

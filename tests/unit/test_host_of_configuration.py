@@ -1,4 +1,4 @@
-"""From the configuration's `host` to the server: every key arrives, and what cannot be served is said in its words."""
+"""From the configuration's `host` to the server: every key arrives, and what cannot work is a fault of the key."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import Any
 import pytest
 import yaml
 
-from harbor_mirror.config.models import Host
-from harbor_mirror.host import Bucket, HostSettings, harbor_yml, settings_document
-from harbor_mirror.host.of_host import faults, host_secrets, own_buckets, settings_of, spec_of
-from harbor_mirror.host.user_data import cloud_config
+from harbor_mirror.config.faults import ConfigurationError
+from harbor_mirror.config.host import Host
+from harbor_mirror.host import Bucket, ServerValues, cloud_config, settings_document
+from harbor_mirror.plan.validation import validate
 
 BUCKET = Bucket(
     name="harbor-blobs", endpoint="https://us-ord-1.linodeobjects.com", region="us-ord-1",
     access_key="BLOBS-KEY-0001", secret_key="blobs-secret-1",
 )  # fmt: skip
+RECIPIENT = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
 DATABASE = {"host": "pg.example.com", "username": "harbor", "password": "Database-Pw-1"}
 REDIS = {"host": "redis.example.com", "password": "Redis-Password-1"}
 FOREIGN = {
@@ -30,13 +31,31 @@ def host(**values: Any) -> Host:
     return found
 
 
-def document(made: Host) -> dict[str, Any]:
-    """The settings document of a host."""
-    secrets = {path: secret.get_secret_value() for path, secret in host_secrets(made).items()}
-    found: dict[str, Any] = json.loads(
-        settings_document(settings_of(made, secrets, dict.fromkeys(own_buckets(made), BUCKET)))
+def document(host: Host) -> dict[str, Any]:
+    """Return the settings document of a host."""
+    secrets = {path: secret.get_secret_value() for path, secret in host.secrets.items()}
+    loaded: dict[str, Any] = json.loads(
+        settings_document(host, secrets, dict.fromkeys(host.own_buckets, BUCKET), "key")
     )
-    return found
+    return loaded
+
+
+def cautions(**values: Any) -> dict[str, str]:
+    """Return the cautions about this host by key."""
+    raw = {"region": "sg-sin-2", "hostname": "harbor.example.com", "maintenanceWindow": {}, **values}
+    raw = {key: value for key, value in raw.items() if value is not None}
+    _, found = validate({"host": raw, "projects": {"mirror": {}}})
+    return {caution.name: caution.text for caution in found if caution.section == "host"}
+
+
+def faults(**values: Any) -> list[str]:
+    """Return the faults of a stack with this host."""
+    raw = {"region": "sg-sin-2", "hostname": "harbor.example.com", **values}
+    try:
+        validate({"host": raw, "projects": {"mirror": {}}})
+    except ConfigurationError as error:
+        return [str(fault) for fault in error.faults]
+    return []
 
 
 @pytest.mark.parametrize(
@@ -48,7 +67,12 @@ def document(made: Host) -> dict[str, Any]:
         ({"service": {"metrics": True}}, "harbor.metric.enabled", True),
         ({"service": {"logLevel": "warning"}}, "harbor.log.level", "warning"),
         ({"objectStorage": {}, "authorizedKeys": ["ssh-ed25519 A "]}, "authorizedKeys", ["ssh-ed25519 A"]),
-        ({"authorizedKeys": ["ssh-ed25519 A "]}, "authorizedKeys", []),
+        ({"objectStorage": {}}, "authorizedKeys", []),
+        ({"authorizedKeys": ["ssh-ed25519 A "]}, "authorizedKeys", None),
+        ({"maintenanceWindow": {}}, "maintenanceWindow", {"day": "sunday", "hour": 4}),
+        ({}, "maintenanceWindow", None),
+        ({"backup": {"directory": "/mnt/backup", "recipient": RECIPIENT}}, "backup.recipient", RECIPIENT),
+        ({"objectStorage": {}, "backup": {"versioned": True}}, "backup.versioned", True),
         ({"objectStorage": {"blobs": True}}, "harbor.storage_service.s3.bucket", "harbor-blobs"),
         ({"objectStorage": {"blobs": True}}, "harbor.storage_service.s3.secretkey", "blobs-secret-1"),
         ({"objectStorage": {"blobs": True}}, "places.blobs", "https://us-ord-1.linodeobjects.com/harbor-blobs"),
@@ -76,73 +100,127 @@ def document(made: Host) -> dict[str, Any]:
     ],
 )  # fmt: skip
 def test_a_key_arrives_in_the_settings_document(values: dict[str, Any], where: str, expected: object) -> None:
-    made = host(**values)
-    assert faults(made) == []
-    found: Any = document(made)
+    assert faults(**values) == []
+    found: Any = document(host(**values))
     for part in where.split("."):
         found = found[part]
     assert found == expected
 
 
 def test_what_decides_the_boot_arrives_in_user_data() -> None:
-    made = host(acmeEmail="ops@example.com", requireData=True, swapMb=4096, installerSha256="ab" * 32)
-    spec = spec_of(
-        made,
-        HostSettings(),
-        volume_label="v",
-        admin_password="Password-1",
-        database_password="Password-2",
-        source=BUCKET,
+    digest = f"sha256:{'cd' * 32}"
+    made = host(
+        acmeEmail="ops@example.com",
+        requireData=True,
+        swapMb=4096,
+        installerSha256="ab" * 32,
+        imageDigests={"goharbor/harbor-core": digest},
     )
-    written = {entry["path"]: entry["content"] for entry in yaml.safe_load(cloud_config(spec))["write_files"]}
+    values = ServerValues(
+        volume_label="v", admin_password="Password-1", database_password="Password-2", settings_bucket=BUCKET
+    )
+    loaded = yaml.safe_load(cloud_config(made, values))
+    written = {entry["path"]: entry["content"] for entry in loaded["write_files"]}
     assert "email ops@example.com" in written["/etc/harbor-mirror/Caddyfile"]
     assert "REQUIRE_DATA=1" in written["/etc/harbor-mirror/bootstrap.env"]
     assert f"INSTALLER_SHA256={'ab' * 32}" in written["/etc/harbor-mirror/bootstrap.env"]
-    assert yaml.safe_load(cloud_config(spec))["swap"]["size"] == 4096 * 1024**2
-    assert "harbor_admin_password: Password-1" in harbor_yml(spec)
+    assert written["/etc/harbor-mirror/images"] == f"goharbor/harbor-core {digest}\n"
+    assert loaded["swap"]["size"] == 4096 * 1024**2
+    assert "harbor_admin_password: Password-1" in written["/etc/harbor-mirror/harbor.yml"]
 
 
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        ({"version": "2.16.0"}, "host.version: Harbor 2.16.0 is not known here: "),
-        ({"tls": "none"}, "host.tls: none sends passwords in clear, so it is for private networks"),
+        ({"version": "2.16.0"}, "host.version: '2.16.0' is not a supported Harbor version"),
+        ({"tls": "none"}, "host.tls: 'none' sends passwords unencrypted, so it needs a private hostname"),
         (
             {"tls": "provided", "certificate": "x", "certificateKey": "y", "objectStorage": {}},
-            "host.certificate: is not PEM.",
+            "host.certificate: 'x' is not PEM.",
         ),
         (
             {"objectStorage": {}, "redis": REDIS, "version": "2.11.2"},
-            "host.redis.tls: Harbor before 2.13 ignores it and would speak in clear",
+            "host.redis.tls: true is ignored by Harbor before 2.13, which connects unencrypted",
         ),
         (
             {"objectStorage": {}, "redis": {**REDIS, "password": "S3CRET $HOME"}},
-            "host.redis.password: must be 8 to 128 of A-Z a-z 0-9 . _ -",
+            "host.redis.password: '[secret]' must be 8 to 128 of A-Z a-z 0-9 . _ -",
         ),
         (
             {"objectStorage": {}, "database": {**DATABASE, "password": "S3CRET pw"}},
-            "host.database.password: must be 8 to 128 of A-Z a-z 0-9 . _ -",
+            "host.database.password: '[secret]' must be 8 to 128 of A-Z a-z 0-9 . _ -",
+        ),
+        (
+            {"webCidrs": ["10.0.0.0/8"]},
+            "host.webCidrs: [10.0.0.0/8] admits private networks only, and Let's Encrypt must reach port 80 or 443",
+        ),
+        (
+            {"backup": {"directory": "/mnt/backup", "recipient": "age1x"}},
+            "host.backup.recipient: 'age1x' is not an age",
+        ),
+        (
+            {"backup": {"directory": "/mnt/backup", "versioned": True}},
+            "host.backup.versioned: true has no use with a directory",
+        ),
+        (
+            {"imageDigests": {"goharbor/harbor-core": "v2"}},
+            "host.imageDigests.goharbor/harbor-core: 'v2' is not an image",
         ),
         (
             {"backup": {"directory": "/mnt/harbor/backup"}},
-            "host.backup.directory: must be an absolute directory outside /mnt/harbor. Example: /mnt/backup",
+            "host.backup.directory: '/mnt/harbor/backup' must be an absolute directory outside /mnt/harbor",
         ),
         (
             {"objectStorage": {}, "backup": {"bucket": {**FOREIGN, "endpoint": "http://s3.example.com"}}},
-            "host.backup.bucket.endpoint: is not an https URL.",
+            "host.backup.bucket.endpoint: 'http://s3.example.com' is not an https URL.",
         ),
         (
             {"objectStorage": {}, "backup": {"bucket": {**FOREIGN, "secretKey": "S3CRET #1"}}},
-            "host.backup.bucket.secretKey: is not a key Harbor can pass on",
+            "host.backup.bucket.secretKey: '[secret]' is not a storage key that Harbor can use",
         ),
     ],
 )
-def test_what_cannot_be_served_is_said_in_the_configurations_words(values: dict[str, Any], says: str) -> None:
-    said = [str(fault) for fault in faults(host(**values))]
+def test_what_cannot_work_is_a_fault_of_its_key(values: dict[str, Any], says: str) -> None:
+    said = faults(**values)
     assert any(line.startswith(says) for line in said), said
     assert "S3CRET" not in " ".join(said)
 
 
 def test_faults_of_several_parts_come_at_once() -> None:
     wrong = {"database": {**DATABASE, "password": "short"}, "redis": {**REDIS, "password": "short"}}
-    assert len(faults(host(objectStorage={}, backup={"directory": "backup"}, **wrong))) == 3
+    assert len(faults(objectStorage={}, version="2.16.0", backup={"directory": "backup"}, **wrong)) == 4
+
+
+@pytest.mark.parametrize(
+    ("values", "key", "says"),
+    [
+        ({"tls": "none", "hostname": "harbor.internal"}, "tls", "port 80 is open to 0.0.0.0/0, ::/0"),
+        (
+            {"tls": "none", "hostname": "10.0.0.5", "webCidrs": ["10.0.0.0/8"]},
+            "tls",
+            "sends the administrator's password",
+        ),
+        ({"webCidrs": ["8.8.8.0/24", "10.0.0.0/8"]}, "webCidrs", "does not admit all of IPv4"),
+        ({"adminCidrs": ["0.0.0.0/0"]}, "adminCidrs", "opens SSH to a large part of the internet"),
+        ({"adminCidrs": ["128.0.0.0/1"]}, "adminCidrs", "opens SSH to a large part of the internet"),
+        ({"adminCidrs": ["::/0"]}, "adminCidrs", "opens SSH to a large part of the internet"),
+        ({"backup": {"directory": "/mnt/backup"}}, "backup", "is not encrypted"),
+        ({"maintenanceWindow": None}, "maintenanceWindow", "is not set"),
+    ],
+)
+def test_insecure_options_are_warned_of(values: dict[str, Any], key: str, says: str) -> None:
+    assert says in cautions(**values)[key]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"webCidrs": ["0.0.0.0/1", "128.0.0.0/1"]},
+        {"adminCidrs": ["203.0.113.0/24", "2001:db8::/32"]},
+        {"backup": {"directory": "/mnt/backup", "recipient": RECIPIENT}},
+        {"tls": "none", "hostname": "localhost"},
+    ],
+)
+def test_secure_options_are_not_warned_of(values: dict[str, Any]) -> None:
+    assert cautions(**values) == {}

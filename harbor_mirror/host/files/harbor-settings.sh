@@ -1,5 +1,6 @@
 #!/bin/bash
-# Reads the settings document from its bucket and brings Harbor to it if it has changed. `fetch` only reads it.
+# Reads the settings document from its bucket, verifies its signature, and applies it to Harbor if it has changed.
+# `harbor-settings fetch` does not apply it.
 set -Eeuo pipefail
 umask 077
 # shellcheck source=lib.sh
@@ -14,14 +15,14 @@ set +a
 part=$STATE/.settings.$$
 rm -f "$STATE"/.settings.*
 rclone --retries 3 --contimeout 20s --timeout 60s copyto "$SETTINGS_PATH" "$part" ||
-  fail "$SETTINGS_PATH could not be read: is the bucket there, and its key valid?"
-jq -e -s 'length == 1 and .[0].schema == 1 and (.[0].harbor | type) == "object"' "$part" > /dev/null 2>&1 ||
-  fail "$SETTINGS_PATH is not a settings document of schema 1; the one from before stays in force"
+  fail "$SETTINGS_PATH could not be read: does the bucket exist, and is its key valid?"
+verify_settings "$part" ||
+  fail "$SETTINGS_PATH is not a settings document that this stack has signed; the previous settings stay in force"
 write "$STATE/settings.json" 0600 < "$part"
 rm "$part"
 
 if [ "${1:-}" != fetch ] && [ "$(cat "$STATE/settings.applied" 2> /dev/null)" != "$(sha256sum < "$STATE/settings.json")" ]; then
   STEP=apply
-  systemctl reload-or-restart harbor.service || fail "Harbor could not be brought to the new settings; see harbor.failed"
+  systemctl reload-or-restart harbor.service || fail "the new settings could not be applied; see harbor.failed"
 fi
 succeed

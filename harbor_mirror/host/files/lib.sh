@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the scripts of this server share: where things are, how they report, and the one lock.
+# Shared by the scripts of this server: paths, reporting, the lock, settings, and access to the backup target.
 
 CONFIG=/etc/harbor-mirror
 STATE=/var/lib/harbor-mirror
@@ -7,26 +7,32 @@ VOLUME=/mnt/harbor
 export DATA=$VOLUME/data
 OPT=/opt/harbor
 export CURRENT=$OPT/current
-# One name whatever the directory: containers of the version before are replaced, not duplicated.
+# No configuration file: rclone is configured by environment variables only.
+export RCLONE_CONFIG=
+HELPER=/usr/local/lib/harbor-mirror/harbor-config
+# The same project name in every directory, so that an upgrade replaces the containers instead of duplicating them.
 export COMPOSE_PROJECT_NAME=harbor
 
-# Not worth a second try: only a change by a person helps. systemd does not restart on it.
+# Exit status of a refusal: retrying does not help, so systemd does not restart the unit.
 export REFUSED=3
-# Another script holds the lock.
+# Exit status when another script has the lock.
 LOCKED=75
 
+REPORT=
 REASON=
 STEP=start
 SUCCEEDED=
+LISTING=$STATE/listing.$$
 
 log() { printf '%s: %s\n' "$STEP" "$*"; }
 
 fail() {
   REASON=$1
+  [ -n "$REPORT" ] || log "$1" >&2
   exit "${2:-1}"
 }
 
-# wait_for SECONDS COMMAND...: polls until the command succeeds; false after that time.
+# wait_for SECONDS COMMAND...: poll until the command succeeds; fail after that time.
 wait_for() {
   local deadline=$((SECONDS + $1))
   shift
@@ -36,7 +42,7 @@ wait_for() {
   done
 }
 
-# retry TIMES COMMAND...: again after a growing pause.
+# retry TIMES COMMAND...: run the command until it succeeds, with a growing pause between tries.
 retry() {
   local times=$1 try
   shift
@@ -48,7 +54,7 @@ retry() {
   done
 }
 
-# write FILE MODE: standard input becomes the file, at once or not at all.
+# write FILE MODE: replace the file atomically by standard input.
 write() {
   local part
   part=$(mktemp "$1.XXXXXX")
@@ -58,8 +64,8 @@ write() {
   mv -T "$part" "$1"
 }
 
-# exclusive WAIT_SECONDS SCRIPT ARGUMENTS...: runs the script again under the lock. A parent keeps the lock and hands
-# its descriptor to nobody, so no container or download can hold it after a kill; the script dies with that parent.
+# exclusive WAIT_SECONDS SCRIPT ARGUMENTS...: run the script again under the lock. The parent process keeps the lock
+# and does not pass its descriptor on, so that no child can keep it after a kill; the script ends with its parent.
 exclusive() {
   [ -z "${HARBOR_LOCK_HELD:-}" ] || return 0
   local wait=$1
@@ -69,29 +75,30 @@ exclusive() {
     setpriv --pdeathsig TERM -- "$@"
 }
 
-# report NAME: the end of this script leaves NAME.done if it came to `succeed`, else NAME.failed with step and reason.
+# report NAME: when the script ends, write NAME.done if it called `succeed`, else NAME.failed with step and reason.
 report() {
-  local name=$1
+  REPORT=$1
   trap 'REASON=${REASON:-"line $LINENO: $BASH_COMMAND"}' ERR
-  # shellcheck disable=SC2064  # the name is meant to be fixed now
-  trap "finish $name" EXIT
-  rm -f "$STATE/$name.done" "$STATE/$name.failed"
+  trap finish EXIT
+  rm -f "$STATE/$REPORT.done" "$STATE/$REPORT.failed"
 }
 
-# The exit status would not do: a signal leaves the one of the last command.
+# An explicit flag, because after a signal the exit status is that of the last command.
 succeed() { SUCCEEDED=1; }
 
 finish() {
   trap - ERR
   trap '' TERM INT
   set +e
+  rm -f "$LISTING"
   if [ -n "$SUCCEEDED" ]; then
-    date -u +%FT%TZ | write "$STATE/$1.done" 0644
-    log "$1 done"
+    date -u +%FT%TZ | write "$STATE/$REPORT.done" 0644
+    log "$REPORT done"
   else
-    echo "$STEP: ${REASON:-interrupted}" | write "$STATE/$1.failed" 0644
-    log "$1 FAILED: ${REASON:-interrupted}"
+    echo "$STEP: ${REASON:-interrupted}" | write "$STATE/$REPORT.failed" 0644
+    log "$REPORT FAILED: ${REASON:-interrupted}"
   fi
+  /usr/local/sbin/harbor-status || log "the status document could not be written"
 }
 
 compose() { (cd "$CURRENT" && docker compose "$@"); }
@@ -100,13 +107,13 @@ stop_harbor() {
   if [ -f "$CURRENT/docker-compose.yml" ] && docker info > /dev/null 2>&1; then compose stop -t 60; fi
 }
 
-# Harbor answers 200 even when a part of it is ill: the body decides.
+# Harbor answers 200 even if a component is unhealthy: the body tells.
 healthy() {
   local body
   body=$(curl -fsS --max-time 10 "$HEALTH_URL") && [[ $body == *'"status":"healthy"'* && $body != *'"unhealthy"'* ]]
 }
 
-# Over the socket, PostgreSQL in Harbor's container trusts its own user: no password is needed.
+# PostgreSQL in Harbor's container trusts its own user on the socket, so no password is needed.
 database_sql() { docker exec -i harbor-db psql -q -v ON_ERROR_STOP=1 -U postgres -d postgres; }
 database_answers() { database_sql <<< 'SELECT 1'; }
 
@@ -114,26 +121,51 @@ settings_file() {
   if [ -e "$CONFIG/settings-source.env" ]; then echo "$STATE/settings.json"; else echo "$CONFIG/settings.json"; fi
 }
 
-# Sets SETTINGS (the file), BLOBS and DATABASE (`volume`, or where else they live), BACKUP (true or false) and PREPARE
-# (arguments of Harbor's prepare).
+# Set SETTINGS (the file), BLOBS and DATABASE (`volume`, or where else they are), BACKUP (true or false) and PREPARE
+# (arguments of Harbor's prepare). Fails unless the document carries this server's signature.
 read_settings() {
   SETTINGS=$(settings_file)
-  local trivy
-  eval "$(jq -r '@sh "BLOBS=\(.places.blobs) DATABASE=\(.places.database) BACKUP=\(.backup != null) trivy=\(.trivy)"' "$SETTINGS")"
+  verify_settings "$SETTINGS" || return 1
+  BACKUP=$(jq -r '.backup != null' "$SETTINGS")
+  # shellcheck disable=SC2034  # the scripts use them
+  BLOBS=$(jq -r .places.blobs "$SETTINGS") DATABASE=$(jq -r .places.database "$SETTINGS")
   # shellcheck disable=SC2034  # the scripts use it
-  case $trivy in true) PREPARE=(--with-trivy) ;; *) PREPARE=() ;; esac
+  if [ "$(jq -r .trivy "$SETTINGS")" = true ]; then PREPARE=(--with-trivy); else PREPARE=(); fi
 }
 
-# Sets TARGET, and the environment that opens it; false if no backup is configured.
+verify_settings() { "$HELPER" verify "$CONFIG/signing.key" "$1"; }
+
+# Set TARGET and export the rclone settings that open it. Fails if the settings are invalid or configure no backup.
 backup_target() {
-  read_settings
+  local name value
+  read_settings || fail "the settings document is invalid; see journalctl"
   [ "$BACKUP" = true ] || return 1
   TARGET=$(jq -r .backup.target "$SETTINGS")
-  eval "$(jq -r '.backup.environment | to_entries[] | "export \(.key)=\(.value | @sh)"' "$SETTINGS")"
-  if [[ $TARGET == /* ]]; then mkdir -p "$TARGET"; fi
+  while IFS=$'\t' read -r name value; do
+    export "$name=$value"
+  done < <(jq -r '.backup.environment | to_entries[] | [.key, .value] | @tsv' "$SETTINGS")
+  [[ $TARGET != /* ]] || separate_file_system "$TARGET" ||
+    fail "$TARGET is not on a mounted file system of its own" "$REFUSED"
 }
 
-# Stamps of the backups that were finished, oldest first.
-whole_backups() {
-  { rclone lsf -R --files-only --include '/*/manifest.json' "$TARGET/backups" 2> /dev/null || true; } | cut -d/ -f1 | sort
+# Whether a directory exists and is neither on the root disk nor on the data volume.
+separate_file_system() {
+  [ -d "$1" ] && [ "$(stat -c %d "$1")" != "$(stat -c %d /)" ] && [ "$(stat -c %d "$1")" != "$(stat -c %d "$VOLUME")" ]
 }
+
+# list_target NAME OPTION...: rclone's listing of TARGET/NAME into $LISTING; an empty listing if it does not exist.
+# A directory counts as missing only if the listing of its parent lacks it: rclone also says "not found" by mistake.
+# Any failure ends the script, because a listing that failed must never look like an empty one.
+list_target() {
+  local name=$1
+  shift
+  rclone --retries 3 lsf --dirs-only "$TARGET" > "$LISTING" || fail "$TARGET could not be listed"
+  if grep -qxF "$name/" "$LISTING"; then
+    rclone --retries 3 lsf "$@" "$TARGET/$name" > "$LISTING" || fail "$TARGET could not be listed"
+  else
+    : > "$LISTING"
+  fi
+}
+
+# Stamps of the complete backups in $LISTING, which `list_target backups -R --files-only` wrote; oldest first.
+complete_backups() { sed -nE 's,^([0-9]{8}T[0-9]{6}Z)/manifest\.json$,\1,p' "$LISTING" | sort; }

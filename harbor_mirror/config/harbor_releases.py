@@ -1,8 +1,9 @@
-"""Harbor's releases: which PostgreSQL each brings, and which version may follow which.
+"""Harbor releases: the PostgreSQL version of each, and which upgrades are possible.
 
-Harbor's database container takes a data directory of exactly two PostgreSQL majors: its own and the one before.
-Finding neither, it starts an EMPTY database beside the old one and says nothing. So a release that is not in this
-table is refused: its majors must be looked up first (the ENTRYPOINT line of make/photon/db/Dockerfile at its tag).
+Harbor's database container accepts a data directory of exactly two PostgreSQL major versions: its own and the one
+before. If it finds neither, it silently starts an EMPTY database beside the old one. A release that is not in this
+table is therefore rejected: look up its major versions first (the ENTRYPOINT line of make/photon/db/Dockerfile at its
+tag).
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harbor_mirror.plan.harbor_versions import MINORS_PER_STEP
+#: Harbor supports an upgrade from the two minor releases before (goharbor/harbor, RELEASES.md).
+MINORS_PER_STEP = 2
 
 
 class UpgradeRefused(ValueError):
-    """A change of version that would lose the database or that Harbor does not support; the text says the way."""
+    """Harbor does not support this change of version, or it would lose the database; the text names the steps."""
 
 
 @dataclass(frozen=True, order=True)
@@ -25,15 +27,15 @@ class Release:
     minor: tuple[int, int]
     patch: int
     postgres_from: int
-    """PostgreSQL major that its database container upgrades from."""
+    """PostgreSQL major version that its database container upgrades from."""
     postgres: int
-    """PostgreSQL major that it runs."""
+    """PostgreSQL major version that it runs."""
 
     def __str__(self) -> str:
         return f"{self.minor[0]}.{self.minor[1]}.{self.patch}"
 
     def follows(self, old: Release) -> bool:
-        """Whether a server may go from `old` to this release in one step."""
+        """Return whether Harbor can be upgraded from `old` to this release in one step."""
         steps = self.minor[1] - old.minor[1]
         return (
             self >= old
@@ -47,7 +49,7 @@ def _releases(minor: int, patches: range, postgres_from: int, postgres: int) -> 
     return [Release((2, minor), patch, postgres_from, postgres) for patch in patches]
 
 
-#: Read from each tag's make/photon/db/Dockerfile; 2.15.2 changed the major in a patch release.
+#: From make/photon/db/Dockerfile at each tag; 2.15.2 changed the PostgreSQL major version in a patch release.
 RELEASES: Mapping[str, Release] = {
     str(release): release
     for release in (
@@ -64,55 +66,52 @@ RELEASES: Mapping[str, Release] = {
 
 
 def release(version: str) -> Release:
-    """The release of a version such as `2.15.1`. Raises ValueError for one whose PostgreSQL majors are not known."""
+    """Return the release of a version such as `2.15.1`. Raise ValueError if the version is not in the table."""
     known = RELEASES.get(version)
     if known is not None:
         return known
-    if not re.fullmatch(r"\d+\.\d+\.\d+", version):
-        raise ValueError(f"{version!r} is not a Harbor version: three numbers without a v. Example: {_newest()}")
-    raise ValueError(
-        f"Harbor {version} is not known here: its PostgreSQL majors decide whether the database survives. "
-        f"Known: {_ranges()}. Example: {_newest()}"
-    )
+    if not re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", version):
+        raise ValueError("is not a Harbor version: three numbers without a v")
+    raise ValueError(f"is not a supported Harbor version (its PostgreSQL version is unknown); supported: {_ranges()}")
 
 
 def predecessors(version: str) -> list[str]:
-    """The versions from which a server may go to `version` in one step, itself included, oldest first."""
+    """Return the versions that can be upgraded to `version` in one step, including itself, oldest first."""
     new = release(version)
     return [str(old) for old in sorted(RELEASES.values()) if new.follows(old)]
 
 
 def check_upgrade(old: str, new: str) -> None:
-    """Raises UpgradeRefused, with the steps to take, unless a server on `old` may go to `new` in one step.
+    """Raise UpgradeRefused, with the steps to take, unless Harbor can be upgraded from `old` to `new` in one step.
 
-    Unknown versions raise ValueError. The scripts on the server hold the same rule against the volume.
+    Unknown versions raise ValueError. The scripts on the server apply the same rule to the volume.
     """
     before, after = release(old), release(new)
     if after.follows(before):
         return
     if after < before:
         raise UpgradeRefused(
-            f"Harbor {new} is older than {old}, whose database it cannot read. Keep {old} or a later one; "
-            "the way back from a failed upgrade is in docs/operations.md (failed upgrade)"
+            f"Harbor {new} is older than {old} and cannot read its database. Keep {old} or a later version; "
+            "to undo a failed upgrade see docs/operations.md (Failed upgrade)"
         )
     steps = upgrade_path(old, new)
     if not steps:
-        raise UpgradeRefused(f"no known way leads from Harbor {old} to {new}; keep {old}")
+        raise UpgradeRefused(f"Harbor {old} cannot be upgraded to {new}; keep {old}")
     raise UpgradeRefused(
-        f"Harbor {old} cannot go to {new} in one step (at most {MINORS_PER_STEP} minor releases, and PostgreSQL "
-        f"{before.postgres} must be one of {after.postgres_from} and {after.postgres}). "
+        f"Harbor {old} cannot be upgraded to {new} in one step (at most {MINORS_PER_STEP} minor releases, and "
+        f"PostgreSQL {before.postgres} must be one of {after.postgres_from} and {after.postgres}). "
         f"Set `version` to {', then to '.join(steps)}, each with one `pulumi up` and a wait until Harbor is healthy"
     )
 
 
 def upgrade_path(old: str, new: str) -> list[str]:
-    """The shortest list of versions to install after `old`, ending in `new`; empty if there is none."""
+    """Return the shortest list of versions to install after `old`, ending in `new`; empty if there is none."""
     target = release(new)
     paths = [[release(old)]]
     seen = {paths[0][0]}
     while paths:
         path = paths.pop(0)
-        # Longest steps and latest patches first, so that the first path found is the one to advise.
+        # Longest steps and latest patches first, so that the first path is the recommended one.
         for candidate in sorted(RELEASES.values(), reverse=True):
             if candidate in seen or candidate > target or not candidate.follows(path[-1]):
                 continue
@@ -121,10 +120,6 @@ def upgrade_path(old: str, new: str) -> list[str]:
             seen.add(candidate)
             paths.append([*path, candidate])
     return []
-
-
-def _newest() -> str:
-    return str(max(RELEASES.values()))
 
 
 def _ranges() -> str:
