@@ -46,7 +46,7 @@ def _without_tls(host: Host) -> Iterator[Caution]:
     yield _caution(
         "tls",
         "none sends the administrator's password unencrypted, and the server's address is public: port "
-        f"{host.http_port} is open to {networks}. Use tls: provided, or reach it through a VPN and limit webCidrs to that",
+        f"{host.http_port} is open to {networks}. Use tls: provided, or limit webCidrs to your VPN",
     )
 
 

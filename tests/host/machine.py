@@ -356,7 +356,11 @@ class Server:
     @classmethod
     def of(cls, installer_url: str = "", **keys: Any) -> Server:
         """Return the server of a host's configuration, given by its keys; fields of ServerValues may be among them."""
-        values = {"volume_label": "harbor-data", "admin_password": ADMIN_PASSWORD, "database_password": PASSWORD}
+        values: dict[str, Any] = {
+            "volume_label": "harbor-data",
+            "admin_password": ADMIN_PASSWORD,
+            "database_password": PASSWORD,
+        }
         values |= {name: keys.pop(name) for name in ServerValues.__dataclass_fields__ if name in keys}
         host = Host.read({"region": "sg-sin-2", "hostname": "harbor.test", "version": "2.15.1", **keys})
         return cls(host, ServerValues(**values), installer_url)

@@ -8,6 +8,7 @@ import ssl
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -61,7 +62,7 @@ def harbor(machine: Make, bucket: Path) -> Callable[..., Machine]:
     return make
 
 
-def _publish(bucket: Path, **keys: object) -> None:
+def _publish(bucket: Path, **keys: Any) -> None:
     document = Server.of(**{"objectStorage": {}, **keys}).document(blobs=BUCKET, backup=BUCKET)
     (bucket / "settings.json").write_text(document)
 

@@ -44,8 +44,8 @@ def cautions(**values: Any) -> dict[str, str]:
     """Return the cautions about this host by key."""
     raw = {"region": "sg-sin-2", "hostname": "harbor.example.com", "maintenanceWindow": {}, **values}
     raw = {key: value for key, value in raw.items() if value is not None}
-    _, found = validate({"host": raw, "projects": {"mirror": {}}})
-    return {caution.name: caution.text for caution in found if caution.section == "host"}
+    mirror = validate({"host": raw, "projects": {"mirror": {}}})
+    return {caution.name: caution.text for caution in mirror.cautions if caution.section == "host"}
 
 
 def faults(**values: Any) -> list[str]:
