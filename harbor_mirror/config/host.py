@@ -282,8 +282,8 @@ class Host(Section):
         if self.object_storage is None:
             for key in self.rotating:
                 reason = (
-                    "has secrets that have to be changed from time to time: without a bucket that the server reads them "
-                    "from, each change would replace it"
+                    "has secrets that have to be changed from time to time: without a bucket that the server reads "
+                    "them from, each change would replace it"
                 )
                 yield Fault(key, None, reason, "objectStorage: {}")
 
@@ -298,8 +298,8 @@ class Host(Section):
     def _network_faults(self) -> Iterator[Fault]:
         if self.tls == "none" and not self.has_private_name:
             reason = (
-                "sends passwords unencrypted, so it needs a private hostname: a private address, or a name that ends in "
-                f"{', '.join(PRIVATE_DOMAINS)}"
+                "sends passwords unencrypted, so it needs a private hostname: a private address, or a name that ends "
+                f"in {', '.join(PRIVATE_DOMAINS)}"
             )
             yield Fault("tls", self.tls, reason, "tls: letsencrypt")
         if self.tls != "none" and self.http_port != HTTP_PORT:
