@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from harbor_mirror.config.faults import HIDDEN, Fault
+from harbor_mirror.config.faults import Fault
 from harbor_mirror.config.fields import (
     EXAMPLE_SHA256,
     BucketName,
@@ -101,24 +101,33 @@ def _digest(value: str) -> str:
     return value
 
 
+def _server_password(value: SecretStr) -> SecretStr:
+    if not PASSWORD.fullmatch(value.get_secret_value()):
+        raise ValueError("must be 8 to 128 of A-Z a-z 0-9 . _ -, because Harbor's files lose other characters")
+    return value
+
+
+ServerPassword = Annotated[SecretStr, AfterValidator(_server_password)]
+
+
 class ObjectStorage(Section):
-    """Buckets of this stack's own in Linode Object Storage, each with keys that open nothing else."""
+    """Buckets in Linode Object Storage that the stack creates, each with access keys limited to it."""
 
     region: str | None = Field(None, min_length=1, examples=["sg-sin-2"])
-    """Where the buckets are; the host's region without it."""
+    """Region of the buckets; default: the host's region."""
     blobs: bool = Field(False, examples=[True])
-    """Keeps image layers in a bucket instead of on the volume; to be decided before the first image."""
+    """Stores image layers in a bucket instead of on the volume; decide before the first image."""
 
 
 class BackupBucket(Section):
-    """A bucket of any S3, made elsewhere."""
+    """An existing bucket in any S3 store."""
 
     name: BucketName = Field(examples=["harbor-backups"])
     """The bucket's name."""
     endpoint: Annotated[HttpUrl, AfterValidator(_https_url)] = Field(examples=["https://us-east-1.linodeobjects.com"])
-    """The S3's https URL, without the bucket's name."""
+    """https URL of the S3 store, without the bucket's name."""
     region: Annotated[str, AfterValidator(_identifier)] = Field(examples=["us-east-1"])
-    """The S3's region."""
+    """Region of the S3 store."""
     access_key: Annotated[str, AfterValidator(_storage_key)] = Field(examples=["EXAMPLEACCESSKEY0001"])
     """Access key."""
     secret_key: Annotated[SecretStr, AfterValidator(_secret_storage_key)] = Field(examples=["{secure: v1:…}"])
@@ -126,14 +135,14 @@ class BackupBucket(Section):
 
 
 class Backup(Section):
-    """The nightly backup. Without `bucket` and `directory` it goes to a bucket of this stack's own."""
+    """The nightly backup. Without `bucket` and `directory` it goes to a bucket that the stack creates."""
 
     at: TimeOfDay = Field("03:15", examples=["03:15"])
     """Time of day, UTC."""
     keep: int = Field(14, ge=1, le=365, examples=[14])
     """How many backups are kept."""
     bucket: BackupBucket | None = Field(None, examples=[{"name": "harbor-backups"}])
-    """A bucket made elsewhere."""
+    """An existing bucket."""
     directory: Annotated[str, AfterValidator(_backup_directory)] | None = Field(None, examples=["/mnt/backup"])
     """A directory on the server where you mount a file system that outlives it; the backup fails if none is mounted."""
     recipient: Annotated[str, AfterValidator(_age_recipient)] | None = Field(None, examples=[EXAMPLE_RECIPIENT])
@@ -141,6 +150,25 @@ class Backup(Section):
     Image layers are not encrypted. Unencrypted without it."""
     versioned: bool = Field(False, examples=[True])
     """Turns on the bucket's versioning at each backup, so that deleted backups can be brought back; buckets only."""
+
+
+class HostDatabase(Database):
+    """A PostgreSQL (12 or later) elsewhere; the database must exist and, at first boot, be empty."""
+
+    # Narrower than a cluster's: these values pass through files of Harbor that do not quote them.
+    name: Annotated[str, AfterValidator(_identifier)] = Field("registry", examples=["registry"])
+    """The database's name."""
+    username: Annotated[str, AfterValidator(_identifier)] = Field(examples=["harbor"])
+    """A user that owns it."""
+    password: ServerPassword = Field(examples=["{secure: v1:…}"])
+    """Its password; set it with `pulumi config set --path --secret host.database.password`."""
+
+
+class HostRedis(Redis):
+    """A Redis or Valkey elsewhere."""
+
+    password: ServerPassword = Field(examples=["{secure: v1:…}"])
+    """Its password; set it with `pulumi config set --path --secret host.redis.password`."""
 
 
 class MaintenanceWindow(Section):
@@ -155,16 +183,16 @@ class MaintenanceWindow(Section):
 
 
 class Host(Section):
-    """The Linode instance, its volume, address, firewall and DNS record, and what boots Harbor on it."""
+    """A Linode instance that runs Harbor, with its volume, address, firewall and DNS record."""
 
     region: Name = Field(min_length=1, examples=["sg-sin-2"])
     """Linode region close to the deployments; it must offer the Metadata service."""
     type: Name = Field("g6-standard-4", min_length=1, examples=["g6-standard-4"])
-    """Linode plan; Harbor needs 2 CPUs and 4 GB at the least."""
+    """Linode plan; Harbor needs at least 2 CPUs and 4 GB."""
     hostname: Hostname = Field(examples=["harbor.dev.example.com"])
     """The name clients use for Harbor, without scheme and port."""
     dns_zone: Hostname | None = Field(None, examples=["example.com"])
-    """Zone managed by Linode in which the A record of `hostname` is made; without it DNS is yours."""
+    """Zone managed by Linode in which the A record of `hostname` is created; without it you create the record."""
     tls: Literal["letsencrypt", "provided", "none"] = Field("letsencrypt", examples=["letsencrypt"])
     """`letsencrypt`, `provided` (certificate and key from secrets) or `none` (private networks)."""
     certificate: Annotated[str, AfterValidator(_pem)] | None = Field(None, examples=["-----BEGIN CERTIFICATE-----…"])
@@ -172,7 +200,7 @@ class Host(Section):
     certificate_key: Annotated[SecretStr | None, AfterValidator(_secret_pem)] = Field(None, examples=["{secure: v1:…}"])
     """PEM key for `tls: provided`; set it with `pulumi config set --path --secret host.certificateKey`."""
     acme_email: Email | None = Field(None, examples=["ops@example.com"])
-    """Where Let's Encrypt writes to when a certificate is about to expire."""
+    """E-mail address for Let's Encrypt's expiry warnings."""
     http_port: int = Field(HTTP_PORT, ge=1, le=65535, examples=[80])
     """Port that Harbor serves with `tls: none`."""
     version: Annotated[str, AfterValidator(_known_version)] = Field("2.15.1", examples=["2.15.1"])
@@ -188,9 +216,9 @@ class Host(Section):
     volume_gb: int = Field(200, ge=10, le=16384, examples=[200])
     """Size of the data volume in GB; it can grow, never shrink."""
     require_data: bool = Field(False, examples=[True])
-    """Refuses a blank volume: for a server that must find its data again."""
+    """Refuses to start with a blank volume: for a server that must find existing data."""
     swap_mb: int = Field(2048, ge=0, le=16384, examples=[2048])
-    """Swap: turns a scan that is out of memory into a slow one. 0 for none."""
+    """Swap in MB; without enough memory, scans then become slow instead of failing. 0 for none."""
     admin_cidrs: tuple[Cidr, ...] = Field((), examples=[["203.0.113.0/24"]])
     """Networks that may reach SSH; none by default."""
     web_cidrs: tuple[Cidr, ...] = Field(("0.0.0.0/0", "::/0"), examples=[["10.0.0.0/8"]])
@@ -202,25 +230,25 @@ class Host(Section):
     tags: tuple[str, ...] = Field((), examples=[["team-platform"]])
     """Linode tags of the instance, volume and firewall."""
     protect: bool = Field(False, examples=[True])
-    """Keeps volume, buckets and address from being deleted and the server from being replaced."""
+    """Prevents deletion of volume, buckets and address, and replacement of the server."""
     service: Service = Field(default_factory=Service, examples=[{"workers": 8, "metrics": True}])
     """How Harbor runs on the server."""
     object_storage: ObjectStorage | None = Field(None, examples=[{"blobs": True}])
-    """Makes a bucket from which the server reads its settings, so that changing them does not replace it; `{}` is
-    enough. On request, buckets for layers and backups."""
+    """Creates a bucket from which the server reads its settings, so that changing them does not replace it; `{}` is
+    enough. On request, also buckets for layers and backups."""
     backup: Backup | None = Field(None, examples=[{"at": "03:15", "keep": 14}])
-    """The nightly backup; `{}` for a bucket of this stack's own. None without it."""
-    database: Database | None = Field(None, examples=[{"host": "pg.example.com"}])
-    """A PostgreSQL elsewhere instead of Harbor's own."""
-    redis: Redis | None = Field(None, examples=[{"host": "redis.example.com"}])
-    """A Redis elsewhere instead of Harbor's own."""
+    """The nightly backup; `{}` for a bucket that the stack creates. No backup without it."""
+    database: HostDatabase | None = Field(None, examples=[{"host": "pg.example.com"}])
+    """An external PostgreSQL instead of Harbor's own."""
+    redis: HostRedis | None = Field(None, examples=[{"host": "redis.example.com"}])
+    """An external Redis instead of Harbor's own."""
     maintenance_window: MaintenanceWindow | None = Field(None, examples=[{"day": "sunday", "hour": 4}])
     """Weekly window for updates of Docker, containerd and the kernel, with a reboot; `{}` for the defaults. Without it
     these stay unpatched until you update them."""
 
     @property
     def bucket_region(self) -> str:
-        """Where this host's own buckets are."""
+        """Region of the buckets that the stack creates for this host."""
         return (self.object_storage and self.object_storage.region) or self.region
 
     @property
@@ -256,15 +284,15 @@ class Host(Section):
 
     @property
     def rotating(self) -> tuple[str, ...]:
-        """Keys whose secrets must be changed from time to time, and so may not be in user data."""
-        asked = {
+        """Keys whose secrets have to be rotated, and therefore must not be in user data."""
+        is_rotated = {
             "tls": self.tls == "provided",
             "objectStorage.blobs": self.object_storage is not None and self.object_storage.blobs,
             "backup": self.backup is not None and self.backup.directory is None,
             "database": self.database is not None,
             "redis": self.redis is not None,
         }
-        return tuple(key for key, is_so in asked.items() if is_so)
+        return tuple(key for key, rotated in is_rotated.items() if rotated)
 
     @property
     def url(self) -> str:
@@ -282,8 +310,8 @@ class Host(Section):
         if self.object_storage is None:
             for key in self.rotating:
                 reason = (
-                    "has secrets that have to be changed from time to time: without a bucket that the server reads "
-                    "them from, each change would replace it"
+                    "has secrets that have to be rotated: without a bucket from which the server reads them, each "
+                    "change would replace the server"
                 )
                 yield Fault(key, None, reason, "objectStorage: {}")
 
@@ -311,18 +339,6 @@ class Host(Section):
             yield Fault("webCidrs", self.web_cidrs, reason, "tls: provided")
 
     def _service_faults(self) -> Iterator[Fault]:
-        """Check what passes through files of Harbor that do not quote it; a cluster has no such files."""
-        for section in ("database", "redis"):
-            password = self.secrets.get(f"{section}.password")
-            if password is not None and not PASSWORD.fullmatch(password.get_secret_value()):
-                reason = "must be 8 to 128 of A-Z a-z 0-9 . _ -, because Harbor's files lose other characters"
-                example = f"pulumi config set --path --secret host.{section}.password"
-                yield Fault(f"{section}.password", HIDDEN, reason, example)
-        if self.database is not None:
-            for field, value in (("name", self.database.name), ("username", self.database.username)):
-                if not IDENTIFIER.fullmatch(value):
-                    reason = "must be letters, digits, dots, hyphens and underscores"
-                    yield Fault(f"database.{field}", value, reason, "harbor")
         if self.redis is not None and self.redis.tls and release(self.version).minor < REDIS_TLS_SINCE:
             reason = "is ignored by Harbor before 2.13, which connects unencrypted"
             yield Fault("redis.tls", True, reason, "version: 2.13.5")

@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 from harbor_mirror.config.cluster import Cluster
 from harbor_mirror.config.faults import HIDDEN, Fault, in_yaml
 from harbor_mirror.config.fields import Section
+from harbor_mirror.config.host import Host
 from harbor_mirror.config.models import (
     ENDPOINT_NAME_LENGTH,
     KEY,
@@ -25,7 +26,6 @@ from harbor_mirror.config.models import (
     Configuration,
     Endpoint,
     ExistingHarbor,
-    Host,
     Maintenance,
     Project,
     Rule,
