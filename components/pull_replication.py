@@ -12,12 +12,13 @@ import pulumi
 import pulumi_random as random
 import pulumiverse_harbor as harbor
 
+from harbor_mirror.config.refusal import Refused
 from harbor_mirror.harbor.client import Harbor
 from harbor_mirror.harbor.facts import as_text
 from harbor_mirror.harbor.rule import save_settings, to_api, to_provider
 from harbor_mirror.plan.report import EntryReport
 from harbor_mirror.plan.rule import PlannedPolicy, check_policy
-from harbor_mirror.plan.schedule import Schedule
+from harbor_mirror.plan.schedule import ALLOW, Schedule
 
 from .arguments import check
 from .hooks.conflict import adoption_offered
@@ -58,12 +59,17 @@ class PullReplicationArgs(PlannedPolicy):
 
     def _check(self, report: EntryReport, allow_frequent: bool) -> None:
         check_policy(self, report)
-        schedule = report.attempt(
-            "schedule", lambda: Schedule.parse(self.schedule, name=self.name, allow_frequent=allow_frequent)
-        )
+        schedule = report.attempt("schedule", lambda: self._parse_schedule(allow_frequent))
         if schedule is not None:
             # Harbor gets the cron that `daily` or `H` stands for.
             object.__setattr__(self, "schedule", schedule.text)
+
+    def _parse_schedule(self, allow_frequent: bool) -> Schedule:
+        try:
+            return Schedule.parse(self.schedule, name=self.name, allow_frequent=allow_frequent)
+        except Refused as refused:
+            reason = refused.reason.replace(ALLOW, "; pass allow_frequent=True to allow it")
+            raise Refused(refused.value, reason, refused.example) from None
 
 
 class PullReplication(pulumi.ComponentResource):

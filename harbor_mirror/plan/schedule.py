@@ -40,7 +40,8 @@ MIN_MINUTES_APART = 5
 EXAMPLE = "0 0 */6 * * *"
 
 _FORM = "six fields: second (always 0), minute, hour, day of the month, month, day of the week, in UTC"
-_ALLOW = "; set allowFrequent: true on the rule to allow it"
+#: Ends the reason for a schedule that `allowFrequent` would allow.
+ALLOW = "; set allowFrequent: true on the rule to allow it"
 #: More rules than this at one time wait for each other: Harbor's default number of job workers.
 MAX_SIMULTANEOUS_RULES = 10
 #: Each rule name has a number that picks its minute of the week. Different names are spread by a hash; names that
@@ -143,7 +144,7 @@ def parse_maintenance(text: str, *, name: str) -> Schedule:
     try:
         return Schedule.parse(text, name=name)
     except Refused as refused:
-        raise Refused(refused.value, refused.reason.removesuffix(_ALLOW), refused.example) from None
+        raise Refused(refused.value, refused.reason.removesuffix(ALLOW), refused.example) from None
 
 
 def crowds(schedules: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -239,7 +240,7 @@ def _reject_frequent(text: str, times: Times, fields: Sequence[str]) -> None:
     # Most people who write */2 for the minute mean every two hours.
     step = re.fullmatch(r"\*/([2-4])", fields[1])
     hour = f"*/{step[1]}" if step and fields[2] == "*" else fields[2]
-    raise Refused(text, reason + _ALLOW, _repair(["0", "0", hour, *fields[3:]]))
+    raise Refused(text, reason + ALLOW, _repair(["0", "0", hour, *fields[3:]]))
 
 
 def _repair(fields: Sequence[str]) -> str:

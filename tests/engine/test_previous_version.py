@@ -1,0 +1,44 @@
+"""Stacks that the previous version made: with today's program and the same configuration, a preview shows no change."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from localcloud.cloud import LocalCloud
+from localcloud.engine import PROJECT, Workspace
+
+PREVIOUS = PROJECT / "tests" / "data" / "previous"
+#: The server, its gate, and the volume, which is attached to the new server.
+SERVER = {"harbor-instance", "harbor-ready", "harbor-data"}
+
+
+@pytest.fixture
+def previous(tmp_path: Path, cloud: LocalCloud) -> Callable[[str], Workspace]:
+    """Makes a stack with the state and the configuration that the previous version left. What it describes is gone."""
+
+    def make(stack: str) -> Workspace:
+        made = Workspace(tmp_path / stack, stack, cloud.env)
+        made.create()
+        shutil.copy(PREVIOUS / f"Pulumi.{stack}.yaml", made.directory)
+        made.pulumi("stack", "import", "--file", str(PREVIOUS / f"{stack}.state.json")).ok()
+        return made
+
+    return make
+
+
+def test_a_stack_on_an_existing_harbor_does_not_change(previous: Callable[[str], Workspace]) -> None:
+    result = previous("previous-harbor").preview("--expect-no-changes", "--diff")
+    assert result.changes == (), result.output
+    assert result.code == 0, result.output
+    assert len(result.steps) > 20
+
+
+def test_of_a_stack_with_a_host_only_the_server_may_change(previous: Callable[[str], Workspace]) -> None:
+    """A release with other scripts for the server replaces it; the data, the address and Harbor's objects stay."""
+    result = previous("previous-host").preview("--diff")
+    assert result.code == 0, result.output
+    assert {step.name for step in result.changes} <= SERVER, result.output
