@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from starlette.responses import Response
@@ -15,6 +16,8 @@ from localcloud.harbor.immutability import is_immutable
 from localcloud.oci.store import INDEX_TYPES, references
 
 _IMAGE_CONFIGS = ("application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json")
+#: The tag that cosign gives to the signature of an artifact.
+_COSIGN_TAG = re.compile(r"sha256-([0-9a-f]{64})\.sig")
 #: Harbor's own icon for images (its source, controller/icon).
 IMAGE_ICON = "sha256:0048162a053eef4d4ce3fe7518615bef084403614f8bca43b40ae2e762e11e06"
 
@@ -30,6 +33,8 @@ def record_push(core: Core, repository: str, digest: str, tag: str | None) -> Ar
         )
     row.update_time = now
     artifact = _artifact(core, row, digest)
+    if signature := _COSIGN_TAG.fullmatch(tag or ""):
+        artifact.subject_digest, artifact.accessory_type = f"sha256:{signature[1]}", "signature.cosign"
     if tag is not None:
         old = data.tags.find(repository_id=row.id, name=tag)
         if old is not None and old.artifact_id != artifact.id:
@@ -49,7 +54,13 @@ def _artifact(core: Core, row: Repository, digest: str) -> Artifact:
     for child in references(manifest.body) if manifest else ():
         if child.is_manifest:
             _artifact(core, row, child.digest)
-    return data.artifacts.add(Artifact(data.artifacts.next_id(), row.id, digest, core.clock()))
+    artifact = Artifact(data.artifacts.next_id(), row.id, digest, core.clock())
+    body = json.loads(manifest.body) if manifest else {}
+    if "subject" in body:
+        kind = body.get("artifactType") or body.get("config", {}).get("mediaType", "")
+        artifact.subject_digest = body["subject"]["digest"]
+        artifact.accessory_type = "signature.cosign" if "cosign" in kind else "subject.accessory"
+    return data.artifacts.add(artifact)
 
 
 def forget_manifest(core: Core, repository: str, digest: str) -> None:
@@ -87,8 +98,8 @@ def _show_repository(data: HarborData, row: Repository) -> dict[str, Any]:
 
 
 def _listed(data: HarborData, row: Repository) -> list[Artifact]:
-    """Artifacts as Harbor lists them: an index's children show under it only, unless they have a tag."""
-    artifacts = list(data.artifacts.where(repository_id=row.id))
+    """Return artifacts as Harbor lists them: without accessories, and without children of an index that have no tag."""
+    artifacts = list(data.artifacts.where(repository_id=row.id, subject_digest=""))
     children = {child.digest for artifact in artifacts for child in _children(data, row, artifact)}
     tagged = {tag.artifact_id for tag in data.tags.where(repository_id=row.id)}
     return [artifact for artifact in artifacts if artifact.digest not in children or artifact.id in tagged]
@@ -99,7 +110,27 @@ def _children(data: HarborData, row: Repository, artifact: Artifact) -> list[Any
     return [child for child in references(manifest.body) if child.is_manifest] if manifest else []
 
 
-def _show(data: HarborData, row: Repository, artifact: Artifact, *, with_tag: bool = True) -> dict[str, Any]:
+def _accessories(data: HarborData, row: Repository, subject: Artifact) -> list[dict[str, Any]]:
+    return [
+        {
+            "artifact_id": artifact.id,
+            "creation_time": timestamp(artifact.push_time),
+            "digest": artifact.digest,
+            "icon": "",
+            "id": artifact.id,
+            "size": data.images.size(row.name, artifact.digest),
+            "subject_artifact_digest": subject.digest,
+            "subject_artifact_id": subject.id,
+            "subject_artifact_repo": row.name,
+            "type": artifact.accessory_type,
+        }
+        for artifact in data.artifacts.where(repository_id=row.id, subject_digest=subject.digest)
+    ]
+
+
+def _show(
+    data: HarborData, row: Repository, artifact: Artifact, *, with_tag: bool = True, with_accessory: bool = False
+) -> dict[str, Any]:
     manifest = data.images.manifest(row.name, artifact.digest)
     media_type = manifest.media_type if manifest else ""
     body = json.loads(manifest.body) if manifest else {}
@@ -117,7 +148,7 @@ def _show(data: HarborData, row: Repository, artifact: Artifact, *, with_tag: bo
             }
         )
     shown: dict[str, Any] = {
-        "accessories": None,
+        "accessories": (_accessories(data, row, artifact) or None) if with_accessory else None,
         "addition_links": {},
         "digest": artifact.digest,
         "extra_attrs": {},
@@ -222,13 +253,13 @@ def list_artifacts(call: Call) -> Response:
             "push_time": lambda artifact: artifact.push_time,
             "tags": lambda artifact: next((tag.name for tag in call.data.tags.where(artifact_id=artifact.id)), ""),
         }
-        with_tag = call.query_flag("with_tag", True)
+        with_tag, with_accessory = call.query_flag("with_tag", True), call.query_flag("with_accessory", False)
         return listing(
             call,
             _listed(call.data, row),
             fields,
             "-push_time",
-            lambda artifact: _show(call.data, row, artifact, with_tag=with_tag),
+            lambda artifact: _show(call.data, row, artifact, with_tag=with_tag, with_accessory=with_accessory),
         )
 
 
@@ -245,7 +276,8 @@ def _found(call: Call, row: Repository) -> Artifact:
 def get_artifact(call: Call) -> Response:
     with call.data.lock:
         _, row = _repository(call, "read", "artifact")
-        return ok(_show(call.data, row, _found(call, row)))
+        with_accessory = call.query_flag("with_accessory", False)
+        return ok(_show(call.data, row, _found(call, row), with_accessory=with_accessory))
 
 
 def delete_artifact(call: Call) -> Response:
@@ -255,6 +287,13 @@ def delete_artifact(call: Call) -> Response:
         call.data.images.delete_manifest(row.name, artifact.digest)
         forget_manifest(call.core, row.name, artifact.digest)
     return ok()
+
+
+def list_accessories(call: Call) -> Response:
+    with call.data.lock:
+        _, row = _repository(call, "list", "accessory")
+        rows = _accessories(call.data, row, _found(call, row))
+        return listing(call, rows, {"id": lambda shown: shown["id"]}, "id", lambda shown: shown)
 
 
 def list_tags(call: Call) -> Response:
@@ -275,4 +314,5 @@ ENDPOINTS = [
     Endpoint("GET", f"{_REPOSITORY}/artifacts/{{reference}}", get_artifact),
     Endpoint("DELETE", f"{_REPOSITORY}/artifacts/{{reference}}", delete_artifact),
     Endpoint("GET", f"{_REPOSITORY}/artifacts/{{reference}}/tags", list_tags),
+    Endpoint("GET", f"{_REPOSITORY}/artifacts/{{reference}}/accessories", list_accessories),
 ]

@@ -174,6 +174,8 @@ class Artifact:
     push_time: datetime
     pull_time: datetime = ZERO_TIME
     labels: list[str] = field(default_factory=list)
+    subject_digest: str = ""  # of an accessory: the artifact that it belongs to
+    accessory_type: str = ""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Rights and gates of projects, proxy caches, endpoints with a CA, and the limits of Harbor's database."""
+"""Rights and gates of projects, proxy caches, signatures, endpoints with a CA, and the limits of Harbor's database."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from localcloud.faults import Fault
 from localcloud.http import serve
 from localcloud.oci.client import RegistryError, Remote
-from localcloud.oci.images import move_tag
+from localcloud.oci.images import move_tag, push_image
 from localcloud.providers import Providers
 from localcloud.registry import RegistrySimulator
 from localcloud.tls import trust
@@ -132,6 +132,18 @@ def test_a_pull_through_a_proxy_cache(harbor: RunningHarbor, cache: Remote) -> N
     assert cache.manifest("cache/library/nginx", "latest").digest == moved, "what is cached is served without it"
     with pytest.raises(RegistryError):
         cache.manifest("cache/library/nginx", "1.25.0")
+
+
+def test_a_copied_signature_is_an_accessory_of_its_image(harbor: RunningHarbor) -> None:
+    digest = harbor.source.store.tags("tool")["v1"]
+    push_image(harbor.source.store, "tool", f"sha256-{digest.removeprefix('sha256:')}.sig", "signature")
+    assert harbor.run(harbor.rule("tool", "tool"))["status"] == "Succeed"
+    (artifact,) = harbor.http.get("/projects/mirror/repositories/tool/artifacts?with_accessory=true").json()
+    assert artifact["digest"] == digest
+    (accessory,) = artifact["accessories"]
+    assert (accessory["type"], accessory["subject_artifact_digest"]) == ("signature.cosign", digest)
+    path = f"/projects/mirror/repositories/tool/artifacts/{digest}/accessories"
+    assert harbor.http.get(path).json() == [accessory]
 
 
 def test_metadata_one_by_one_and_allowlists(harbor: RunningHarbor, project: str) -> None:
