@@ -1,4 +1,4 @@
-"""The rehearsal stage: a Linode API, a Harbor, a source registry and stand-in providers, on this machine.
+"""Simulators of Linode, Harbor and registries, and stand-in providers: a cloud on this machine for demo and tests.
 
-For the demo and the tests only; nothing of the product imports it.
+The product does not import it, and it does not import the product.
 """

@@ -1,4 +1,4 @@
-"""`python -m localcloud`: the local cloud in the foreground, for trials by hand, until Ctrl-C."""
+"""Run the local cloud in the foreground until Ctrl-C: `python -m localcloud`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from localcloud.cloud import PARTNER_PASSWORD, PARTNER_USERNAME, LocalCloud
 
 
 def main() -> int:
-    """Prints the environment that makes Pulumi use this cloud; returns the exit code."""
+    """Print the environment that makes Pulumi use this cloud; return the exit code."""
     with LocalCloud() as cloud:
         print("# The local cloud runs until Ctrl-C. In another shell:")
         for name, value in cloud.env.items():

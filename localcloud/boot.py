@@ -28,27 +28,27 @@ from localcloud.linode import Instance, Volume
 CONFIG = "/etc/harbor-mirror"
 LOCALHOST = "127.0.0.1"
 DEFAULT_VERSION = "2.15.2"
-# How long the guest waits for its volume, seconds; the real bootstrap waits ten minutes.
+# Seconds that the guest waits for its volume; the real bootstrap script waits ten minutes.
 VOLUME_SECONDS = 120.0
 _STEP = 0.05
-# Keys under which a volume keeps what Harbor wrote, and which Harbor that was.
+# Keys of a volume's contents: Harbor's data, and the version that wrote them.
 DATA, DATA_VERSION = "harbor", "harbor-version"
-# Images whose cloud-init is too old to unpack gzipped Linode user data (that came after 24.3; Debian 12 has 22.4).
+# Images whose cloud-init cannot unpack gzipped Linode user data (possible since 24.3; Debian 12 has 22.4).
 _NO_GZIP_IMAGES = ("linode/debian11", "linode/debian12", "linode/ubuntu22.04")
 
-# What a server needs of its harbor.yml here.
+# Keys of harbor.yml that the simulated server uses.
 _REQUIRED = ("hostname", "harbor_admin_password", "data_volume")
 
 
 class BootError(Exception):
-    """Why a server does not come up, as the console shows it."""
+    """The reason why a server does not start, as the console shows it."""
 
 
 class Closable(Protocol):
-    """A Harbor that serves."""
+    """A running Harbor."""
 
     def close(self) -> None:
-        """Ends it."""
+        """Stop serving."""
 
 
 # (data, hostname, external_url, admin_password, port, version) -> a Harbor that serves on the loopback port
@@ -57,7 +57,7 @@ StartHarbor = Callable[[Any, str, str, str, int, str], Closable]
 
 @dataclass(frozen=True)
 class HarborConfig:
-    """What a harbor.yml comes down to. `port`: where Harbor listens; `public_port`: where clients come in."""
+    """The settings of a harbor.yml. `port`: where Harbor listens; `public_port`: where clients connect."""
 
     hostname: str
     external_url: str
@@ -67,7 +67,7 @@ class HarborConfig:
 
 
 class Boot:
-    """The boot hook of a LinodeSimulator: called with an instance, gives the guest that runs in it."""
+    """The boot hook of a LinodeSimulator: called with an instance, it returns the guest that runs in it."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class Boot:
 
 
 class HarborGuest:
-    """A server at work, in a thread of its own. It follows the firewall: closed ports get no listener."""
+    """A running server, in its own thread. It listens only on ports that the firewall opens."""
 
     def __init__(self, boot: Boot, instance: Instance) -> None:
         self._boot, self._instance = boot, instance
@@ -94,7 +94,7 @@ class HarborGuest:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends Harbor and everything that waits; returns when nothing uses the volume any more."""
+        """Stop Harbor and all waiting; return when nothing uses the volume any more."""
         self._stopping.set()
         self._thread.join()
 
@@ -126,8 +126,8 @@ class HarborGuest:
         self._listen(config, disk[DATA], version)
 
     def _disk(self, environment: dict[str, str]) -> dict[str, Any] | None:
-        """Where Harbor's data goes: the volume the bootstrap waits for, else the first attached, else the
-        instance's own disk, which dies with it. None: stopped while waiting."""
+        """Return where Harbor stores its data: the volume that the user data names, else the first attached, else the
+        instance's own disk, which is deleted with it. None: stopped while waiting."""
         device = environment.get("VOLUME_DEVICE", "")
         waited = 0.0
         while not self._stopping.is_set():
@@ -260,7 +260,7 @@ def _new_data() -> Any:
 
 
 def boot_harbor(data: Any, hostname: str, external_url: str, admin_password: str, port: int, version: str) -> Closable:
-    """Starts the simulated Harbor: what a guest runs unless it is told otherwise."""
+    """Start the Harbor simulator, which guests run by default."""
     from localcloud.harbor import HarborSimulator
 
     return _Served(
@@ -272,12 +272,12 @@ def boot_harbor(data: Any, hostname: str, external_url: str, admin_password: str
 
 
 class _Served:
-    """A Harbor and the server in front of it."""
+    """A Harbor simulator and its HTTP server."""
 
     def __init__(self, harbor: Any, port: int) -> None:
         from localcloud.http import serve
 
-        # The port first: without it there is no Harbor whose jobs would have to be ended.
+        # Bind the port first: if it is taken, no Harbor has started jobs that must be stopped.
         self._server = serve(harbor.app, LOCALHOST, port)
         self._harbor = harbor
         try:

@@ -1,4 +1,4 @@
-"""The local cloud, whole: a Linode API whose instances boot Harbors, two source registries, and the providers."""
+"""The local cloud: a Linode simulator whose instances run Harbor, two registries, and the stand-in providers."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ EVENT_POLL_MS = "200"
 
 
 class LocalCloud:
-    """Runs from construction to `close()`; `env` is what a program needs to use it instead of the real clouds.
+    """A running local cloud; `env` makes a Pulumi program use it instead of the real clouds.
 
-    `hub` is open, `partner` asks for credentials. `providers` is False where real plugins are used.
+    `hub` is an open registry, `partner` needs credentials. Pass providers=False to use the real plugins.
     """
 
     def __init__(self, *, boot: Boot | None = None, boot_seconds: float = 1.0, providers: bool = True) -> None:
@@ -49,7 +49,7 @@ class LocalCloud:
             self.env |= self._open.enter_context(Providers(self.env)).env
 
     def close(self) -> None:
-        """Stops everything; what ran here is gone."""
+        """Stop everything; instances and images are lost."""
         self._open.close()
 
     def __enter__(self) -> LocalCloud:

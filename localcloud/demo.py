@@ -26,23 +26,23 @@ DIRECTORY = PROJECT / ".demo"
 
 
 class DemoFailed(Exception):
-    """A step did not do what it should; the text is what the user needs to see."""
+    """A step failed; the text explains it to the user."""
 
 
 class Narrator:
-    """Says each step as it starts, and how long it took when it ends."""
+    """Prints each step when it starts, and its duration when it ends."""
 
     def __init__(self, write: Callable[[str], None] = print) -> None:
         self._write = write
         self._began = time.monotonic()
 
     def say(self, text: str) -> None:
-        """One line with the seconds since the start."""
+        """Print one line with the seconds since the start."""
         self._write(f"[{time.monotonic() - self._began:5.1f} s] {text}")
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
-        """Frames one step."""
+        """Print start and end of one step."""
         self.say(f"{title} ...")
         began = time.monotonic()
         yield
@@ -59,7 +59,7 @@ def stack_config(cloud: LocalCloud, port: int) -> dict[str, Any]:
 
 
 def mirrorctl(workspace: Workspace, *arguments: str) -> tuple[int, str]:
-    """Runs mirrorctl on the workspace's stack; returns exit code and output."""
+    """Run mirrorctl on the workspace's stack; return exit code and output."""
     done = subprocess.run(  # noqa: S603 - the arguments are ours
         [sys.executable, "-m", "mirrorctl", *arguments, "--stack", workspace.stack, "--cwd", str(workspace.directory)],
         cwd=PROJECT,
@@ -80,9 +80,9 @@ def rehearse(
     before_sync: Callable[[Mapping[str, Any]], None] = lambda _: None,
     before_verify: Callable[[Mapping[str, Any]], None] = lambda _: None,
 ) -> None:
-    """From an empty account to proven images. The two hooks get the stack's outputs; tests break things there.
+    """Run the whole product, from an empty account to verified images. Tests use the two hooks to break something.
 
-    Raises DemoFailed.
+    Raise DemoFailed.
     """
     workspace.create()
     workspace.configure(stack_config(cloud, free_port()))
@@ -102,11 +102,11 @@ def rehearse(
 
 
 def main() -> int:
-    """Runs the demo; returns the exit code."""
+    """Run the demo; return the exit code."""
     narrator = Narrator()
     why_not = plugins.install()
     env: dict[str, str] = {} if why_not else {"PULUMI_HOME": str(plugins.home())}
-    shutil.rmtree(DIRECTORY, ignore_errors=True)  # the cloud of an earlier run is gone, and its state with it
+    shutil.rmtree(DIRECTORY, ignore_errors=True)  # state of an earlier run, whose cloud no longer exists
     with LocalCloud(providers=bool(why_not)) as cloud:
         workspace = Workspace(DIRECTORY, STACK, {**cloud.env, **env})
         narrator.say(f"engine: Pulumi {workspace_version(workspace)}, the real one")
@@ -132,7 +132,7 @@ def main() -> int:
 
 
 def workspace_version(workspace: Workspace) -> str:
-    """The engine's version; the directory need not exist yet."""
+    """Return the engine's version; the directory need not exist yet."""
     workspace.directory.mkdir(parents=True, exist_ok=True)
     return workspace.pulumi("version").ok().output.strip()
 

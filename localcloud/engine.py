@@ -1,6 +1,6 @@
 """Runs the real Pulumi engine on this project from a directory of its own.
 
-The directory links to the program and holds its own stack files and state, so that a demo or a test never writes into
+The directory links to the program and has its own stack files and state, so that a demo or a test never writes into
 the checkout.
 """
 
@@ -17,9 +17,9 @@ from typing import Any
 import yaml
 
 PROJECT = Path(__file__).resolve().parent.parent
-#: What the engine and the program need to see of the checkout.
+#: Files of the checkout that the engine and the program need.
 PROGRAM = ("Pulumi.yaml", "__main__.py", "settings.py", "components", "harbor_mirror", "mirrorctl", ".venv")
-#: Outside the engine's own limits; a command that takes longer hangs.
+#: Above the engine's own limits: a command that takes longer hangs.
 COMMAND_SECONDS = 300
 
 
@@ -34,7 +34,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Result:
-    """What a command did: exit code, everything it printed, and the engine's own events."""
+    """The result of a command: exit code, output, and the engine's events."""
 
     command: tuple[str, ...]
     code: int
@@ -49,7 +49,7 @@ class Result:
         return tuple(step for step in self.steps if step.op not in {"same", "read", "refresh"})
 
     def ok(self) -> Result:
-        """This result. Raises RuntimeError with the command's output if it failed."""
+        """Return this result. Raise RuntimeError with the command's output if it failed."""
         if self.code != 0:
             raise RuntimeError(f"pulumi {' '.join(self.command)}: exit code {self.code}\n{self.output}")
         return self
@@ -64,7 +64,7 @@ class Workspace:
     env: Mapping[str, str] = field(default_factory=dict)
 
     def create(self) -> None:
-        """Makes directory, backend and stack; an existing stack is kept."""
+        """Create directory, backend and stack; keep an existing stack."""
         self.directory.mkdir(parents=True, exist_ok=True)
         (self.directory / "state").mkdir(exist_ok=True)
         for name in PROGRAM:
@@ -74,12 +74,12 @@ class Workspace:
         self.pulumi("stack", "select", "--create", self.stack).ok()
 
     def configure(self, config: Mapping[str, Any]) -> None:
-        """Replaces the stack's configuration, keyed as in a stack file ("harbor-mirror:rules")."""
+        """Replace the stack's configuration, keyed as in a stack file ("harbor-mirror:rules")."""
         file = self._stack_file()
         file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), "config": dict(config)}, sort_keys=False))
 
     def configuration(self) -> dict[str, Any]:
-        """The stack's configuration as its file has it, secrets encrypted."""
+        """Return the configuration in the stack's file, with encrypted secrets."""
         config: dict[str, Any] = yaml.safe_load(self._stack_file().read_text()).get("config", {})
         return config
 
@@ -87,7 +87,7 @@ class Workspace:
         return self.directory / f"Pulumi.{self.stack}.yaml"
 
     def set_secret(self, path: str, value: str) -> None:
-        """`pulumi config set --path --secret`, the value by standard input as it belongs."""
+        """Run `pulumi config set --path --secret`, with the value on standard input."""
         self.pulumi("config", "set", "--path", "--secret", path, stdin=value).ok()
 
     def preview(self, *options: str) -> Result:
@@ -107,17 +107,17 @@ class Workspace:
         return self.pulumi("destroy", "--yes", "--skip-preview", *options, events=True)
 
     def outputs(self, *, secrets: bool = False) -> dict[str, Any]:
-        """The stack's outputs; secrets masked as "[secret]" unless asked for."""
+        """Return the stack's outputs, with secrets as "[secret]" unless `secrets` is true."""
         shown = ("--show-secrets",) if secrets else ()
         result: dict[str, Any] = json.loads(self.pulumi("stack", "output", "--json", *shown).ok().output)
         return result
 
     def export(self) -> str:
-        """The state as the backend has it."""
+        """Return the state in the backend."""
         return self.pulumi("stack", "export").ok().output
 
     def environment(self) -> dict[str, str]:
-        """The environment of every command: nothing of the user's own Pulumi but what `env` names."""
+        """Return the environment of every command, without the user's own Pulumi settings."""
         inherited = {
             key: value for key, value in os.environ.items() if not key.startswith(("PULUMI_", "LINODE_", "HARBOR_"))
         }
@@ -131,13 +131,13 @@ class Workspace:
             "PULUMI_BACKEND_URL": (self.directory / "state").as_uri(),
             "PULUMI_CONFIG_PASSPHRASE": "local",
             "PULUMI_SKIP_UPDATE_CHECK": "true",
-            # Its event log is a debugging flag; it is the only machine-readable account of an `up`.
+            # The event log, the only machine-readable output of an `up`, needs this debugging flag.
             "PULUMI_DEBUG_COMMANDS": "true",
             **self.env,
         }
 
     def pulumi(self, *arguments: str, stdin: str | None = None, events: bool = False) -> Result:
-        """Runs one command to its end."""
+        """Run one command to its end."""
         log = self.directory / "events.json"
         if events:
             log.unlink(missing_ok=True)
@@ -181,5 +181,5 @@ def _name(urn: str) -> str:
 
 
 def names(steps: Sequence[Step], op: str) -> list[str]:
-    """Logical names of the resources that `op` was done to."""
+    """Return the logical names of the resources with this operation."""
     return sorted(step.name for step in steps if step.op == op)

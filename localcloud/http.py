@@ -1,4 +1,4 @@
-"""Serves an ASGI application on a real socket from a thread, so that any client can talk to it."""
+"""Serves ASGI applications on real sockets, from threads."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pathlib import Path
 import uvicorn
 from starlette.types import ASGIApp
 
-#: Below what Linux gives to clients and to servers without a wish (32768 to 60999), and above what services use.
+#: Below the ports that Linux assigns by itself (32768 to 60999), and above those of common services.
 OWN_PORTS = range(20_000, 32_000)
 
 
 def free_port() -> int:
-    """A port that nobody listens on now, and that nobody is given by chance before it is used."""
+    """Return an unused port that Linux does not assign to others before it is used."""
     while True:
-        port = secrets.choice(OWN_PORTS)  # from the system: tests seed the other kind of chance
+        port = secrets.choice(OWN_PORTS)  # independent of a test's random seed
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
 
@@ -27,7 +27,7 @@ class Server:
     """A running server: `url` is its base URL without a trailing slash, `address` its host and port."""
 
     def __init__(self, app: ASGIApp, host: str, port: int, certificate: Path | None) -> None:
-        # Bound here, not by uvicorn: the port is known and accepts connections when the constructor returns.
+        # Bind before uvicorn starts: the port is known and accepts connections when the constructor returns.
         self._socket = socket.create_server((host, port), backlog=128)
         # asyncio sets this only on sockets whose protocol it knows; without it every answer waits 40 ms for an ACK.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -49,7 +49,7 @@ class Server:
         self._thread.start()
 
     def close(self) -> None:
-        """Stops serving; open requests get one second."""
+        """Stop serving; open requests get one second."""
         self._server.should_exit = True
         self._thread.join(timeout=10)
         self._socket.close()
@@ -62,8 +62,8 @@ class Server:
 
 
 def serve(app: ASGIApp, host: str = "127.0.0.1", port: int = 0, *, certificate: Path | None = None) -> Server:
-    """Starts `app` on `host`:`port` (0: a free one); over TLS with a `certificate`, a file that holds its key too.
+    """Serve `app` on `host`:`port` (0: a free port); over TLS with a `certificate`, a file that also has the key.
 
-    Raises OSError if the port is taken.
+    Raise OSError if the port is taken.
     """
     return Server(app, host, port, certificate)

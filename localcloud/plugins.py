@@ -1,4 +1,4 @@
-"""Which providers run: the real plugins where they can be had, else the stand-ins."""
+"""The real provider plugins, where they can be installed."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from pathlib import Path
 from localcloud.engine import PROJECT
 
 PACKAGES = ("pulumi_linode", "pulumiverse_harbor", "pulumi_random")
-#: Enough for three downloads; where the network is closed the answer comes at once.
+#: Enough for three downloads; without a network, the command fails at once.
 INSTALL_SECONDS = 180
 
 
 def home() -> Path:
-    """A Pulumi home of our own in the user's cache: plugins are fetched once per user, not once per clone."""
+    """Return a Pulumi home in the user's cache: plugins are downloaded once for each user, not for each clone."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "harbor-mirror" / "pulumi-home"
 
 
 def install() -> str | None:
-    """Installs the real plugins that the Python packages ask for. Returns None, or why they cannot be had."""
+    """Install the real plugins of the Python packages. Return None, or the reason why that is impossible."""
     for package in PACKAGES:
         wanted = json.loads(importlib.resources.files(package).joinpath("pulumi-plugin.json").read_text())
         server = ["--server", wanted["server"]] if wanted.get("server") else []

@@ -1,4 +1,4 @@
-"""A registry to mirror from, such as Docker Hub: open, with credentials or with the token flow, with a rate limit."""
+"""A simulated registry such as Docker Hub: open, with credentials or the token flow, with a rate limit."""
 
 from __future__ import annotations
 
@@ -70,16 +70,16 @@ class RegistrySimulator:
         return self.faults.requests
 
     def seed(self) -> None:
-        """Fills the registry with the sample images."""
+        """Fill the registry with the sample images."""
         images.seed(self.store)
 
     def set_credentials(self, username: str, password: str) -> None:
-        """Rotates the credentials of a registry that has some; tokens already given stay valid until they end."""
+        """Change the credentials; issued tokens stay valid until they expire."""
         self._credentials = (username, password)
 
     @property
     def pulls(self) -> int:
-        """The manifest pulls counted in the present window; 0 without a rate limit."""
+        """The manifest pulls in the current window; 0 without a rate limit."""
         return self._limit.used() if self._limit else 0
 
     def _check(self, username: str, password: str) -> bool:
@@ -89,7 +89,7 @@ class RegistrySimulator:
         )
 
     def _principal(self, username: str | None, password: str | None) -> str | None:
-        # Anonymous clients get a token that grants nothing, and so hear 401 from the registry, as on Docker Hub.
+        # Anonymous clients get a token without permissions, and then 401 from the registry, as on Docker Hub.
         if self._credentials is None or username is None:
             return username or ""
         return username if self._check(username, password or "") else None
@@ -111,7 +111,7 @@ class _RateLimit:
         return self._used if self._clock() < self._ends else 0
 
     def take(self) -> bool:
-        """Counts one pull; False if none is left."""
+        """Count one pull; return False if the limit is reached."""
         if self.used() >= self._maximum:
             return False
         if self.used() == 0:
@@ -125,7 +125,7 @@ class _RateLimit:
 
 
 class _RateLimited:
-    """Refuses the manifest pulls beyond the limit, after the registry has accepted them: only such pulls count."""
+    """Refuses manifest pulls above the limit; only pulls that the registry accepts count."""
 
     def __init__(self, app: ASGIApp, limit: _RateLimit) -> None:
         self._app, self._limit = app, limit

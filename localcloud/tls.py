@@ -1,4 +1,4 @@
-"""Certificates for this machine's own servers, and how clients come to believe them."""
+"""TLS certificates for local servers, and the settings that make clients trust them."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ import trustme
 
 @dataclass(frozen=True)
 class Trust:
-    """Two files: a `certificate` with its key, and the `authorities` that vouch for it and for all the world's."""
+    """Two files: a `certificate` with its key, and all trusted `authorities`, its own and the public ones."""
 
     certificate: Path
     authorities: Path
 
     @property
     def env(self) -> dict[str, str]:
-        """What makes programs believe the certificate: Go's, OpenSSL's and httpx; and AWS's clients, whose own variable
-        outranks the usual one."""
+        """Variables that make clients trust the certificate: Go, OpenSSL, httpx, and AWS clients, whose own variable
+        has precedence."""
         return dict.fromkeys(("SSL_CERT_FILE", "AWS_CA_BUNDLE"), str(self.authorities))
 
 
 @contextmanager
 def trust(host: str = "127.0.0.1") -> Iterator[Trust]:
-    """A certificate for `host` by an authority of its own; both are gone in the end."""
+    """Create a certificate for `host` with its own authority; delete both at the end."""
     authority = trustme.CA()
     others = Path(os.environ.get("SSL_CERT_FILE") or certifi.where())
     with TemporaryDirectory(prefix="trust-") as directory:

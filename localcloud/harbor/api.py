@@ -1,4 +1,4 @@
-"""What every handler of the API works with: the call, the routing table, lists with paging, and times."""
+"""Shared by all API handlers: the call, the router, lists with paging, and times."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Row = TypeVar("Row")
 
 @dataclass
 class Call:
-    """A request with its caller; `params` are the parts of the path, `body` is read already."""
+    """A request with its caller; `params` are the variable parts of the path."""
 
     core: Core
     request: Request
@@ -43,7 +43,7 @@ class Call:
         return self.core.clock()
 
     def id(self, name: str = "id") -> int:
-        """A number in the path. Raises 422 as Harbor does for anything else."""
+        """Return a number in the path. Raise 422 as Harbor does for anything else."""
         return _int64(self.params[name], name, "path")
 
     def query(self, name: str, default: str = "") -> str:
@@ -58,7 +58,7 @@ class Call:
         return default if text in (None, "") else str(text).lower() in ("true", "1", "yes", "ok", "y", "on", "t")
 
     def json(self, kind: Struct, parameter: str) -> dict[str, Any]:
-        """The body as this Go struct; `parameter` is its name in Harbor's API description. Raises 422."""
+        """Return the body as this Go struct; `parameter` is its name in Harbor's API description. Raise 422."""
         content_type = self.request.headers.get("content-type", "application/json").partition(";")[0].strip()
         if content_type != "application/json":
             raise unprocessable(f'unsupported media type "{content_type}", only [application/json] are allowed')
@@ -74,13 +74,13 @@ class Call:
             raise unauthorized()
 
     def require_system(self, resource: str, action: str) -> None:
-        """The caller must be the admin, or a robot with this system permission."""
+        """Require the administrator, or a robot with this system permission."""
         self.require_login()
         if not self.principal.can_system(resource, action):
             raise forbidden(self.principal.name)
 
     def require(self, project: Project | None, resource: str, action: str) -> Project:
-        """The caller must have this permission in the project; `None`: there is no such project."""
+        """Return the project if the caller has this permission in it. None means that it does not exist."""
         if project is not None and self.principal.can(project, resource, action):
             return project
         self.require_login()
@@ -89,7 +89,7 @@ class Call:
         raise forbidden()
 
     def project(self, name: str = "project") -> Project | None:
-        """The project whose name or id is in the path, by the rules of `X-Is-Resource-Name`."""
+        """Return the project whose name or id is in the path, by the rules of `X-Is-Resource-Name`."""
         text = self.params[name]
         is_name = self.request.headers.get("x-is-resource-name", "").lower() == "true"
         if not is_name and re.fullmatch(r"\d+", text):
@@ -102,7 +102,7 @@ Handler = Callable[[Call], Response]
 
 @dataclass(frozen=True)
 class Endpoint:
-    """`path` is what follows /api/v2.0; `{name}` stands for one part of it."""
+    """`path` follows /api/v2.0; `{name}` matches one part of it."""
 
     method: str
     path: str
@@ -110,7 +110,7 @@ class Endpoint:
 
 
 class Router:
-    """Finds the handler of a request; knows the methods of each path for Harbor's 405."""
+    """Finds the handler of a request, and the allowed methods for a 405."""
 
     def __init__(self, endpoints: Iterable[Endpoint]) -> None:
         paths: dict[str, dict[str, Handler]] = {}
@@ -122,7 +122,7 @@ class Router:
         self._patterns = [(_pattern(path), handlers) for path, handlers in ordered if "{" in path]
 
     def find(self, method: str, path: str) -> tuple[Handler, dict[str, str]]:
-        """`path` is still percent-encoded. Raises 404 and 405."""
+        """`path` is still percent-encoded. Raise 404 and 405."""
         found = self._exact.get(path)
         params: dict[str, str] = {}
         for pattern, handlers in self._patterns if found is None else ():
@@ -161,7 +161,7 @@ def created(location: str, body: Any = None) -> Response:
 
 
 def timestamp(moment: datetime) -> str:
-    """Harbor's form: UTC with milliseconds."""
+    """Return a time as Harbor writes it: UTC with milliseconds."""
     return f"{moment.strftime('%Y').zfill(4)}{moment.strftime('-%m-%dT%H:%M:%S')}.{moment.microsecond // 1000:03}Z"
 
 
@@ -178,7 +178,7 @@ def listing(
     shape: Callable[[Row], Any],
     extra_query: str = "",
 ) -> Response:
-    """The page that `q`, `sort`, `page` and `page_size` ask for; unknown fields in them are ignored, as in Harbor.
+    """Return the page that `q`, `sort`, `page` and `page_size` ask for. Unknown fields in them are ignored.
 
     `default_sort` is a field of `fields`, descending after a `-`.
     """
@@ -197,7 +197,7 @@ def listing(
 
 
 def paging(call: Call) -> tuple[int, int]:
-    """Page and page size. Raises 422 above Harbor's maximum."""
+    """Return page and page size. Raise 422 above Harbor's maximum."""
     size = call.query_int("page_size", 10)
     if size > MAX_PAGE_SIZE:
         raise unprocessable(f"page_size in query should be less than or equal to {MAX_PAGE_SIZE}")

@@ -1,4 +1,4 @@
-"""Harbor as one ASGI application: the API, the log-in, the token service and the registry."""
+"""The Harbor simulator: one ASGI application with API, login, token service and registry."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _utcnow() -> datetime:
 
 
 class HarborSimulator:
-    """A simulated Harbor on `data`; the first one on a blank volume gives the admin `admin_password`, later ones not.
+    """A simulated Harbor on `data`. `admin_password` counts on the first start only, as in Harbor.
 
     Serve `app`; `start()` begins to fire schedules, `close()` stops them and running jobs. `faults` makes it
     misbehave, `conditions` sets states that it does not reach by itself. `status_lag_seconds` is how long an execution
@@ -116,11 +116,11 @@ class HarborSimulator:
             self.core.runner.abandon()
 
     def start(self) -> None:
-        """Begins to fire schedules."""
+        """Begin to fire schedules."""
         self.core.runner.start()
 
     def close(self) -> None:
-        """Stops running jobs and ends schedules."""
+        """Stop running jobs and schedules."""
         self.core.runner.close()
 
     def __enter__(self) -> HarborSimulator:
@@ -151,7 +151,7 @@ class HarborSimulator:
             return error.response()
 
     async def _account(self, request: Request) -> Response:
-        """The portal's own log-in and log-out: a form with the CSRF token."""
+        """Answer the portal's login and logout, a form with the CSRF token."""
         action = request.path_params["action"]
         accounts = self.core.accounts
         fault = _csrf(request)
@@ -172,7 +172,7 @@ class HarborSimulator:
         return response
 
     def _with_cookies(self, request: Request, response: Response, csrf: bool) -> Response:
-        """A session for whoever has none, and with a session the CSRF cookie and token."""
+        """Add a session cookie if the request has none, and the CSRF cookie and token if it has one."""
         accounts = self.core.accounts
         if not accounts.knows_session(cookies_of(request).get(SESSION_COOKIE)):
             response.set_cookie(SESSION_COOKIE, accounts.open_session(), httponly=True)
@@ -190,7 +190,7 @@ def _error_body(_status: int, reason: str) -> str:
 
 
 def _csrf(request: Request) -> ApiError | None:
-    """Refuses a write without the token that belongs to the cookie."""
+    """Return the error for a write without the token that belongs to the cookie, None otherwise."""
     if request.method in _SAFE:
         return None
     fault = csrf_fault(cookies_of(request).get(CSRF_COOKIE), request.headers.get(CSRF_HEADER))

@@ -23,7 +23,7 @@ IMAGE_ICON = "sha256:0048162a053eef4d4ce3fe7518615bef084403614f8bca43b40ae2e762e
 
 
 def record_push(core: Core, repository: str, digest: str, tag: str | None) -> Artifact:
-    """Notes a manifest that is in the store, its children too, and moves the tag. Caller holds the lock."""
+    """Record a stored manifest with its children, and move the tag. The caller holds the lock."""
     data, now = core.data, core.clock()
     project = data.projects.find(name=repository.partition("/")[0])
     row = data.repositories.find(name=repository)
@@ -64,7 +64,7 @@ def _artifact(core: Core, row: Repository, digest: str) -> Artifact:
 
 
 def forget_manifest(core: Core, repository: str, digest: str) -> None:
-    """Drops an artifact and its tags. Caller holds the lock."""
+    """Remove an artifact and its tags from the database. The caller holds the lock."""
     data = core.data
     row = data.repositories.find(name=repository)
     artifact = None if row is None else data.artifacts.find(repository_id=row.id, digest=digest)
@@ -173,7 +173,7 @@ def _show(
 
 
 def _show_image(data: HarborData, row: Repository, artifact: Artifact, body: dict[str, Any]) -> dict[str, Any]:
-    """What Harbor knows of an image only."""
+    """Return the fields that only images have."""
     blob = data.images.blob(body["config"]["digest"], row.name)
     config = json.loads(blob) if blob else {}
     project, _, rest = row.name.partition("/")
@@ -225,7 +225,7 @@ def list_all_repositories(call: Call) -> Response:
 
 def _repository(call: Call, action: str, resource: str = "repository") -> tuple[Project, Repository]:
     project = call.require(call.project(), resource, action)
-    # Slashes come encoded once or twice; the router has decoded once.
+    # Clients encode slashes once or twice; the router has decoded once.
     name = f"{project.name}/{call.params['repository'].replace('%2F', '/').replace('%2f', '/')}"
     row = call.data.repositories.find(name=name)
     if row is None:

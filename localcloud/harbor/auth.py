@@ -1,6 +1,6 @@
-"""Who calls: the admin, a robot account or nobody; by Basic credentials or by session, with Harbor's CSRF rules.
+"""Authentication: the administrator, a robot or an anonymous caller; by Basic credentials or session, with CSRF tokens.
 
-As in Harbor, wrong credentials are not refused here: the caller is then nobody, and may do what nobody may.
+As in Harbor, a caller with wrong credentials is anonymous, not refused.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CSRF_HEADER = "X-Harbor-Csrf-Token"
 CSRF_BYTES = 32
 ADMIN = "admin"
 
-# What everybody may do with a public project.
+# What anonymous callers may do in a public project.
 _PUBLIC = {
     ("project", "read"),
     ("repository", "list"),
@@ -39,13 +39,13 @@ _PUBLIC = {
 
 
 def hash_of(secret: str, salt: str) -> str:
-    """A fast hash: Harbor's costs 80-100 ms a request, which no test here wants to pay."""
+    """Return a fast hash; Harbor's own takes 80-100 ms for each request."""
     return hashlib.sha256(f"{salt}\0{secret}".encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Principal:
-    """`robot` is set for robot accounts; neither admin nor robot is nobody."""
+    """A caller. `robot` is set for robot accounts; neither administrator nor robot means anonymous."""
 
     name: str = ""
     is_admin: bool = False
@@ -56,7 +56,7 @@ class Principal:
         return self.is_admin or self.robot is not None
 
     def can(self, project: Project, resource: str, action: str) -> bool:
-        """Whether the caller may do this with something of the project."""
+        """Return whether the caller has this permission in the project."""
         if self.is_admin or (project.public and (resource, action) in _PUBLIC):
             return True
         return self._granted("project", project.name, resource, action)
@@ -65,7 +65,7 @@ class Principal:
         return self.is_admin or self._granted("system", "/", resource, action)
 
     def has_access_to(self, project: Project) -> bool:
-        """Whether the project shows in the caller's list."""
+        """Return whether the caller's list of projects contains this one."""
         if self.is_admin or project.public:
             return True
         return self.robot is not None and any(
@@ -89,14 +89,14 @@ NOBODY = Principal()
 
 
 class Accounts:
-    """Checks credentials and keeps sessions (which don't outlive this Harbor)."""
+    """Checks credentials and stores sessions, in memory."""
 
     def __init__(self, data: HarborData) -> None:
         self._data = data
-        self.sessions: dict[str, bool] = {}  # session id -> somebody has logged in
+        self.sessions: dict[str, bool] = {}  # session ID -> whether it has logged in
 
     def first_boot(self, password: str, now: datetime) -> None:
-        """Gives the admin the password, unless a Harbor on this data already has one."""
+        """Set the administrator's password on the first start on this data."""
         if self._data.admin.password_hash is None:
             self._data.admin = Admin(creation_time=now)
             self.set_password(password, now)
@@ -143,23 +143,23 @@ class Accounts:
 
 
 def cookies_of(request: Request) -> dict[str, str]:
-    """Those of every Cookie header: the real provider sends two, and Go's servers read them all."""
+    """Return the cookies of all Cookie headers: the real provider sends two, and Go's servers read both."""
     return cookie_parser("; ".join(request.headers.getlist("cookie")))
 
 
 def new_csrf_cookie() -> str:
-    """No sign in it that ends or quotes a value: the real provider cuts it at the first `=`, and Harbor's has none."""
+    """Return a cookie value without `=`: the real provider cuts values at the first one, and Harbor's have none."""
     return secrets.token_hex(CSRF_BYTES)
 
 
 def csrf_token(cookie: str) -> str:
-    """A token for the header that belongs to the cookie; another one each time, as Gorilla masks it."""
+    """Return a header token for the cookie, a different one each time, as Gorilla masks it."""
     mask = secrets.token_bytes(CSRF_BYTES)
     return base64.b64encode(mask + _xor(mask, bytes.fromhex(cookie))).decode()
 
 
 def csrf_fault(cookie: str | None, token: str | None) -> str | None:
-    """Why a write that carries a session is refused, in Harbor's words; None if the token is good."""
+    """Return Harbor's reason to refuse a write with a session; None if the token is valid."""
     if not token:
         return "CSRF token not found in request"
     try:

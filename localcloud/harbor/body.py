@@ -1,6 +1,6 @@
-"""Reads JSON bodies as Go's encoding/json reads them into a struct, with its complaints about types.
+"""Decodes JSON bodies as Go's encoding/json decodes them into a struct, with its error messages.
 
-A `Struct` names the Go type and its fields; unknown fields are ignored, null leaves a field out, names match without
+A `Struct` has the Go type's name and fields. Unknown fields are ignored, null omits a field, names match without
 regard to case.
 """
 
@@ -17,7 +17,7 @@ _BITS = {"int64": 63, "int32": 31, "int8": 7}
 
 @dataclass(frozen=True)
 class Struct:
-    """`name` as Go prints it in a complaint about a field."""
+    """`name` is the type's name in Go's error messages."""
 
     name: str
     fields: dict[str, Kind]
@@ -25,7 +25,7 @@ class Struct:
 
 @dataclass(frozen=True)
 class ListOf:
-    """`go` is the element as Go prints it, e.g. `*models.ReplicationFilter`."""
+    """`go` is the element type in Go's error messages, e.g. `*models.ReplicationFilter`."""
 
     item: Kind
     go: str
@@ -39,7 +39,7 @@ class Malformed(ValueError):
 
 
 def decode(text: bytes, kind: Struct) -> dict[str, Any]:
-    """The known fields that `text` gives. Raises Malformed."""
+    """Return the known fields of a JSON document. Raise Malformed."""
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:

@@ -1,4 +1,4 @@
-"""What the handlers share: the data, the settings of this installation, its conditions, and the job runner."""
+"""State that all handlers share: data, settings, conditions, and the job runner."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Clock = Callable[[], datetime]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an execution ends without copying anything; a task is (repository, status, log)."""
+    """A scripted end of an execution, without copying; a task is (repository, status, log)."""
 
     status: str
     status_text: str = ""
@@ -27,7 +27,7 @@ class Outcome:
 
 @dataclass
 class Conditions:
-    """States that a Harbor reaches by accidents only. Tests set them; nothing else does.
+    """States that a real Harbor reaches only by accident. Tests set them.
 
     `unhealthy`: components that /health reports as unhealthy. `queues`: fields of job queues by job type, such as
     `{"REPLICATION": {"paused": True}}`. `volumes`: the disks that /systeminfo/volumes reports. `schedules`: further

@@ -1,4 +1,4 @@
-"""Cron as Harbor understands it: six fields, seconds first, UTC, with its parser's complaints (robfig/cron 3)."""
+"""Harbor's cron: six fields, seconds first, UTC, with the error messages of its parser (robfig/cron 3)."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _FIELDS: tuple[tuple[int, int, dict[str, int]], ...] = (
     (1, 12, _MONTHS),
     (0, 6, _DAYS),
 )
-_SEARCH_YEARS = 5  # how far the parser's library looks ahead before it gives up
+_SEARCH_YEARS = 5  # the parser's own limit
 SECONDS_MUST_BE_ZERO = "the 1st field (indicating Seconds of time) of the cron setting must be 0"
 
 
 class BadCron(ValueError):
-    """Holds the parser's complaint."""
+    """The parser's error message."""
 
 
 @dataclass(frozen=True)
 class Cron:
     fields: tuple[frozenset[int], ...]
-    any_day: bool  # a day field is `*` or `?`: then both must match, else one of them
+    any_day: bool  # a day field is `*` or `?`: both must match, otherwise either
 
     def next(self, after: datetime) -> datetime | None:
         """Return the first time after `after`, on a full second; None if there is none within five years."""
@@ -68,7 +68,7 @@ def parse(text: str) -> Cron:
 
 
 def check(text: str) -> None:
-    """What Harbor asks of every schedule. Raises BadCron."""
+    """Check a schedule as Harbor does everywhere. Raise BadCron."""
     if not text:
         raise BadCron("empty cron string is invalid")
     parse(text)
@@ -77,14 +77,14 @@ def check(text: str) -> None:
 
 
 def check_replication(text: str) -> str | None:
-    """Harbor's whole complaint about a replication trigger's cron, None if it has none."""
+    """Return Harbor's error message for a replication trigger's cron, None if it is valid."""
     if not text:
         return "the cron string cannot be empty when the trigger type is scheduled"
     try:
         parse(text)
     except BadCron:
         return f"invalid cron string for scheduled trigger: {text}"
-    # Here Harbor splits on single blanks, so others go unseen.
+    # Harbor splits at single blanks here, so two blanks hide the minutes field.
     fields = text.split(" ")
     if fields[0] != "0":
         return SECONDS_MUST_BE_ZERO

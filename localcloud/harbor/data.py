@@ -1,6 +1,6 @@
-"""What lives on Harbor's data volume: the database's tables and the stored images.
+"""Harbor's data volume: the tables of its database and the stored images.
 
-Whoever keeps a `HarborData` keeps everything: a Harbor started on it continues where the last one stopped.
+A Harbor that starts on a `HarborData` continues where the last one stopped.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from localcloud.oci.store import ImageStore
 
-#: Go's zero time, which Harbor shows where a time is not known.
+#: Go's zero time, which Harbor shows for unknown times.
 ZERO_TIME = datetime(1, 1, 1, tzinfo=UTC)
 ADMIN_ID = 1
 UNLIMITED = -1
@@ -95,7 +95,7 @@ class Policy:
 
     @property
     def cron(self) -> str:
-        """The schedule that is in force, or ""."""
+        """The active cron, or ""."""
         if self.trigger_type != "scheduled":
             return ""
         return str(((self.trigger or {}).get("trigger_settings") or {}).get("cron") or "")
@@ -112,8 +112,8 @@ class Execution:
     status: str = "InProgress"
     status_text: str = ""
     end_time: datetime = ZERO_TIME
-    stopped: bool = False  # somebody asked for it
-    abandoned: bool = False  # its jobs were lost with the job service: it never ends
+    stopped: bool = False  # by a request
+    abandoned: bool = False  # its jobs were lost when the job service restarted: it never ends
 
 
 @dataclass
@@ -166,7 +166,7 @@ class Repository:
 
 @dataclass
 class Artifact:
-    """What Harbor knows of a manifest beyond its bytes."""
+    """A manifest in Harbor's database."""
 
     id: int
     repository_id: int
@@ -199,12 +199,12 @@ class Retention:
 
 @dataclass
 class Schedule:
-    """A cron that the scheduler fires. `vendor_type` is Harbor's name of the job, `vendor_id` its object (or -1)."""
+    """A schedule. `vendor_type` is the job's name in Harbor, `vendor_id` its object (or -1)."""
 
     id: int
     vendor_type: str
     vendor_id: int
-    kind: str  # Hourly, Daily, Weekly, Custom, or "" where only a cron is given
+    kind: str  # Hourly, Daily, Weekly, Custom, or "" for a plain cron
     cron: str
     creation_time: datetime
     update_time: datetime
@@ -213,7 +213,7 @@ class Schedule:
 
 @dataclass
 class Admin:
-    """The one local user; `password_hash` is None until Harbor has booted once."""
+    """The administrator; `password_hash` is None until Harbor has started once."""
 
     password_hash: str | None = None
     salt: str = ""
@@ -279,7 +279,7 @@ Row = TypeVar("Row")
 
 
 class Table(Generic[Row]):
-    """Rows by id; ids count up and are never given twice, as a database's sequences do."""
+    """Rows by ID; IDs count up and are never reused, as in a database."""
 
     def __init__(self, first: int = 1) -> None:
         self._rows: dict[int, Row] = {}
@@ -290,7 +290,7 @@ class Table(Generic[Row]):
         return self._last
 
     def add(self, row: Row) -> Row:
-        """Keeps `row` under its own `id`, which must come from `next_id`."""
+        """Store `row` under its `id`, which must come from `next_id`."""
         self._rows[row.id] = row  # type: ignore[attr-defined]
         return row
 
@@ -301,7 +301,7 @@ class Table(Generic[Row]):
         return self._rows[row_id]
 
     def find(self, **wanted: Any) -> Row | None:
-        """The first row whose fields have these values."""
+        """Return the first row whose fields have these values."""
         return next(self.where(**wanted), None)
 
     def where(self, **wanted: Any) -> Iterator[Row]:
@@ -323,7 +323,7 @@ class Table(Generic[Row]):
 
 
 class HarborData:
-    """A blank data volume. Everybody who reads or changes more than one row holds `lock` while doing so."""
+    """A blank data volume. Hold `lock` to read or change more than one row."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()

@@ -1,4 +1,4 @@
-"""Harbor's error answers: a status, a code and a message, in one envelope."""
+"""Harbor's error responses: status, code and message."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def precondition(message: str) -> ApiError:
 
 
 def unprocessable(message: str) -> ApiError:
-    """The swagger layer's refusal: the request does not have the described form."""
+    """Return the error for a request that does not follow the API description."""
     return ApiError(422, "UNPROCESSABLE_ENTITY", f"validation failure list:\n{message}")
 
 
 def internal() -> ApiError:
-    """Whatever Harbor did not foresee; the reason is only in core's log."""
+    """Return Harbor's error for unexpected failures; the reason is only in core's log."""
     return ApiError(500, "UNKNOWN", "internal server error")

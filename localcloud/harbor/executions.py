@@ -1,4 +1,4 @@
-"""Executions of replication policies: started by hand or by cron, run in threads, watched and stopped."""
+"""Executions of replication policies: start by hand or by cron, run in threads, show, and stop."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Runner:
         self._scheduler.start()
 
     def close(self) -> None:
-        """Stops what runs and waits for it."""
+        """Stop running jobs and wait for their end."""
         self._stopping.set()
         for execution in self._core.data.executions:
             execution.stopped = execution.stopped or execution.status == "InProgress"
@@ -49,7 +49,7 @@ class Runner:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def begin(self, policy: Policy, trigger: str) -> Execution:
-        """Starts an execution; it goes on in a thread. Caller holds the lock."""
+        """Start an execution in its own thread. The caller holds the lock."""
         data = self._core.data
         running = any(run.status == "InProgress" for run in data.executions.where(policy_id=policy.id))
         now = self._core.clock()
@@ -126,7 +126,7 @@ class Runner:
         execution.status = status
 
     def stop(self, execution: Execution) -> None:
-        """Ends it and its tasks at once; their copying ends at the next step. Caller holds the lock."""
+        """Stop an execution and its tasks at once; copying ends at the next step. The caller holds the lock."""
         if execution.status == "InProgress":
             execution.stopped = True
             for task in self._core.data.tasks.where(execution_id=execution.id):

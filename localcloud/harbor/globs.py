@@ -1,4 +1,4 @@
-"""Patterns as Harbor matches them (doublestar 1.3.4): `*` and `?` within a component, `**` across, `{a,b}`, `[a-z]`."""
+"""Harbor's patterns (doublestar 1.3.4): `*` and `?` within a component, `**` across, `{a,b}`, `[a-z]`."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from itertools import product
 
 
 class BadPattern(ValueError):
-    """Harbor's words for it."""
+    """A malformed pattern, with Harbor's message."""
 
     def __init__(self) -> None:
         super().__init__("syntax error in pattern")
 
 
 def matches(pattern: str, name: str) -> bool:
-    """The empty pattern takes everything. Raises BadPattern."""
+    """Return whether a pattern matches a name; the empty pattern matches everything. Raise BadPattern."""
     return not pattern or any(_regex(form).fullmatch(name) for form in expand(pattern))
 
 
 def specific(pattern: str) -> list[str] | None:
-    """The names that Harbor takes from a pattern without asking for a catalogue; None if it has to ask.
+    """Return the names that Harbor reads from a pattern without a catalogue request; None if it needs one.
 
-    Braces count within a path component only, and their parts are taken with the blanks in them.
+    Braces count only within a path component, and blanks in them belong to the names.
     """
     if not pattern:
         return None
@@ -38,7 +38,7 @@ def specific(pattern: str) -> list[str] | None:
 
 @cache
 def expand(pattern: str) -> tuple[str, ...]:
-    """The pattern's alternatives, without braces. Raises BadPattern."""
+    """Return the pattern's alternatives, without braces. Raise BadPattern."""
     start = pattern.find("{")
     if start < 0:
         return (pattern,)
@@ -68,7 +68,7 @@ def _regex(form: str) -> re.Pattern[str]:
             text += ".*" if last else "(?:.*/)?"
         else:
             text += _component(component) + ("" if last else "/")
-    # `a/**` takes `a` itself too.
+    # `a/**` also matches `a`.
     if len(components) > 1 and components[-1] == "**":
         text = text.removesuffix("/.*") + "(?:/.*)?" if text.endswith("/.*") else text
     return re.compile(text, re.DOTALL)

@@ -1,4 +1,4 @@
-"""Harbor's housekeeping: retention, garbage collection, audit purge, and what the job service shows of itself."""
+"""Maintenance: retention, garbage collection, audit log purge, and the job service's queues and schedules."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ _POLICY = Struct(
 
 
 def find_policy(data: HarborData, policy_id: int) -> Policy:
-    """Raises 404."""
+    """Raise 404."""
     policy = data.policies.get(policy_id)
     if policy is None:
         raise not_found(f"replication policy {policy_id} not found")
@@ -47,7 +47,7 @@ def find_policy(data: HarborData, policy_id: int) -> Policy:
 
 
 def show(core: Core, policy: Policy) -> dict[str, Any]:
-    """Harbor leaves out what is false or empty, but not everything."""
+    """Return a policy as Harbor shows it: some false or empty fields are left out."""
     shown: dict[str, Any] = {
         "copy_by_chunk": policy.copy_by_chunk,
         "creation_time": timestamp(policy.creation_time),
@@ -115,7 +115,7 @@ def get_policy(call: Call) -> Response:
 
 
 def update_policy(call: Call) -> Response:
-    """A full replacement: what is left out is reset."""
+    """Replace a policy: fields that are left out are reset."""
     given = call.json(_POLICY, "policy")
     call.require_system("replication-policy", "update")
     with call.data.lock:
@@ -143,7 +143,7 @@ def delete_policy(call: Call) -> Response:
 
 
 def _take(call: Call, policy: Policy, given: dict[str, Any]) -> None:
-    """Raises Harbor's complaints, in its order."""
+    """Write a request into `policy`; raise Harbor's errors, in its order."""
     name, namespace = given.get("name", ""), given.get("dest_namespace", "")
     policy.name, policy.description = name, given.get("description", "")
     policy.src_registry_id = (given.get("src_registry") or {}).get("id", 0)

@@ -52,13 +52,13 @@ _QUOTA = Struct("QuotaUpdateReq", {"hard": "map"})
 
 
 def first_boot(core: Core) -> None:
-    """Harbor's migrations make the public project `library`."""
+    """Create the public project `library`, as Harbor's database migrations do."""
     if not len(core.data.projects):
         add_project(core, "library", {"public": "true"})
 
 
 def add_project(core: Core, name: str, metadata: dict[str, str], storage: int = UNLIMITED) -> Project:
-    """Makes a project with its quota, owned by the admin, as the API and replication do. Caller holds the lock."""
+    """Create a project with its quota, owned by the administrator. The caller holds the lock."""
     data, now = core.data, core.clock()
     project = data.projects.add(Project(data.projects.next_id(), name, metadata, now, now))
     data.quotas.add(Quota(data.quotas.next_id(), project.id, storage, now, now))
@@ -67,7 +67,7 @@ def add_project(core: Core, name: str, metadata: dict[str, str], storage: int = 
 
 
 def used_storage(data: HarborData, project: Project) -> int:
-    """Bytes of everything stored in the project, each blob counted once."""
+    """Return the bytes stored in the project; each blob counts once."""
     return data.images.stored_bytes(r.name for r in data.repositories.where(project_id=project.id))
 
 
@@ -198,7 +198,7 @@ def get_project(call: Call) -> Response:
 
 
 def update_project(call: Call) -> Response:
-    """Takes metadata only: `project_name` and `storage_limit` are read and ignored, as in Harbor."""
+    """Update metadata and CVE allowlist; `project_name` and `storage_limit` are ignored, as in Harbor."""
     given = call.json(_PROJECT, "project")
     project = call.require(call.project(), "project", "update")
     with call.data.lock:
@@ -311,7 +311,7 @@ def get_metadata(call: Call) -> Response:
 
 
 def update_metadata(call: Call) -> Response:
-    """Set one key: the API takes these only, and severity and switches only with values that it knows."""
+    """Set one key; the API accepts only some keys, and checks their values."""
     given = call.json(_ONE_METADATA, "metadata")
     project = call.require(call.project(), "metadata", "update")
     name = call.params["name"]

@@ -49,12 +49,12 @@ _PING = Struct(
     },
 )
 
-# The types that speak plain distribution and are checked by GET /v2/. Measured without internet: what a cloud type
+# Types that use the distribution API and are checked by GET /v2/. Measured without internet: what a cloud type
 # does with a reachable service of its own is not known.
 _DISTRIBUTION = ("docker-registry", "azure-acr", "quay", "jfrog-artifactory", "github-ghcr")
 _UNCHECKED = ("huawei-SWR",)
 
-#: What REPLICATION_ADAPTER_WHITELIST leaves by default: without quay and gitlab, which can be created all the same.
+#: The default of REPLICATION_ADAPTER_WHITELIST: without quay and gitlab, which can be created nevertheless.
 ADAPTERS = (
     *("ali-acr", "aws-ecr", "azure-acr", "docker-hub", "docker-registry", "github-ghcr", "google-gcr", "harbor"),
     *("huawei-SWR", "jfrog-artifactory", "tencent-tcr", "volcengine-cr"),
@@ -63,18 +63,18 @@ ADAPTERS = (
 
 @cache
 def adapterinfos() -> dict[str, Any]:
-    """Harbor 2.15.2's own answer."""
+    """Return Harbor 2.15.2's own response."""
     return dict(json.loads((Path(__file__).parent / "adapterinfos.json").read_text()))
 
 
 def local_registry(core: Core) -> Registry:
-    """This Harbor as a registry: id 0."""
+    """Return this Harbor as a registry, with ID 0."""
     credential = Credential("secret", "", "local")
     return Registry(LOCAL_ID, "Local", "harbor", core.external_url, True, ZERO_TIME, ZERO_TIME, credential=credential)
 
 
 def find_registry(core: Core, registry_id: int) -> Registry:
-    """Raises 404."""
+    """Raise 404."""
     registry = local_registry(core) if registry_id == LOCAL_ID else core.data.registries.get(registry_id)
     if registry is None:
         raise not_found(f"registry {registry_id} not found")
@@ -116,7 +116,7 @@ def show(registry: Registry) -> dict[str, Any]:
 
 
 def clean_url(text: str) -> str:
-    """Scheme added, credentials, query, fragment and trailing slashes cut. Raises 400."""
+    """Return a URL with a scheme, without credentials, query, fragment and trailing slashes. Raise 400."""
     text = text.strip()
     if not text:
         raise bad_request("empty string")
@@ -133,7 +133,7 @@ def clean_url(text: str) -> str:
 
 
 def check_health(registry: Registry) -> None:
-    """What the type's adapter does to tell whether the registry is healthy. Raises Harbor's refusals."""
+    """Check a registry's health as its type's adapter does. Raise Harbor's errors."""
     kind, credential = registry.type, registry.credential
     if kind == "tencent-tcr" and credential is None:
         raise ApiError(500, None)
@@ -144,7 +144,7 @@ def check_health(registry: Registry) -> None:
     if kind == "docker-hub":
         raise _unhealthy() if credential is None else internal()
     if kind == "harbor":
-        # A registry that answers at all is taken for a Harbor.
+        # Harbor accepts any registry that answers.
         if not _answers(registry):
             raise internal()
         return
@@ -237,7 +237,7 @@ def list_registries(call: Call) -> Response:
         "update_time": lambda r: r.update_time,
     }
     rows = [r for r in call.data.registries if name in r.name]
-    # No order of Harbor's own: its database gives what was written last at the end.
+    # Harbor does not order this list: its database returns the row written last at the end.
     return listing(call, rows, fields, "update_time", show)
 
 
@@ -267,7 +267,7 @@ def registry_info(call: Call) -> Response:
 
 
 def update_registry(call: Call) -> Response:
-    """Only the fields that are given; credentials are flat here, unlike in create."""
+    """Update the given fields; credentials are flat fields here, unlike in a creation."""
     given = call.json(_UPDATE, "registry")
     registry_id = call.id()
     call.require_system("registry", "update")

@@ -1,4 +1,4 @@
-"""Tag retention policies, at most one a project."""
+"""Tag retention policies, at most one in a project."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from localcloud.harbor.data import HarborData, Project, Retention
 
-#: What Harbor gives a proxy-cache project by itself.
+#: The policy that Harbor gives to each proxy-cache project.
 PROXY_CACHE_RETENTION: dict[str, Any] = {
     "algorithm": "or",
     "rules": [
@@ -23,7 +23,7 @@ PROXY_CACHE_RETENTION: dict[str, Any] = {
 
 
 def add_retention(data: HarborData, project: Project, body: dict[str, Any]) -> Retention:
-    """Gives the project its retention policy and notes that in its metadata. Caller holds the lock."""
+    """Add a project's retention policy, and its ID in the project's metadata. The caller holds the lock."""
     retention = data.retentions.add(Retention(data.retentions.next_id(), project.id, body))
     project.metadata["retention_id"] = str(retention.id)
     return retention

@@ -1,4 +1,4 @@
-"""Robot accounts, of the system and of projects. The secret is shown once, when it is made."""
+"""Robot accounts of the system and of projects. The secret is shown once, on creation."""
 
 from __future__ import annotations
 
@@ -107,12 +107,12 @@ def create_robot(call: Call) -> Response:
 
 
 def _expiry(made: datetime, days: int) -> int:
-    # In seconds, since Harbor takes more days than a calendar has.
+    # Computed in seconds: Harbor accepts more days than datetime supports.
     return -1 if days < 0 else int(made.timestamp()) + days * DAY_SECONDS
 
 
 def new_secret() -> str:
-    """Letters and digits, with an upper case letter, a lower case one and a digit, as Harbor's own have."""
+    """Return letters and digits: at least one upper case letter, one lower case letter and one digit."""
     alphabet = string.ascii_letters + string.digits
     while not good_secret(secret := "".join(secrets.choice(alphabet) for _ in range(SECRET_LENGTH))):
         pass
@@ -120,7 +120,7 @@ def new_secret() -> str:
 
 
 def _check(call: Call, given: dict[str, Any]) -> int:
-    """Raises 400 and 404; returns the project's id, 0 for the system level."""
+    """Check a request. Raise 400 and 404; return the project's ID, 0 for the system level."""
     level, duration, permissions = given.get("level", ""), given.get("duration", 0), given.get("permissions") or []
     if level not in ("system", "project"):
         raise bad_request(f"bad request error level input: {level}")

@@ -1,4 +1,4 @@
-"""Health, system information, configuration, users, audit volumes."""
+"""Health, system information, configuration, the administrator, volumes, system CVE allowlist."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TEXTS, _FLAGS, _NUMBERS = "string", "bool", "int64"
 
 @cache
 def default_configuration() -> dict[str, Any]:
-    """Harbor 2.15.2's own values."""
+    """Return Harbor 2.15.2's own defaults."""
     return dict(json.loads((Path(__file__).parent / "configuration.json").read_text()))
 
 
@@ -120,7 +120,7 @@ def show_admin(call: Call) -> dict[str, Any]:
 
 
 def change_password(call: Call) -> Response:
-    """8 to 128 characters with a capital, a small letter and a digit; not the old one."""
+    """Change a password: 8 to 128 characters with upper case, lower case and a digit, and not the old one."""
     given = call.json(_PASSWORD, "password")
     user_id = call.id()
     call.require_login()

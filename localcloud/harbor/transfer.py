@@ -1,4 +1,4 @@
-"""One replication: what matches at the source, where it lands, and the copying, in the words of Harbor's job logs."""
+"""A replication: match images at the source, compute destinations, copy; with the lines of Harbor's job logs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from localcloud.oci.client import RegistryError, RegistryUnreachable, Remote, St
 from localcloud.oci.store import Descriptor, ImageStore
 
 NOTHING = "no resources need to be replicated"
-#: Harbor tries a blob five times and waits ever longer; no test wants those seconds, the lines say them all the same.
+#: Harbor tries a blob five times, with growing pauses. The log has these seconds; the simulator does not wait.
 RETRY_SECONDS = (2, 4, 8, 16)
 #: Harbor's default size of a chunk.
 CHUNK_BYTES = 10 * 1024 * 1024
@@ -33,11 +33,11 @@ _TRANSFER = "/controller/replication/transfer/image/transfer.go"
 
 
 class Failed(Exception):
-    """Ends the execution before it has tasks; the text is its status_text."""
+    """The execution fails before it has tasks; the text is its status_text."""
 
 
 class Stopped(Exception):
-    """Somebody stopped the execution."""
+    """The execution was stopped by a request."""
 
 
 class Abandoned(Exception):
@@ -46,7 +46,7 @@ class Abandoned(Exception):
 
 @dataclass(frozen=True)
 class Resource:
-    """A repository at the source, with the tags that match, and where it goes."""
+    """A repository at the source with its matching tags and its destination."""
 
     source: str
     tags: tuple[str, ...]
@@ -54,7 +54,7 @@ class Resource:
 
 
 def resources(core: Core, policy: Policy) -> list[Resource]:
-    """What the policy copies now. Raises Failed."""
+    """Return the resources that the policy copies now. Raise Failed."""
     remote = registries.remote(registries.find_registry(core, policy.src_registry_id))
     try:
         found = _matching(remote, policy)
@@ -67,7 +67,7 @@ def resources(core: Core, policy: Policy) -> list[Resource]:
 
 
 def destination(repository: str, policy: Policy) -> str:
-    """Harbor's mapping of a source repository. Raises Failed."""
+    """Return Harbor's mapping of a source repository. Raise Failed."""
     if not policy.dest_namespace:
         return repository
     *leading, name = repository.split("/")
@@ -85,10 +85,10 @@ def destination(repository: str, policy: Policy) -> str:
 def _matching(remote: Remote, policy: Policy) -> list[tuple[str, tuple[str, ...]]]:
     patterns = [entry["value"] for entry in policy.filters if entry["type"] == "name"]
     if any(entry["type"] == "label" and entry["value"] for entry in policy.filters):
-        return []  # a plain registry has no labels, so nothing carries them
+        return []  # a plain registry has no labels, so nothing matches
     named = specific(patterns[-1]) if patterns else None
     if named is None:
-        with suppress(RegistryError):  # only asks how to log in
+        with suppress(RegistryError):  # only reads the challenge
             remote.ping()
     names = remote.catalog() if named is None else named
     found = []
@@ -111,7 +111,7 @@ def _tags(remote: Remote, repository: str) -> list[str]:
     try:
         return remote.tags(repository)
     except RegistryError as error:
-        # The registry redirects to the clean path, and what it lists there has another name.
+        # The registry redirects to the clean path, whose tags belong to another name.
         if error.status == 404 and repository.startswith("/"):
             return []
         raise
@@ -128,13 +128,13 @@ def _is_proxy_cache(core: Core, repository: str) -> bool:
 
 
 def prepare_project(core: Core, repository: str) -> Project:
-    """The destination project; Harbor makes a private one if there is none. Caller holds the lock."""
+    """Return the destination project; create a private one if it is missing. The caller holds the lock."""
     name = repository.partition("/")[0]
     return core.data.projects.find(name=name) or add_project(core, name, {"public": "false"})
 
 
 class Job:
-    """Copies one repository; runs in a thread of its own and writes the task's log."""
+    """Copies one repository in its own thread, and writes the task's log."""
 
     def __init__(
         self,
@@ -150,7 +150,7 @@ class Job:
         self._lock = threading.Lock()
 
     def run(self) -> None:
-        """Ends with the task Succeed, Failed or Stopped."""
+        """Copy everything; set the task's final status."""
         task, resource = self._task, self._resource
         if not self._becomes("InProgress"):
             return
@@ -185,7 +185,7 @@ class Job:
             remote.close()
 
     def _becomes(self, status: str) -> bool:
-        """Sets the task's status, unless it was stopped meanwhile."""
+        """Set the task's status unless it was stopped; return whether it was set."""
         with self._core.data.lock:
             if self._task.status == "Stopped":
                 return False

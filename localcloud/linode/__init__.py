@@ -1,4 +1,4 @@
-"""A Linode account on this machine: the API v4 that the real provider plugin talks to, and what it controls."""
+"""A simulated Linode account: API v4, instances that run guests, and object storage."""
 
 from localcloud.linode.api import LinodeSimulator
 from localcloud.linode.machine import Instance

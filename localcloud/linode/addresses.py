@@ -1,4 +1,4 @@
-"""IPv4 addresses: ephemeral ones that live and die with an instance, reserved ones that stay; reverse DNS."""
+"""IPv4 addresses: ephemeral ones, deleted with their instance, and reserved ones; reverse DNS."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from localcloud.linode.machine import Instance
     from localcloud.linode.state import Cloud
 
-# Documentation networks (RFC 5737): nothing can be reached there by mistake.
+# Documentation networks (RFC 5737), which lead nowhere.
 _POOL = [str(host) for net in ("198.51.100.0/24", "203.0.113.0/24") for host in ipaddress.ip_network(net).hosts()]
 _HOSTNAME = re.compile(r"(?=.{1,253}$)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?", re.I)
 
@@ -53,25 +53,25 @@ class Address:
 
 
 def allocate(cloud: Cloud, region: str, *, reserved: bool = False, linode_id: int | None = None) -> Address:
-    """A new address. One that was given up is not handed out again soon, as on the real thing."""
+    """Return a new address; released addresses are not reused soon, as at Linode."""
     free = next(one for one in itertools.islice(cloud.pool, len(_POOL)) if one not in cloud.addresses)
     address = cloud.addresses[free] = Address(free, region, linode_id, reserved)
     return address
 
 
 def pool() -> itertools.cycle[str]:
-    """The addresses to hand out, round and round; gateways left out."""
+    """Return all usable addresses in a cycle, without gateways."""
     return itertools.cycle(one for one in _POOL if not one.endswith(".1"))
 
 
 def release(cloud: Cloud, linode_id: int) -> None:
-    """Takes an instance's addresses away: reserved ones stay the account's, the others are gone."""
+    """Release an instance's addresses: reserved ones stay in the account, others are deleted."""
     for address in [one for one in cloud.addresses.values() if one.linode_id == linode_id]:
         _unassign(cloud, address)
 
 
 def reserved_for(cloud: Cloud, wanted: Any, region: str) -> Address:
-    """The reserved address an instance asks for at creation. Raises ApiError (400) as the real API does."""
+    """Return the reserved address that an instance requests at creation. Raise ApiError (400) as the real API does."""
     address = cloud.addresses.get(wanted[0]) if isinstance(wanted, list) and len(wanted) == 1 else None
     if address is None or not (address.reserved or address.linode_id):
         raise invalid("Must provide a single valid reserved ipv4 address", "ipv4")
@@ -83,14 +83,14 @@ def reserved_for(cloud: Cloud, wanted: Any, region: str) -> Address:
 
 
 def of_instance(cloud: Cloud, linode_id: int) -> list[Address]:
-    """The instance's public addresses, the first one first."""
+    """Return the instance's public addresses, the first one first."""
     return [one for one in cloud.addresses.values() if one.linode_id == linode_id]
 
 
 def set_rdns(cloud: Cloud, address: Address, name: str | None) -> None:
-    """Reverse DNS; None restores the default. Raises ApiError (400) if the name does not lead back.
+    """Set reverse DNS; None restores the default. Raise ApiError (400) if the name does not resolve to the address.
 
-    The real API looks the name up; here that is possible only for names in a zone of this account.
+    The real API resolves the name; the simulator can only check names in zones of this account.
     """
     if name is not None:
         if not _HOSTNAME.fullmatch(name):

@@ -49,7 +49,7 @@ class LinodeSimulator:
     """A simulated Linode account: serve `app` as the API and `s3` as object storage.
 
     `token`: the only one accepted. `boot`: starts what runs in an instance, called in a thread of its own
-    `boot_seconds` after creation. `job_seconds`: how long every other job takes. `zones`: DNS zones it begins with.
+    `boot_seconds` after creation. `job_seconds`: how long every other job takes. `zones`: initial DNS zones.
     """
 
     def __init__(
@@ -80,18 +80,18 @@ class LinodeSimulator:
 
     @property
     def instances(self) -> list[Instance]:
-        """The instances there are, oldest first."""
+        """All instances, oldest first."""
         with self.cloud.lock:
             return list(self.cloud.instances.values())
 
     @property
     def volumes(self) -> list[Volume]:
-        """The volumes there are, oldest first."""
+        """All volumes, oldest first."""
         with self.cloud.lock:
             return list(self.cloud.volumes.values())
 
     def close(self) -> None:
-        """Stops timers and every guest."""
+        """Stop timers and every guest."""
         self.cloud.closing = True
         self.cloud.timers.close()
         for instance in self.instances:

@@ -1,4 +1,4 @@
-"""What Linode sells and where: regions, instance types, images, object storage endpoints (as of 2026)."""
+"""Linode's catalogue: regions, instance types, images, object storage endpoints (as of 2026)."""
 
 from __future__ import annotations
 

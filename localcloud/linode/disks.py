@@ -1,4 +1,4 @@
-"""An instance's disks and its configuration profile, which says what is plugged in at the next boot."""
+"""An instance's disks, and its configuration profile, which lists the devices of the next boot."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Disk:
 
 @dataclass
 class Config:
-    """A configuration profile; `devices`: slot -> what is plugged into it."""
+    """A configuration profile; `devices` maps slots to disks and volumes."""
 
     id: int
     label: str
@@ -70,14 +70,14 @@ class Config:
         return known | self.settings | {"devices": {slot: self.devices.get(slot) for slot in SLOTS}}
 
     def plug(self, volume_id: int) -> None:
-        """Puts a volume into the first free slot. Raises ApiError (400) if there is none."""
+        """Put a volume into the first free slot. Raise ApiError (400) if there is none."""
         slot = next((one for one in SLOTS if one not in self.devices), None)
         if slot is None:
             raise invalid("No free device slots on this configuration profile", "config_id")
         self.devices[slot] = {"disk_id": None, "volume_id": volume_id}
 
     def unplug(self, volume_id: int) -> None:
-        """Takes a volume out."""
+        """Remove a volume."""
         self.devices = {slot: one for slot, one in self.devices.items() if one["volume_id"] != volume_id}
 
     def has(self, volume_id: int) -> bool:
@@ -85,7 +85,7 @@ class Config:
 
 
 def deploy(cloud: Cloud, instance: Instance, image_label: str, swap: int) -> None:
-    """Gives a new instance the disks and the profile that an image brings."""
+    """Create the disks and the profile of a new instance from its image."""
     total = cloud.types[instance.type]["disk"]
     root = Disk(cloud.next_id(), f"{image_label} Disk", total - swap, "ext4", now())
     instance.disks = {root.id: root}
@@ -146,7 +146,7 @@ def _update_config(call: Call) -> Json:
     config.label, config.updated = body.get("label", config.label), now()
     if "devices" in body:
         # The request's devices replace the profile's as a whole. A volume left out keeps working until
-        # the instance boots again, and is not plugged in then: this is how a stale list loses one.
+        # the instance boots again, and is missing then: this is how a stale list loses a volume.
         config.devices = _checked_devices(call, instance, body["devices"] or {})
     return config.json()
 

@@ -53,22 +53,22 @@ class Domain:
         } | numbers
 
     def holds(self, name: str) -> bool:
-        """Whether `name` lies in this zone."""
+        """Return whether `name` lies in this zone."""
         return f".{name}".lower().endswith(f".{self.domain}")
 
     def resolves(self, name: str, address: str) -> bool:
-        """Whether an A record leads from `name` to `address`."""
+        """Return whether an A record leads from `name` to `address`."""
         short = self.relative(name)
         return any(r["type"] == "A" and r["name"] == short and r["target"] == address for r in self.records.values())
 
     def relative(self, name: str) -> str:
-        """`name` as records hold it: without the zone, empty for the zone itself."""
+        """Return `name` without the zone, as records have it; empty for the zone itself."""
         name = name.lower().removesuffix(".")
         return name.removesuffix(self.domain).removesuffix(".") if self.holds(name) else name
 
 
 def seed(cloud: Cloud, domain: str) -> Domain:
-    """A zone that exists from the start."""
+    """Add an initial zone."""
     zone = Domain(cloud.next_id(), domain, now())
     cloud.domains[zone.id] = zone
     return zone

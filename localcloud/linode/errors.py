@@ -1,10 +1,10 @@
-"""The one form in which the Linode API refuses: `{"errors": [{"reason": ..., "field": ...}]}`."""
+"""Errors of the Linode API: `{"errors": [{"reason": ..., "field": ...}]}`."""
 
 from __future__ import annotations
 
 
 class ApiError(Exception):
-    """An answer other than success; `errors` is the list the API sends."""
+    """An error response; `errors` is the list that the API sends."""
 
     def __init__(self, status: int, errors: list[dict[str, str]]) -> None:
         super().__init__(f"{status}: {errors}")
@@ -13,38 +13,38 @@ class ApiError(Exception):
 
 
 def refused(status: int, reason: str, field: str | None = None) -> ApiError:
-    """An error with one reason; `field` names the part of the request it is about."""
+    """Return an error with one reason; `field` names the part of the request it is about."""
     return ApiError(status, [{"reason": reason} | ({"field": field} if field else {})])
 
 
 def invalid(reason: str, field: str | None = None) -> ApiError:
-    """A request that was understood and is not acceptable (400)."""
+    """Return the error for an invalid value (400)."""
     return refused(400, reason, field)
 
 
 def not_found() -> ApiError:
-    """What the caller names does not exist, or is not the caller's (404)."""
+    """Return the error for an object that does not exist (404)."""
     return refused(404, "Not found")
 
 
 def busy() -> ApiError:
-    """Another job still runs on this Linode (400; clients of the real API retry on exactly this text)."""
+    """Return the error for an instance with a running job (400; clients retry on exactly this text)."""
     return invalid("Linode busy.")
 
 
 class Problems:
-    """Collects every fault of a request, since the API reports all of them at once."""
+    """Collects all errors of a request, because the API reports them together."""
 
     def __init__(self) -> None:
         self._errors: list[dict[str, str]] = []
 
     def unless(self, fine: object, reason: str, field: str) -> bool:
-        """Notes `reason` against `field` if `fine` is falsy; returns whether it was fine."""
+        """Record `reason` for `field` if `fine` is falsy; return whether it was fine."""
         if not fine:
             self._errors.append({"reason": reason, "field": field})
         return bool(fine)
 
     def check(self) -> None:
-        """Raises ApiError (400) if anything was noted."""
+        """Raise ApiError (400) if there are errors."""
         if self._errors:
             raise ApiError(400, self._errors)

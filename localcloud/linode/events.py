@@ -1,4 +1,4 @@
-"""The account's events: what was begun, by whom, on what, and whether it is over."""
+"""The account's events: action, user, entity, and status."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ USERNAME = "local"
 
 @dataclass(frozen=True)
 class Entity:
-    """What an event is about."""
+    """The object of an event."""
 
     id: int | str
     type: str

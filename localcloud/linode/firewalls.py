@@ -1,4 +1,4 @@
-"""Cloud firewalls: rules, the devices they guard, and what they let through."""
+"""Cloud firewalls: rules, devices, and which connections they allow."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _EVERYONE = ("0.0.0.0/0", "::/0")
 
 @dataclass
 class Device:
-    """The tie between a firewall and an instance."""
+    """The assignment of a firewall to an instance."""
 
     id: int
     linode_id: int
@@ -74,7 +74,7 @@ class Firewall:
         return any(device.linode_id == linode_id for device in self.devices.values())
 
     def allows(self, port: int, source: str | None = None) -> bool:
-        """Whether a TCP connection to `port` gets in from `source` (None: from anybody at all)."""
+        """Return whether TCP connections to `port` are allowed from `source` (None: from anywhere)."""
         if self.status != "enabled":
             return True
         for rule in self.rules["inbound"]:
@@ -84,14 +84,14 @@ class Firewall:
 
 
 def attach(cloud: Cloud, firewall: Firewall, linode_id: int) -> Device:
-    """Puts an instance behind the firewall."""
+    """Put an instance behind the firewall."""
     device = Device(cloud.next_id(), linode_id, now())
     firewall.devices[device.id] = device
     return device
 
 
 def forget(cloud: Cloud, linode_id: int) -> None:
-    """Drops the devices of an instance that is gone."""
+    """Remove the devices of a deleted instance."""
     for firewall in cloud.firewalls.values():
         firewall.devices = {id: one for id, one in firewall.devices.items() if one.linode_id != linode_id}
 
@@ -152,7 +152,7 @@ def _parses(parse: Any, text: Any) -> bool:
         parse(text, strict=False)
     except ValueError:
         return False
-    # The API takes networks only, with their mask: 203.0.113.7/32, not 203.0.113.7.
+    # The API accepts only networks with a mask: 203.0.113.7/32, not 203.0.113.7.
     return "/" in str(text)
 
 

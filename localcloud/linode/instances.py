@@ -24,12 +24,12 @@ TAG_LENGTHS = range(3, 51)
 # Linode's own Cluster API provider calls 16384 the API's limit for decoded user data.
 USER_DATA_BYTES = 16384
 _ALERTS = {"cpu": 90, "network_in": 10, "network_out": 10, "transfer_quota": 80, "io": 10000}
-# A stand-in for the score that Linode computes and does not publish.
+# Replaces Linode's unpublished strength score.
 _PASSWORD_CLASSES = 2
 
 
 def show(instance: Instance) -> Json:
-    """An instance as the API shows it."""
+    """Return an instance as the API shows it."""
     cloud = instance.cloud
     plan = cloud.types[instance.type]
     specs = {key: plan[key] for key in ("disk", "memory", "vcpus", "gpus", "transfer", "accelerated_devices")}
@@ -163,7 +163,7 @@ def _strong(password: str) -> bool:
 
 
 def _user_data(cloud: Cloud, body: Json) -> bytes | None:
-    """The decoded user data. Raises ApiError (400) if it is not base64, too large, or not to be had there."""
+    """Return the decoded user data. Raise ApiError (400) if it is invalid, too large, or unsupported in the region."""
     given, field = (body.get("metadata") or {}).get("user_data"), "metadata.user_data"
     if given is None:
         return None

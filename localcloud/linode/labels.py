@@ -1,4 +1,4 @@
-"""What may be a label, per kind of resource."""
+"""The rules for labels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _DOUBLED = re.compile(r"--|__|\.\.")
 
 
 def check(problems: Problems, label: Any, lengths: range, taken: Iterable[str], among: str) -> None:
-    """Notes what is wrong with `label`; `among` names the kind it has to be unique in."""
+    """Record what is wrong with `label`; `among` names the kind of resource in which it must be unique."""
     if not problems.unless(isinstance(label, str), "Must be of type String", "label"):
         return
     shortest, longest = lengths.start, lengths.stop - 1

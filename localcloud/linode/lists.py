@@ -1,4 +1,4 @@
-"""Lists as the API pages, filters (X-Filter) and orders them."""
+"""Pages, filters (X-Filter) and order of lists."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def page(
     *,
     newest_first: bool = False,
 ) -> dict[str, Any]:
-    """One page of `items`: `{data, page, pages, results}`. Raises ApiError (400) for a bad page or filter.
+    """Return one page of `items`: `{data, page, pages, results}`. Raise ApiError (400) for a bad page or filter.
 
-    `newest_first`: the order of a list that nobody asked to order.
+    `newest_first`: the order without a requested one.
     """
     number, size = _number(query, "page", 1), _number(query, "page_size", DEFAULT_PAGE_SIZE)
     if size not in PAGE_SIZES:
@@ -68,7 +68,7 @@ def _filtered(items: Sequence[Mapping[str, Any]], header: str) -> tuple[list[Map
     found = [item for item in items if _matches(item, wanted)]
     if order_by is None:
         return found, False
-    # Ties go by age, so that "newest first" holds within one second too.
+    # Order equal values by age, so that "newest first" is right within one second.
     ranked = sorted(enumerate(found), key=lambda one: (_field(one[1], order_by), one[0]), reverse=order == "desc")
     return [item for _, item in ranked], True
 

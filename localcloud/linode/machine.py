@@ -1,4 +1,4 @@
-"""An instance as a machine: power, the guest that runs in it, and what the guest can see."""
+"""An instance as a machine: power, its guest, and what the guest can use."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ PROVISIONING_SHARE = 0.5
 
 @dataclass(eq=False)
 class Instance:
-    """A Linode. What a guest may look at: id, label, region, type, image, user_data, addresses,
-    firewall, allows(), volumes, disk (its own disk: dies with it) and console (lines an operator sees)."""
+    """A Linode. Guests may use id, label, region, type, image, user_data, addresses,
+    firewall, allows(), volumes, disk (deleted with the instance) and console (lines that an operator sees)."""
 
     cloud: Cloud = field(repr=False)
     id: int
@@ -76,7 +76,7 @@ class Instance:
             return sorted(mine, key=lambda one: one.attached_at)
 
     def allows(self, port: int, source: str | None = None) -> bool:
-        """Whether the firewalls let a TCP connection to `port` in from `source` (None: from anybody at all)."""
+        """Return whether the firewalls allow TCP connections to `port` from `source` (None: from anywhere)."""
         with self.cloud.lock:
             return all(one.allows(port, source) for one in self._firewalls())
 
@@ -86,7 +86,7 @@ class Instance:
         return "cloud-init" in self.cloud.images.get(self.image or "", {}).get("capabilities", ())
 
     def say(self, line: str) -> None:
-        """Adds a line to the console."""
+        """Add a line to the console."""
         self.console.append(line)
 
     def _firewalls(self) -> list[firewalls.Firewall]:
@@ -94,7 +94,7 @@ class Instance:
 
 
 def provision(instance: Instance, event: Event, boot: bool) -> None:
-    """Takes a new instance from provisioning to running, or to offline if it is not to boot."""
+    """Take a new instance from provisioning to running, or to offline if it should not boot."""
     cloud = instance.cloud
     if cloud.never_running:
         event.start()
@@ -115,26 +115,26 @@ def provision(instance: Instance, event: Event, boot: bool) -> None:
 
 
 def boot(instance: Instance, event: Event) -> None:
-    """Powers on an instance that is offline."""
+    """Power on an instance that is offline."""
     event.start()
     _power_on(instance, event, instance.cloud.boot_seconds, "booting")
 
 
 def shut_down(instance: Instance, event: Event) -> None:
-    """Stops the guest, then powers off."""
+    """Stop the guest, then power off."""
     event.start()
     _halt(instance, "shutting_down", lambda: _settle(instance, "offline", event))
 
 
 def reboot(instance: Instance, event: Event) -> None:
-    """Stops the guest and boots again; only volumes that the profile holds are plugged in."""
+    """Stop the guest and boot again; only volumes of the profile are attached to the machine."""
     event.start()
     cloud = instance.cloud
     _halt(instance, "rebooting", lambda: _power_on(instance, event, cloud.boot_seconds, "rebooting"))
 
 
 def resize(instance: Instance, event: Event, type: str, grow_disk: bool) -> None:
-    """Moves to another type; a running instance is stopped for it and boots again afterwards."""
+    """Change the type; a running instance is stopped for it and boots afterwards."""
     event.start()
     cloud, was_running = instance.cloud, instance.status == "running"
 
@@ -152,7 +152,7 @@ def resize(instance: Instance, event: Event, type: str, grow_disk: bool) -> None
 
 
 def delete(instance: Instance, event: Event, forget: Callable[[], None]) -> None:
-    """Stops the guest and removes the instance; `forget` drops what belonged to it."""
+    """Stop the guest and remove the instance; `forget` removes what belonged to it."""
     event.start()
 
     def gone() -> None:
@@ -163,7 +163,7 @@ def delete(instance: Instance, event: Event, forget: Callable[[], None]) -> None
 
 
 def stop_guest(instance: Instance) -> None:
-    """Stops what runs inside, without the lock; a boot hook still under way is undone when it returns."""
+    """Stop the guest, without the lock; a guest that is still booting is stopped when it has booted."""
     with instance.cloud.lock:
         guest, instance.guest = instance.guest, None
         instance.boots += 1
@@ -208,7 +208,7 @@ def _power_on(instance: Instance, event: Event, seconds: float, status: str) -> 
 
 
 def _plug_volumes(instance: Instance) -> None:
-    # Such a volume stays the instance's by the API, and the machine does not see it.
+    # Such a volume is attached by the API, but the machine does not see it.
     config = next(iter(instance.configs.values()), None)
     for volume in instance.cloud.volumes.values():
         if volume.linode_id == instance.id and config is not None:

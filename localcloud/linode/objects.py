@@ -1,4 +1,4 @@
-"""Object storage as the API manages it: endpoints, buckets and their access, keys. What is in a bucket: s3.py."""
+"""Object storage in the API: endpoints, buckets and their access, keys. Objects are in s3.py."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _cluster(endpoint: Json) -> str:
 
 @dataclass(frozen=True)
 class Stored:
-    """An object, and what its owner said that it is."""
+    """An object and its content type."""
 
     content: bytes
     content_type: str
@@ -34,7 +34,7 @@ class Stored:
 
 @dataclass
 class Bucket:
-    """A bucket; `cors`: whether its CORS setting is on, as it is at first; `objects` by key."""
+    """A bucket; `cors`: whether CORS is on (the default); `objects` by key."""
 
     label: str
     region: str

@@ -1,4 +1,4 @@
-"""From HTTP to a handler and back: JSON in, JSON out, refusals in Linode's form."""
+"""Routing: JSON requests to handlers, JSON responses, errors in Linode's format."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Call:
-    """What a handler gets: the cloud, path parameters, query, X-Filter and the JSON body."""
+    """The arguments of a handler: the cloud, path parameters, query, X-Filter and the JSON body."""
 
     cloud: Cloud
     params: Mapping[str, Any]
@@ -37,7 +37,7 @@ class Call:
         return int(self.params["id"])
 
     def page(self, items: Sequence[Mapping[str, Any]], *, newest_first: bool = False) -> Json:
-        """`items` as the answer of a list call."""
+        """Return `items` as the response of a list call."""
         return lists.page(items, self.query, self.filter, newest_first=newest_first)
 
 
@@ -46,7 +46,7 @@ Handler = Callable[[Call], Json]
 
 @dataclass(frozen=True)
 class Operation:
-    """One call of the API. `public`: answered without a token, as the real one does for what it sells."""
+    """An operation of the API. `public`: answered without a token, as Linode does for its catalogue."""
 
     method: str
     path: str
@@ -55,7 +55,7 @@ class Operation:
 
 
 def routes(cloud: Cloud, operations: Sequence[Operation], token: str) -> list[Route]:
-    """The routes of `operations`, each checking the token and holding the cloud's lock while it runs."""
+    """Return the routes of `operations`, each checking the token and holding the cloud's lock while it runs."""
     return [
         Route(operation.path, _endpoint(cloud, operation, token), methods=[operation.method])
         for operation in operations
@@ -63,7 +63,7 @@ def routes(cloud: Cloud, operations: Sequence[Operation], token: str) -> list[Ro
 
 
 def error_response(status: int, errors: list[dict[str, str]], headers: Mapping[str, str] | None = None) -> Response:
-    """A refusal in Linode's form."""
+    """Return an error in Linode's format."""
     return JSONResponse({"errors": errors}, status_code=status, headers=headers)
 
 
@@ -73,7 +73,7 @@ def error_body(_status: int, reason: str) -> str:
 
 
 async def http_exception(_: Request, error: Exception) -> Response:
-    """What the router itself refuses (no such path, wrong method), in Linode's form."""
+    """Return the router's own errors (unknown path, wrong method) in Linode's format."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     reason = {404: "Not found", 405: "Method Not Allowed"}.get(status, "An error occurred")
     return error_response(status, [{"reason": reason}])

@@ -1,4 +1,4 @@
-"""The S3 side of object storage: what is in the account's buckets, for those who hold a key. Paths are /BUCKET/KEY."""
+"""Object storage over S3: objects in the account's buckets, for access keys. Paths are /BUCKET/KEY."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DEFAULT_TYPE = "application/octet-stream"
 
 
 def application(cloud: Cloud) -> Starlette:
-    """GET, HEAD, PUT and DELETE of single objects; refusals in S3's form."""
+    """Return an application for GET, HEAD, PUT and DELETE of single objects."""
 
     async def answer(request: Request) -> Response:
         body = await request.body()

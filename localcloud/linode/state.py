@@ -1,4 +1,4 @@
-"""Everything the simulated account holds, and the means by which it changes over time."""
+"""The state of the simulated account."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ FIRST_ID = 71_000_001
 
 
 class Guest(Protocol):
-    """What runs inside a booted instance."""
+    """Software that runs in a booted instance."""
 
     def stop(self) -> None:
-        """Ends it; returns when it no longer serves and no longer touches a volume."""
+        """Stop; return when nothing is served and no volume is used any more."""
 
 
 Boot = Callable[["Instance"], Guest]
@@ -47,7 +47,7 @@ class Cloud:
         self.closing = False
         #: Instances created from now on stay in `provisioning`.
         self.never_running = False
-        # Where the S3 side is served, host and port; Linode's own names where nobody serves it.
+        # Host and port of the S3 server; without one, responses have Linode's own names.
         self.s3_host = ""
         self.lock = threading.RLock()
         self.timers = Timers(self.lock)
@@ -72,11 +72,11 @@ class Cloud:
         self._ids: Iterator[int] = itertools.count(FIRST_ID)
 
     def next_id(self) -> int:
-        """A number never given before."""
+        """Return an unused ID."""
         return next(self._ids)
 
     def event(self, action: str, entity: Entity, secondary: Entity | None = None, *, done: bool = False) -> Event:
-        """Enters an event into the account's log; `done`: nothing is left to wait for."""
+        """Add an event to the account's log; `done`: it has finished already."""
         event = Event(self.next_id(), action, entity, now(), secondary)
         if done:
             event.finish()
@@ -85,5 +85,5 @@ class Cloud:
 
 
 def now() -> str:
-    """The time as the API writes it: UTC, seconds, no zone."""
+    """Return the time as the API writes it: UTC, seconds, no zone."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")

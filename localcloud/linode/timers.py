@@ -1,4 +1,4 @@
-"""Things that happen later: one thread runs due actions, further ones run what may block."""
+"""Delayed actions: one thread runs due actions, others run work that may block."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ class Timers:
         self._thread.start()
 
     def after(self, seconds: float, action: Callable[[], None]) -> None:
-        """Runs `action` under the lock once `seconds` have passed; it must not block."""
+        """Run `action` under the lock once `seconds` have passed; it must not block."""
         with self._wake:
             heapq.heappush(self._due, (time.monotonic() + seconds, next(self._order), action))
             self._wake.notify()
 
     def spawn(self, work: Callable[[], None]) -> None:
-        """Runs `work` at once in a thread of its own, without the lock."""
+        """Run `work` at once in a thread of its own, without the lock."""
         worker = threading.Thread(target=self._work, args=(work,), name="linode-job", daemon=True)
         with self._wake:
             self._workers.add(worker)
         worker.start()
 
     def close(self) -> None:
-        """Drops what is not due yet and waits for running work."""
+        """Cancel pending actions and wait for running work."""
         with self._wake:
             self._closed = True
             self._due.clear()

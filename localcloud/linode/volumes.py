@@ -1,4 +1,4 @@
-"""Block storage volumes. What is stored on one (`disk`) outlives every instance it was attached to."""
+"""Block storage volumes. The contents of a volume (`disk`) outlive the instances that it was attached to."""
 
 from __future__ import annotations
 
@@ -161,8 +161,8 @@ def _attach(call: Call) -> Json:
 
 
 def _detach(call: Call) -> Json:
-    # Detaching what is not attached succeeds: Terraform's provider does so before every delete,
-    # for volumes that never were attached too.
+    # Detaching a volume that is not attached succeeds: Terraform's provider does so before every delete,
+    # even for volumes that were never attached.
     volume, cloud = _volume(call), call.cloud
     instance = cloud.instances.get(volume.linode_id or 0)
     if instance is None or volume.detaching:
@@ -180,7 +180,7 @@ def _detach(call: Call) -> Json:
         event.finish()
 
     def pull() -> None:
-        # The disk is pulled out of a running machine: what runs on it ends first, so that two guests
+        # The volume is removed from a running machine: its guest stops first, so that two guests
         # never work on one volume.
         if volume.io_ready and instance.guest is not None:
             instance.say(f"volume {volume.label} was detached while in use")

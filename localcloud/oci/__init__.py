@@ -1,1 +1,1 @@
-"""Images and how they travel: a content-addressed store, the OCI distribution API over it, and a client."""
+"""Container images: a content-addressed store, the OCI distribution API, and a client."""

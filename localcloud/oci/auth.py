@@ -1,4 +1,4 @@
-"""Who may do what with a registry: the two challenges that clients understand, Basic and Bearer (token flow).
+"""Authorization of registry requests: Basic and Bearer (token flow).
 
 An authorizer is any `(request, repository, action)` that answers None to allow or the response that refuses. Actions
 are `base` (GET /v2/), `catalog`, `pull`, `push` (which includes pull) and `delete`; the first two have no repository.
@@ -32,7 +32,7 @@ _NO_DETAIL: Any = object()
 def registry_error(
     status: int, code: str, message: str, detail: Any = _NO_DETAIL, headers: dict[str, str] | None = None
 ) -> Response:
-    """The error body of the distribution API, one error, with the line end that distribution sends."""
+    """Return an error response of the distribution API, with the line end that distribution sends."""
     error = {"code": code, "message": message} | ({} if detail is _NO_DETAIL else {"detail": detail})
     return registry_errors(status, [error], headers)
 
@@ -42,13 +42,13 @@ def registry_errors(status: int, errors: list[dict[str, Any]], headers: dict[str
 
 
 def json_response(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """Compact JSON with a final line end, byte for byte as distribution 2.8 writes it."""
+    """Return compact JSON with a final line end, byte for byte as distribution 2.8 writes it."""
     text = json.dumps(body, separators=(",", ":"), ensure_ascii=False) + "\n"
     return Response(text, status, {**API_VERSION, **(headers or {})}, "application/json; charset=utf-8")
 
 
 def absolute_url(request: Request, path: str, query: str = "") -> str:
-    """An address on the host that the client talks to, with the scheme that a proxy in between names."""
+    """Return a URL on the host of the request, with the scheme in X-Forwarded-Proto."""
     scheme = request.headers.get("x-forwarded-proto", request.url.scheme)
     return str(request.url.replace(scheme=scheme, path=path, query=query))
 
@@ -76,7 +76,7 @@ def bearer_token(request: Request) -> str | None:
 
 
 def accesses(repository: str | None, action: Action) -> list[tuple[str, str, str]]:
-    """What the action asks for, as (type, name, action) of a token's scope."""
+    """Return the scopes of an action as (type, name, action)."""
     if action == "base":
         return []
     if repository is None:
@@ -85,7 +85,7 @@ def accesses(repository: str | None, action: Action) -> list[tuple[str, str, str
 
 
 def unauthorized(challenge: str, repository: str | None, action: Action) -> Response:
-    """401 with the challenge, naming in `detail` what was asked for, as distribution does."""
+    """Return 401 with the challenge, and the requested access in `detail`, as distribution does."""
     detail = [{"Type": kind, "Class": "", "Name": name, "Action": a} for kind, name, a in accesses(repository, action)]
     return registry_error(
         401, "UNAUTHORIZED", "authentication required", detail or None, {"WWW-Authenticate": challenge}
@@ -97,7 +97,7 @@ def allow_all(_request: Request, _repository: str | None, _action: Action) -> No
 
 
 class BasicAuth:
-    """Allows everything to whoever sends good credentials, as distribution's htpasswd does."""
+    """Allows everything with valid credentials, as distribution's htpasswd does."""
 
     def __init__(self, check: Callable[[str, str], bool], realm: str = "basic-realm") -> None:
         self._check = check
@@ -111,7 +111,7 @@ class BasicAuth:
 
 
 class TokenService(Generic[Principal]):
-    """Issues tokens and, as an authorizer, asks for them: https://distribution.github.io/distribution/spec/auth/token/.
+    """Issues tokens and, as an authorizer, requires them: https://distribution.github.io/distribution/spec/auth/token/.
 
     `authenticate(username, password)` gives a principal, for (None, None) the anonymous one, or None to refuse the
     token with 401. `grant(principal, type, name, actions)` gives those of the asked actions that the principal has.
@@ -137,7 +137,7 @@ class TokenService(Generic[Principal]):
         self._key = secrets.token_bytes(32)
 
     def endpoint(self, request: Request) -> Response:
-        """GET with `service` and any number of `scope=type:name:actions`; optional Basic credentials."""
+        """Answer GET with `service` and any number of `scope=type:name:actions`; optional Basic credentials."""
         principal = self._authenticate(*(basic_credentials(request) or (None, None)))
         if principal is None:
             return JSONResponse({"details": "incorrect username or password"}, 401)

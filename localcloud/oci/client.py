@@ -1,6 +1,6 @@
-"""A registry seen from outside: what Harbor's docker-registry adapter and its replication transfer do as a client.
+"""A registry client that behaves as Harbor's docker-registry adapter and its replication do.
 
-Errors read as they do in Harbor's `status_text` and task logs.
+Error messages are those of Harbor's `status_text` and task logs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from localcloud.oci.store import (
     references,
 )
 
-TIMEOUT_SECONDS = 30.0  # a local registry answers at once; this only ends a hanging test
+TIMEOUT_SECONDS = 30.0  # a local registry answers at once: only a hanging test takes longer
 CATALOG_PAGE = 1000  # what Harbor asks for
 ACCEPT = ", ".join([OCI_INDEX, DOCKER_MANIFEST_LIST, OCI_MANIFEST, DOCKER_MANIFEST])
 _TOKEN_SECONDS = 60  # the token specification's default when `expires_in` is missing
@@ -37,7 +37,7 @@ _EARLY_SECONDS = 10  # a token is renewed this long before it ends
 
 
 class RegistryError(Exception):
-    """The registry answered with an error: `status`, its first error's `code` and `message` ("" if it names none)."""
+    """An error response: `status`, and `code` and `message` of its first error ("" without one)."""
 
     def __init__(self, status: int, body: str) -> None:
         super().__init__(f"http status code: {status}, body: {body}")
@@ -51,11 +51,11 @@ class RegistryError(Exception):
 
 
 class RegistryUnreachable(Exception):
-    """No answer: refused, cut off, unknown host or timed out; worded as Go's http client does."""
+    """No response: refused, closed, unknown host or timed out; with the message of Go's HTTP client."""
 
 
 class Remote:
-    """A client of one registry; finds out by itself whether it wants nothing, Basic or Bearer credentials.
+    """A client of one registry; it detects whether the registry needs no, Basic or Bearer credentials.
 
     Without a scheme, `url` is http, as in Harbor. A `ca_certificate` replaces the system's. All calls raise
     RegistryError and RegistryUnreachable.
@@ -92,26 +92,26 @@ class Remote:
         self.close()
 
     def ping(self) -> None:
-        """GET /v2/ with the credentials; RegistryError 401 tells that they are missing or wrong."""
+        """Request /v2/ with the credentials; RegistryError 401 means that they are missing or wrong."""
         self._request("GET", "/v2/", "")
 
     def catalog(self) -> list[str]:
-        """All repositories, page by page."""
+        """Return all repositories, page by page."""
         path = f"/v2/_catalog?n={CATALOG_PAGE}"
         return [name for page in self._pages(path, "registry:catalog:*") for name in page["repositories"] or []]
 
     def tags(self, repository: str) -> list[str]:
-        """All tags, page by page, in the registry's order."""
+        """Return all tags, page by page, in the registry's order."""
         path = f"/v2/{repository}/tags/list"
         return [tag for page in self._pages(path, _pull(repository)) for tag in page["tags"] or []]
 
     def manifest(self, repository: str, reference: str) -> Manifest:
-        """The manifest under a tag or digest, of whatever kind, with the digest of its bytes."""
+        """Return the manifest under a tag or digest, of whatever kind, with the digest of its bytes."""
         response = self._request("GET", f"/v2/{repository}/manifests/{reference}", _pull(repository), accept=ACCEPT)
         return Manifest(digest_of(response.content), _media_type(response), response.content)
 
     def head_manifest(self, repository: str, reference: str) -> Descriptor | None:
-        """Media type, digest and size without the body; None if it does not exist."""
+        """Return media type, digest and size without the body; None if it does not exist."""
         try:
             response = self._request(
                 "HEAD", f"/v2/{repository}/manifests/{reference}", _pull(repository), accept=ACCEPT
@@ -199,7 +199,7 @@ def _media_type(response: httpx.Response) -> str:
 
 
 def _reason(url: str, error: httpx.HTTPError) -> str:
-    """The words of Go's net/http for the same failure."""
+    """Return the message of Go's net/http for the same failure."""
     parts = urlsplit(url)
     address = f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
     text = str(error)
@@ -239,7 +239,7 @@ StepKind = Literal[
 
 @dataclass(frozen=True)
 class Step:
-    """What a copy is doing. For a blob, `reference` is its digest and `size` its bytes."""
+    """A step of a copy. For a blob, `reference` is its digest and `size` its bytes."""
 
     kind: StepKind
     source: str
@@ -255,7 +255,7 @@ MoveBlob = Callable[[Remote, str, Descriptor, ImageStore, str, OnStep], int]
 
 
 def ignore(_step: Step) -> None:
-    """Nobody watches the copy."""
+    """Ignore a step."""
 
 
 def copy_image(
@@ -270,10 +270,10 @@ def copy_image(
     on_step: OnStep = ignore,
     move_blob: MoveBlob | None = None,
 ) -> int:
-    """Copies a manifest or index with all it refers to; returns the bytes that crossed the network and were kept.
+    """Copy a manifest or index with all its references; return the transferred bytes.
 
-    `on_step` is told of each step before the next begins; what it raises (stop, quota) ends the copy. `move_blob`
-    takes the place of `copy_blob`, to retry or to refuse. Raises RegistryError, RegistryUnreachable, and ValueError
+    `on_step` gets each step before the next begins; an exception in it (stop, quota) ends the copy. `move_blob`
+    takes the place of `copy_blob`, to retry or to refuse. Raise RegistryError, RegistryUnreachable, and ValueError
     for content that does not match its digest.
     """
 
@@ -323,7 +323,7 @@ def copy_blob(
     dest_repository: str,
     on_step: OnStep = ignore,
 ) -> int:
-    """Makes one config or layer available in the destination; returns the bytes that had to be fetched."""
+    """Make one config or layer available in the destination; return the transferred bytes."""
     digest = blob.digest
 
     def tell(kind: StepKind, mounted_from: str = "") -> None:

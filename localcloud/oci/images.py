@@ -1,6 +1,6 @@
-"""A small, varied set of sample images whose bytes, and so whose digests, follow from their names alone.
+"""Sample images of every form, whose bytes and digests depend on their names alone.
 
-They don't run, but real clients take them: configs are valid image configs, layers are valid gzipped tars.
+They do not run, but real clients accept them: configs are valid image configs, layers are valid gzipped tars.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def push_image(
     platform: dict[str, str] = AMD64,
     docker: bool = False,
 ) -> Descriptor:
-    """Puts an image of two layers, one derived from `base` and one from `content`, under `tag` (None: untagged).
+    """Push an image of two layers, one derived from `base` and one from `content`, as `tag` (None: untagged).
 
     The same arguments always give the same digest. `docker` chooses Docker's media types instead of OCI's.
     """
@@ -83,7 +83,7 @@ def push_image(
 def push_index(
     store: ImageStore, repository: str, tag: str | None, children: Iterable[Descriptor], *, docker: bool = False
 ) -> Descriptor:
-    """Puts an OCI index, or with `docker` a manifest list, over manifests that `repository` already has."""
+    """Push an OCI index, or with `docker` a manifest list, of manifests in `repository`."""
     media_type = DOCKER_MANIFEST_LIST if docker else OCI_INDEX
     manifests = [
         {"mediaType": child.media_type, "digest": child.digest, "size": child.size}
@@ -97,7 +97,7 @@ def push_index(
 def push_multi_arch(
     store: ImageStore, repository: str, tag: str | None, content: str, *, docker: bool = False
 ) -> Descriptor:
-    """Puts an index over three untagged images: linux on amd64, arm64 and arm v7."""
+    """Push an index of three untagged images: linux on amd64, arm64 and arm v7."""
     images = [
         push_image(store, repository, None, content, platform=platform, docker=docker)
         for platform in (AMD64, ARM64, ARMV7)
@@ -106,14 +106,14 @@ def push_multi_arch(
 
 
 def move_tag(store: ImageStore, repository: str, tag: str, content: str) -> str:
-    """Sets `tag` to a new image made from `content`, as a publisher's new release does; returns its digest."""
+    """Set `tag` to a new image made from `content`, as a publisher's new release does; return its digest."""
     return push_image(store, repository, tag, content).digest
 
 
 def seed(store: ImageStore) -> None:
-    """The whole sample set: every form of image that a mirror meets, in 10 repositories.
+    """Push all sample images: every form that a mirror meets, in 10 repositories.
 
-    `team/app/web` and `other/web` hold different images under the same last name and tag: flattening all of the
+    `team/app/web` and `other/web` have different images with the same last name and tag: flattening all of the
     path makes them collide.
     """
     nginx = {v: push_image(store, "library/nginx", v, f"nginx-{v}") for v in NGINX_VERSIONS}
@@ -173,7 +173,7 @@ def _json(document: dict[str, Any]) -> bytes:
 
 
 def _tar(name: str) -> bytes:
-    """A tar of one file that is named and filled after `name`."""
+    """Return a tar of one file that is named and filled after `name`."""
     data = hashlib.shake_256(name.encode()).digest(_LAYER_BYTES)
     entry = tarfile.TarInfo(f"usr/share/{name.replace('/', '-')}")
     entry.size = len(data)

@@ -52,7 +52,7 @@ _NAME = rf"(?P<name>{_COMPONENT}(?:/{_COMPONENT})*)"
 _REFERENCE = r"(?P<reference>sha256:[0-9a-f]{64}|[A-Za-z0-9_][A-Za-z0-9._-]{0,127})"
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 
-# What a client misses that asks for a manifest with the wrong Accept header.
+# Errors for clients that request a manifest with a wrong Accept header.
 _NOT_ACCEPTED = {
     OCI_MANIFEST: "OCI manifest found, but accept header does not support OCI manifests",
     OCI_INDEX: "OCI index found, but accept header does not support OCI indexes",
@@ -76,7 +76,7 @@ class _Upload:
     data: bytearray = field(default_factory=bytearray)
 
 
-#: The answer for a repository (no reference), or for a manifest in it, that isn't there.
+#: Returns the response for a missing repository (reference None) or manifest.
 Missing = Callable[[str, str | None], Response]
 
 
@@ -88,11 +88,11 @@ def distribution_app(
     observe: Callable[[Event], None] | None = None,
     missing: Missing | None = None,
 ) -> Starlette:
-    """The API under /v2/, at the root of a server or mounted at `/` or `/v2` of another application.
+    """Return the API under /v2/, at the root of a server or mounted at `/` or `/v2` of another application.
 
     `page_size` caps every page of the catalog and of tags/list, also for a client that asks for no `n`; None pages
     the catalog as distribution does and tags/list only on demand. `authorize` and `observe` run in worker threads.
-    `missing` words the answer for a repository or manifest that isn't there; None means distribution's own words.
+    `missing` returns the response for a missing repository or manifest; None means distribution's own.
     """
     handler = _Registry(store, authorize, page_size, observe, missing or _missing)
     return Starlette(routes=[Route("/{path:path}", handler.dispatch, methods=_METHODS)])
@@ -342,7 +342,7 @@ class _Registry:
         return _created(request, f"/v2/{name}/blobs/{digest}", digest)
 
     def _upload_refusal(self, request: Request, name: str, upload_id: str) -> Response | None:
-        """The upload must be known, and the address used must be the newest one that was given out for it."""
+        """Return the error unless the upload exists and the request uses its newest URL."""
         state = request.query_params.get("_state")
         if state is None:
             return registry_error(404, "BLOB_UPLOAD_INVALID", "blob upload invalid", {})
@@ -385,7 +385,7 @@ def _well_formed(body: bytes, media_type: str) -> bool:
     except ValueError:
         return False
     document = json.loads(body)
-    # Docker's types must name themselves, OCI's may stay silent.
+    # mediaType is required in Docker's types and optional in OCI's.
     if document.get("mediaType", media_type if media_type in _NOT_ACCEPTED else None) != media_type:
         return False
     wanted, unwanted = ("manifests", "layers") if media_type in INDEX_TYPES else ("config", "manifests")
@@ -393,7 +393,7 @@ def _well_formed(body: bytes, media_type: str) -> bool:
 
 
 def _page(request: Request, names: list[str], limit: int | None, key: Callable[[str], str]) -> tuple[list[str], bool]:
-    """The part of the sorted names after `last`, and whether more follow."""
+    """Return the part of the sorted names after `last`, and whether more follow."""
     last = request.query_params.get("last", "")
     rest = [name for name in names if key(name) > key(last)]
     page = rest if limit is None else rest[:limit]

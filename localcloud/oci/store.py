@@ -1,8 +1,4 @@
-"""A registry's storage: blobs by digest, and repositories of manifests and tags.
-
-In memory and safe for many threads. It is a plain object without open resources, so whoever keeps it (a simulated
-data volume) keeps the images.
-"""
+"""A registry's storage: blobs by digest, and repositories of manifests and tags. In memory and thread-safe."""
 
 from __future__ import annotations
 
@@ -22,7 +18,7 @@ DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 INDEX_TYPES = frozenset({OCI_INDEX, DOCKER_MANIFEST_LIST})
 MANIFEST_TYPES = frozenset({*INDEX_TYPES, OCI_MANIFEST, DOCKER_MANIFEST})
 
-# Docker's "foreign" layers stay at the address their descriptor names: a registry neither holds nor copies them.
+# Docker's "foreign" layers stay at the URL in their descriptor: registries neither store nor copy them.
 FOREIGN_LAYER = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -30,7 +26,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Manifest:
-    """A manifest or index exactly as it was pushed; `digest` is the sha256 of `body`."""
+    """A manifest or index as it was pushed; `digest` is the sha256 of `body`."""
 
     digest: str
     media_type: str
@@ -39,7 +35,7 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Descriptor:
-    """What a manifest says of a child: a blob (config, layer) or, in an index, another manifest."""
+    """A manifest's descriptor of a child: a blob (config, layer) or, in an index, another manifest."""
 
     media_type: str
     digest: str
@@ -57,14 +53,14 @@ def digest_of(data: bytes) -> str:
 
 
 def is_digest(reference: str) -> bool:
-    """True for `sha256:<64 hex digits>`, the one algorithm used here."""
+    """Return whether this is a digest: `sha256:<64 hex digits>`."""
     return _DIGEST.fullmatch(reference) is not None
 
 
 def references(body: bytes) -> list[Descriptor]:
-    """The direct children of a manifest: config then layers, or an index's manifests.
+    """Return the direct children of a manifest: config then layers, or an index's manifests.
 
-    Raises ValueError if `body` is not a JSON object with well-formed descriptors.
+    Raise ValueError if `body` is not a JSON object with well-formed descriptors.
     """
     document = json.loads(body)
     if not isinstance(document, dict):
@@ -107,7 +103,7 @@ class ImageStore:
     # Blobs
 
     def put_blob(self, data: bytes, repository: str | None = None) -> str:
-        """Keeps `data`, in `repository` if one is given, and returns its digest."""
+        """Store `data`, in `repository` if given, and return its digest."""
         digest = digest_of(data)
         with self._lock:
             self._blobs.setdefault(digest, data)
@@ -116,14 +112,14 @@ class ImageStore:
         return digest
 
     def blob(self, digest: str, repository: str | None = None) -> bytes | None:
-        """The blob, or None if it is not there (with `repository`: not in that repository)."""
+        """Return the blob, or None if it does not exist (in `repository`, if given)."""
         with self._lock:
             if repository is not None and digest not in self._known(repository).blobs:
                 return None
             return self._blobs.get(digest)
 
     def mount_blob(self, digest: str, repository: str) -> bool:
-        """Makes a blob held for another repository available in `repository`; False if nobody holds it."""
+        """Make a blob of another repository available in `repository`; return False if no repository has it."""
         with self._lock:
             if digest not in self._blobs:
                 return False
@@ -131,7 +127,7 @@ class ImageStore:
             return True
 
     def delete_blob(self, repository: str, digest: str) -> bool:
-        """Takes the blob out of `repository`."""
+        """Remove the blob from `repository`."""
         with self._lock:
             known = self._known(repository)
             found = digest in known.blobs
@@ -139,7 +135,7 @@ class ImageStore:
             return found
 
     def repositories_with_blob(self, digest: str) -> list[str]:
-        """The repositories from which the blob can be mounted, the newest repository first."""
+        """Return the repositories from which the blob can be mounted, the newest repository first."""
         with self._lock:
             if digest not in self._blobs:
                 return []
@@ -149,9 +145,9 @@ class ImageStore:
     # Manifests and tags
 
     def put_manifest(self, repository: str, reference: str | None, body: bytes, media_type: str) -> str:
-        """Keeps a manifest and returns its digest; a tag as `reference` is set or moved to it.
+        """Store a manifest and return its digest; a tag as `reference` is set or moved to it.
 
-        The blobs it names become the repository's. Raises ValueError if `body` is no manifest, or if `reference` is
+        The blobs it names become the repository's. Raise ValueError if `body` is no manifest, or if `reference` is
         a digest other than the body's.
         """
         digest = digest_of(body)
@@ -168,13 +164,13 @@ class ImageStore:
         return digest
 
     def manifest(self, repository: str, reference: str) -> Manifest | None:
-        """The manifest under a tag or a digest."""
+        """Return the manifest under a tag or a digest."""
         with self._lock:
             known = self._known(repository)
             return known.manifests.get(known.tags.get(reference, reference))
 
     def missing_references(self, repository: str, body: bytes) -> list[Descriptor]:
-        """The children of `body` that `repository` does not hold; foreign layers are never missing."""
+        """Return the children of `body` that `repository` does not hold; foreign layers are never missing."""
         with self._lock:
             known = self._known(repository)
             return [
@@ -185,13 +181,13 @@ class ImageStore:
             ]
 
     def delete_tag(self, repository: str, tag: str) -> bool:
-        """Removes the tag and leaves its manifest; False if there is none."""
+        """Remove a tag, but not its manifest; return False if it does not exist."""
         with self._lock:
             known = self._known(repository)
             return known.tags.pop(tag, None) is not None
 
     def delete_manifest(self, repository: str, digest: str) -> bool:
-        """Removes the manifest and every tag on it, not its children; False if there is none."""
+        """Remove a manifest and its tags, but not its children; return False if it does not exist."""
         with self._lock:
             known = self._known(repository)
             if known.manifests.pop(digest, None) is None:
@@ -204,10 +200,10 @@ class ImageStore:
         with self._lock:
             return self._repositories.pop(repository, None) is not None
 
-    # What is there
+    # Contents
 
     def repositories(self) -> list[str]:
-        """All names, in the order of distribution's catalog: path part by path part."""
+        """Return all names, in the order of distribution's catalog: path part by path part."""
         with self._lock:
             return sorted(self._repositories, key=catalog_key)
 
@@ -216,7 +212,7 @@ class ImageStore:
             return repository in self._repositories
 
     def ever_tagged(self, repository: str) -> bool:
-        """Whether the repository has or had a tag: only then does a registry list its tags."""
+        """Return whether the repository has or had a tag: only then does a registry list its tags."""
         with self._lock:
             return self._known(repository).ever_tagged
 
@@ -226,14 +222,14 @@ class ImageStore:
             return dict(sorted(self._known(repository).tags.items()))
 
     def digests(self, repository: str) -> list[str]:
-        """The digests of all manifests, untagged ones and children included, in the order they came."""
+        """Return the digests of all manifests, untagged ones and children included, in the order they came."""
         with self._lock:
             return list(self._known(repository).manifests)
 
     # Sizes and cleaning
 
     def size(self, repository: str, reference: str) -> int:
-        """Bytes of the manifest, its config and layers; of an index, its children as well. 0 if it is not there."""
+        """Return the bytes of a manifest, its config, layers and children; 0 if it does not exist."""
         manifest = self.manifest(repository, reference)
         if manifest is None:
             return 0
@@ -243,7 +239,7 @@ class ImageStore:
         )
 
     def stored_bytes(self, repositories: Iterable[str]) -> int:
-        """Bytes of all manifests and blobs of these repositories together, each digest counted once."""
+        """Return the bytes of all manifests and blobs of these repositories; each digest counts once."""
         with self._lock:
             sizes: dict[str, int] = {}
             for name in repositories:
@@ -260,5 +256,5 @@ class ImageStore:
 
 
 def catalog_key(repository: str) -> str:
-    """Sorts `a/b` before `a-b`, as distribution walks its directories."""
+    """Return a sort key that orders `a/b` before `a-b`, as distribution's directories are."""
     return repository.replace("/", "\0")

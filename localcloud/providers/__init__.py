@@ -1,7 +1,7 @@
-"""Stand-ins for the provider plugins linode, harbor and random, for machines where the real ones can't be had.
+"""Stand-ins for the provider plugins linode, harbor and random, for machines that cannot download the real ones.
 
-They are attached to the real engine with PULUMI_DEBUG_PROVIDERS and speak HTTP to whatever URL the provider's
-configuration names, request for request as recorded from the real plugins, so that a program can't tell the difference.
+The real engine uses them through PULUMI_DEBUG_PROVIDERS. They send the requests that were recorded from the real
+plugins to the URL in the provider's configuration.
 
     with Providers() as providers:
         subprocess.run(["pulumi", "up"], env={**os.environ, **providers.env})
@@ -23,14 +23,14 @@ from localcloud.providers.linode import LINODE
 from localcloud.providers.random import RANDOM
 from localcloud.providers.service import Servicer
 
-#: A create that waits for a machine to boot holds a thread; the engine runs as many steps at once as it likes.
+#: A creation that waits for a machine blocks a thread, and the engine runs many steps at once.
 WORKERS = 64
 
 
 class Providers:
     """A running server for all three packages; `env` attaches an engine to it.
 
-    `environment` stands before the process's own, for what the real plugins read from theirs (LINODE_URL, LINODE_TOKEN,
+    `environment` overrides the process's own, for settings that the real plugins read there (LINODE_URL, LINODE_TOKEN,
     HARBOR_URL, HARBOR_USERNAME, HARBOR_PASSWORD, HARBOR_SESSION_ID...).
     """
 
@@ -44,7 +44,7 @@ class Providers:
         self._server.start()
 
     def close(self) -> None:
-        """Stops serving; calls under way get half a second, and those that wait for something fail."""
+        """Stop serving; running calls get half a second, waiting ones fail."""
         stopped = self._server.stop(0.5)
         self._servicer.close()
         stopped.wait()

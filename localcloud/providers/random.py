@@ -1,4 +1,4 @@
-"""The stand-in for the random provider: values made once, kept in state, made anew only when an input changes."""
+"""The stand-in for the random provider: values are created once, and again only when an input changes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from localcloud.providers.service import Package
 from localcloud.providers.values import Values
 
 SPECIAL = "!@#$%&*()-_=+[]{}<>:?"
-#: bcrypt looks at no more than this many bytes; the real plugin hashes so much of a longer password.
+#: bcrypt's limit; the real plugin hashes the first bytes of a longer password.
 BCRYPT_BYTES, BCRYPT_COST = 72, 10
 
 
@@ -23,7 +23,7 @@ _KEEPERS = mapping(new=True)
 
 
 class Random(Resource[None]):
-    """Made once: nothing is read back, and no property can be changed in place."""
+    """A random value: nothing is read, and no property can be changed in place."""
 
     framework = True
 
@@ -118,7 +118,7 @@ class RandomId(Random):
 
 
 def _no_client(config: Values, environment: Mapping[str, str]) -> None:
-    """Nothing to speak to."""
+    """Return no client: this provider has no API."""
 
 
 RANDOM = Package("random", "random", _no_client, [RandomPassword(), RandomId()])

@@ -1,13 +1,13 @@
-"""The life of a resource as Pulumi's bridge leads it: check, plan, diff, and the state that every step leaves.
+"""A resource's life cycle as in Pulumi's bridge: check, plan, diff, and the state after every step.
 
-`Resource` is one type: its properties as data, and its four calls. `Draft` is what such a call works on, Terraform's
-ResourceData in short: planned values with zero values for what is not set, old values, and the state in the making.
+`Resource` is a resource type: its properties and its four operations. `Draft` is their argument, as Terraform's
+ResourceData: planned values with zero values for unset ones, old values, and the new state.
 
-Two kinds of bridged plugin exist and differ in what a user can see; `framework` tells them apart:
+There are two kinds of bridged plugin, which differ in what users see; `framework` distinguishes them:
 
 * the SDK kind (Harbor; Linode's instance, domain, record, bucket) puts defaults into the inputs, cannot tell a zero
-  value from an absent one, keeps a resource whose creation failed half way, and gives a detailed diff;
-* the framework kind (random; the rest of Linode) keeps defaults out of the inputs and drops what failed half way.
+  value from an absent one, keeps a resource whose creation failed half way, and returns a detailed diff;
+* the framework kind (random; the rest of Linode) leaves defaults out of the inputs and forgets failed creations.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ AUTONAME_DIGITS = 7
 
 
 class Failed(Exception):
-    """A call was refused; the text is what the user reads."""
+    """An operation failed; the text is the user's error message."""
 
 
 @dataclass
 class Draft:
-    """One call's view of a resource. An empty `id` means: does not exist (yet, or any more)."""
+    """The argument of an operation. An empty `id` means that the resource does not exist."""
 
     fields: Mapping[str, Field]
     id: str
@@ -51,21 +51,21 @@ class Draft:
         return bool(self[name] != self.before(name))
 
     def configured(self, name: str) -> bool:
-        """Whether the program states the property, be it as zero."""
+        """Return whether the program sets the property, even to zero."""
         return self.inputs.get(name) is not None
 
     def set(self, **values: Any) -> None:
-        """Writes what was read from the API."""
+        """Set properties to values from the API."""
         self.values.update({name: schema.clean(value, self.fields[name]) for name, value in values.items()})
 
     def complete(self, **values: Any) -> None:
-        """Writes what was read from the API only where the plan left it open."""
+        """Set unknown properties to values from the API."""
         self.set(**{name: value for name, value in values.items() if has_unknown(self.values.get(name))})
 
 
 @dataclass(frozen=True)
 class Change:
-    """How one property path differs: ADD, UPDATE or DELETE, and whether that replaces the resource."""
+    """The change of a property path: ADD, UPDATE or DELETE, and whether it replaces the resource."""
 
     kind: str
     replace: bool
@@ -93,11 +93,11 @@ Api = TypeVar("Api")
 
 
 class Resource(Generic[Api]):
-    """One resource type. Subclasses give `fields` and the calls; `Api` is the client that the calls speak through."""
+    """A resource type. Subclasses define `fields` and the operations; `Api` is the type of their client."""
 
     fields: ClassVar[Mapping[str, Field]]
     framework: ClassVar[bool] = False
-    #: What Pulumi keeps beside the properties in state (the timeouts of the SDK's resources).
+    #: Metadata in state (the timeouts of the SDK's resources).
     meta: ClassVar[str | None] = None
 
     def create(self, api: Api, draft: Draft) -> None:
@@ -113,13 +113,13 @@ class Resource(Generic[Api]):
         raise NotImplementedError
 
     def found(self, api: Api, draft: Draft) -> None:
-        """What an import does before the first read; by default the id is all that is known."""
+        """Prepare an import, before the first read."""
 
     def adjust(self, old: Values | None, planned: Values, inputs: Values) -> None:
-        """Changes the plan, where the plugin does so."""
+        """Change the plan as the real plugin does."""
 
     def replaced_by(self, old: Values, planned: Values) -> list[str]:  # noqa: ARG002
-        """Properties that replace the resource under conditions only."""
+        """Return properties whose change replaces the resource under conditions only."""
         return []
 
     # --- inputs
@@ -127,7 +127,7 @@ class Resource(Generic[Api]):
     def check(
         self, name: str, olds: Mapping[str, Any] | None, news: Mapping[str, Any], seed: bytes
     ) -> tuple[Values, list[str]]:
-        """The checked inputs, and the reasons why they are refused."""
+        """Return the checked inputs, and the reasons to refuse them."""
         known = {key: value for key, value in news.items() if not has_unknown(value)}
         reasons = [
             f"{reason}. Examine values at '{name}.{path}'." for path, reason in schema.failures(known, self.fields)
@@ -149,7 +149,7 @@ class Resource(Generic[Api]):
     # --- plan and diff
 
     def plan(self, old: Values | None, inputs: Values) -> Values:
-        """The state that `inputs` ask for; what only the API can tell is UNKNOWN."""
+        """Return the planned state; values that only the API knows are UNKNOWN."""
         planned: Values = {}
         for name, spec in self.fields.items():
             value = inputs.get(name)
@@ -169,7 +169,7 @@ class Resource(Generic[Api]):
         return planned
 
     def _normal(self, value: Any, spec: Field) -> Any:
-        """`value` in the property's type; in a set the SDK fills what an element leaves out."""
+        """Return `value` in the property's type; in a set, the SDK fills unset members."""
         value = schema.clean(value, spec)
         if self.framework or spec.kind != "set" or value is None or has_unknown(value):
             return value
@@ -184,7 +184,7 @@ class Resource(Generic[Api]):
         for name in extra:
             changes[name] = Change(changes[name].kind if name in changes else "UPDATE", replace=True)
         replacing = any(change.replace for change in changes.values())
-        # The bridge deletes first where a name that was given, not made up, would collide with itself.
+        # The bridge deletes first if the program sets the name, because the new resource would collide with it.
         named = self._autonamed and "name" in inputs and "name" not in inputs.get(DEFAULTS, [])
         return Diff(changes, delete_before_replace=replacing and named)
 
@@ -202,7 +202,7 @@ class Resource(Generic[Api]):
             return {}
         absent = schema.is_nothing if not self.framework else (lambda value: value is None)
         if absent(old) or absent(new) or (has_unknown(new) and not isinstance(new, dict | list)):
-            # A number that becomes zero, or a secret that appears, is shown as changed all the same.
+            # A number that becomes zero, and a new secret, are shown as changes.
             told = spec.secret or (spec.kind in ("bool", "int") and old is not None and new is not None)
             kind = "UPDATE" if told else "ADD" if absent(old) else "DELETE" if absent(new) else "UPDATE"
             return {path: Change(kind, _replaces(spec))}
@@ -232,14 +232,14 @@ class Resource(Generic[Api]):
             return schema.ordered(old, spec.item) == schema.ordered(new, spec.item)
         if self.framework:
             return False
-        # Where state has nothing at all, as after an import, a stated false or zero is a change; an empty text is none.
+        # If state has no value, as after an import, false or zero is a change, but an empty text is not.
         stated = old is None and new is not None and spec.kind in ("bool", "int")
         return schema.is_nothing(old) and schema.is_nothing(new) and not stated
 
     # --- state
 
     def outputs(self, draft: Draft) -> Values:
-        """The properties as they stand in state, secrets marked."""
+        """Return the properties for the state, with marked secrets."""
         values: Values = {"id": draft.id or UNKNOWN}
         for name, spec in self.fields.items():
             value = draft.values.get(name)
@@ -255,17 +255,17 @@ class Resource(Generic[Api]):
         return schema.marked(values, self.fields)
 
     def seen_inputs(self, inputs: Mapping[str, Any], outputs: Values) -> Values:
-        """The inputs after a refresh: what was an input and is still in state, with the value that state has now."""
+        """Return the inputs after a refresh: the old inputs that are still in state, with their new values."""
         return schema.marked(_seen_object(inputs, outputs, self.fields), self.fields)
 
     def imported_inputs(self, outputs: Values) -> Values:
-        """The inputs after an import: all of state that is an input and not merely a default."""
+        """Return the inputs after an import: all input properties that differ from their defaults."""
         inputs = _imported_object(outputs, self.fields)
         return schema.marked(_without_defaults(inputs) if self.framework else inputs, self.fields)
 
 
 def _replaces(spec: Field) -> bool:
-    """Whether a change of the property, as a whole, replaces the resource."""
+    """Return whether a change of the property, as a whole, replaces the resource."""
     return (
         spec.new
         or any(_replaces(member) for member in spec.fields.values())
@@ -274,7 +274,7 @@ def _replaces(spec: Field) -> bool:
 
 
 def _paired(spec: Field, old: list[Any], new: list[Any], wanted: list[Any]) -> list[tuple[int, Any, Any]] | None:
-    """Which old element stands against which new one, by the index to show; None if a set's elements can't be told."""
+    """Return pairs of old and new elements with the shown index; None if a set's elements cannot be paired."""
     if spec.kind == "list":
         length = max(len(old), len(new))
         return [

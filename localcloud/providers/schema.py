@@ -1,7 +1,7 @@
-"""What a property of a resource is: its type, default, what a change of it means, and the order of sets.
+"""The schema of properties: type, default, the effect of a change, and the order of sets.
 
-The words are Terraform's, which the real plugins are bridged from: `computed` (the provider may fill it in), `new` (a
-change replaces the resource), `stored` (what state keeps instead of the value). Names are Pulumi's (camel case).
+The terms are Terraform's: `computed` (the provider may fill it in), `new` (a
+change replaces the resource), `stored` (state has this instead of the value). Names are Pulumi's (camel case).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DEFAULTS = "__defaults"
 class Field:
     """One property. `item` is the element of a list or set, `fields` the members of an object.
 
-    `check` gives the reason why a value is refused (or None); `same` says that a difference is none; `keep_known` is
+    `check` returns the reason to refuse a value, or None; `same` returns whether two values are equal; `keep_known` is
     false for what the framework's plan marks unknown again on every update; `keep_order` leaves a set as the program
     wrote it (the framework does, the SDK sorts).
     """
@@ -45,21 +45,21 @@ class Field:
 
     @property
     def element(self) -> Field:
-        """The element of a list or set. Raises TypeError if the property is neither."""
+        """The element of a list or set. Raise TypeError if the property is neither."""
         if self.item is None:
             raise TypeError(f"a property of the kind {self.kind} has no elements")
         return self.item
 
     @property
     def zero(self) -> Any:
-        """Terraform's zero value, which a provider's code sees for a property that is not set."""
+        """Terraform's zero value, which the plugin's code sees for an unset property."""
         if self.kind == "object":
             return {name: member.zero for name, member in self.fields.items()}
         return _ZERO[self.kind]
 
 
 def properties(**fields: Field) -> Mapping[str, Field]:
-    """The properties of a resource by Pulumi's names."""
+    """Return the properties of a resource by Pulumi's names."""
     return MappingProxyType(fields)
 
 
@@ -80,12 +80,12 @@ def listing(item: Field, **options: Any) -> Field:
 
 
 def bag(item: Field, **options: Any) -> Field:
-    """A set."""
+    """Return a set's schema."""
     return Field("set", item=item, **options)
 
 
 def record(**fields: Field) -> Field:
-    """An object, alone or as the element of a list or set."""
+    """Return an object, alone or as the element of a list or set."""
     return Field("object", fields=fields)
 
 
@@ -98,12 +98,12 @@ def mapping(**options: Any) -> Field:
 
 
 def out(template: Field) -> Field:
-    """A pure output of the same type."""
+    """Return an output-only property of the same type."""
     return replace(template, output_only=True, computed=True)
 
 
 def clean(value: Any, spec: Field) -> Any:
-    """`value` in the property's type, without members that the schema does not know; a set in Terraform's order."""
+    """Return `value` in the property's type, without unknown members; sets in Terraform's order."""
     if value is None or value == UNKNOWN:
         return value
     match spec.kind:
@@ -125,7 +125,7 @@ def clean(value: Any, spec: Field) -> Any:
 
 
 def filled(value: Any, spec: Field) -> Any:
-    """`value` as a provider's code reads it: zero values where nothing is set or known."""
+    """Return `value` as the plugin's code reads it: zero for unset and unknown values."""
     if value is None or value == UNKNOWN:
         return spec.zero
     if spec.kind == "object":
@@ -136,12 +136,12 @@ def filled(value: Any, spec: Field) -> Any:
 
 
 def ordered(items: list[Any], item: Field) -> list[Any]:
-    """A set's elements in the order in which Terraform's SDK hands them to a provider: by the hash's decimal digits."""
+    """Return a set's elements in the order of Terraform's SDK: by the decimal digits of their hashes."""
     return sorted(items, key=lambda value: str(zlib.crc32(_serialized(value, item).encode())))
 
 
 def _serialized(value: Any, spec: Field) -> str:
-    """The text that Terraform's SDK hashes for an element of a set (helper/schema, SerializeValueForHash)."""
+    """Return the text that Terraform's SDK hashes for an element of a set (helper/schema, SerializeValueForHash)."""
     if spec.kind == "object":
         members = {_snake(name): name for name, member in spec.fields.items() if not member.output_only}
         return "".join(
@@ -164,7 +164,7 @@ def _serialized(value: Any, spec: Field) -> str:
 
 
 def state_order(items: list[Any], item: Field) -> list[Any]:
-    """A set's elements in the order in which they stand in state (go-cty: strings by value, others serialised)."""
+    """Return a set's elements in the order of the state (go-cty: strings by value, others serialised)."""
     return sorted(items, key=lambda value: value if item.kind == "string" else _cty_key(value, item))
 
 
@@ -192,9 +192,9 @@ def _snake(name: str) -> str:
 
 
 def with_defaults(news: Mapping[str, Any], olds: Mapping[str, Any] | None, fields: Mapping[str, Field]) -> Values:
-    """`news` with the schema's defaults and, at every level, the list of properties that came from them.
+    """Return `news` with the schema's defaults and, at every level, the list of defaulted properties.
 
-    A default that an earlier run took is kept, as the bridge does, unless it was changed since.
+    A default of an earlier run is kept unless it was changed, as in the bridge.
     """
     result = {name: _nested_defaults(value, fields.get(name)) for name, value in news.items() if name != DEFAULTS}
     earlier = (olds or {}).get(DEFAULTS)
@@ -222,7 +222,7 @@ def _nested_defaults(value: Any, spec: Field | None) -> Any:
 
 
 def failures(values: Mapping[str, Any], fields: Mapping[str, Field], path: str = "") -> list[tuple[str, str]]:
-    """What is wrong with known `values`: (path, reason) pairs."""
+    """Return what is wrong with known `values`: (path, reason) pairs."""
     found: list[tuple[str, str]] = []
     for name in sorted(values):
         if (spec := fields.get(name)) is not None:
@@ -243,7 +243,7 @@ def _failures(value: Any, spec: Field, path: str) -> list[tuple[str, str]]:
 
 
 def marked(values: Mapping[str, Any], fields: Mapping[str, Field]) -> Values:
-    """`values` with the schema's secrets marked, nested ones too."""
+    """Return `values` with marked secrets, also nested ones."""
     return {name: _marked(value, fields.get(name)) for name, value in values.items()}
 
 
@@ -260,5 +260,5 @@ def _marked(value: Any, spec: Field | None) -> Any:
 
 
 def is_nothing(value: Any) -> bool:
-    """Whether Terraform's old SDK can tell `value` from one that is not set: it can not for zero values."""
+    """Return whether Terraform's old SDK treats `value` as unset: it does so for zero values."""
     return value is None or value in ("", 0, False) or value == [] or value == {}

@@ -1,7 +1,7 @@
-"""The gRPC face of the stand-in providers: one servicer and one port for all packages.
+"""The gRPC server of the stand-in providers: one servicer and one port for all packages.
 
-Which package is meant stands in the URN's type (or an invoke's token). One port serves several provider instances,
-default and explicit ones: the engine opens a connection to each, so what Configure said is kept by peer.
+The URN's type (or an invoke's token) names the package. One port serves several provider instances,
+default and explicit ones: the engine opens a connection to each, so configurations are stored by peer.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, plugin_pb2, provid
 from localcloud.providers.resource import Draft, Failed, Resource
 from localcloud.providers.values import UNKNOWN, Values, decode, encode, has_unknown
 
-#: The engine only wants at least the version of the program's SDK package; one port answers for several packages.
+#: The engine requires at least the version of the program's SDK package; one port answers for all packages.
 VERSION = "99.0.0"
 
 Invoke = Callable[[Any, Values], Values]
@@ -28,9 +28,9 @@ Invoke = Callable[[Any, Values], Values]
 
 @dataclass(frozen=True)
 class Package:
-    """A provider: its resources and functions, and how configuration and environment become the client that they use.
+    """A provider: its resources, its functions, and `configure`, which creates their client.
 
-    `label` is what the real plugin calls itself in the lines that it logs.
+    `label` is the real plugin's name in its log lines.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Package:
     functions: Mapping[str, Invoke] = field(default_factory=dict)
 
     def resource(self, token: str) -> Resource[Any]:
-        """The resource of a token such as `harbor:index/project:Project`. Raises LookupError if there is none."""
+        """Return the resource of a token such as `harbor:index/project:Project`. Raise LookupError if there is none."""
         wanted = token.rsplit(":", 1)[1]
         for resource in self.resources:
             if type(resource).__name__ == wanted:
@@ -68,16 +68,16 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         self._lock = threading.Lock()
 
     def close(self) -> None:
-        """Closes the clients of all configured providers: what waits in one of them fails at once."""
+        """Close the clients of all configured providers; their waiting operations fail at once."""
         with self._lock:
             for instance in self._instances.values():
                 if instance.api is not None:
                     instance.api.close()
 
-    # --- the protocol's formalities
+    # --- protocol
 
     def Handshake(self, request: Any, context: grpc.ServicerContext) -> NoReturn:  # noqa: ARG002
-        # As the bridged plugins: the engine then goes by Configure's answer, which accepts no secrets.
+        # As in bridged plugins: the engine then uses Configure's response, which does not accept secrets.
         context.abort(grpc.StatusCode.UNIMPLEMENTED, "unknown method Handshake")
 
     def Attach(self, request: plugin_pb2.PluginAttach, context: grpc.ServicerContext) -> empty_pb2.Empty:
@@ -89,7 +89,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         return plugin_pb2.PluginInfo(version=VERSION)
 
     def Cancel(self, request: Any, context: Any) -> empty_pb2.Empty:  # noqa: ARG002
-        # Nothing: the real plugins do not interrupt what they wait for either.
+        # The real plugins do not interrupt waiting operations either.
         return empty_pb2.Empty()
 
     def CheckConfig(self, request: provider_pb2.CheckRequest, context: Any) -> provider_pb2.CheckResponse:  # noqa: ARG002
@@ -190,7 +190,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         except Failed as error:
             self._log(context, request.urn, error)
             if draft.id and not resource.framework:
-                # The refused values are kept as the state's: the next diff is against them.
+                # State gets the refused values: the next diff compares with them.
                 self._half_made(context, resource, draft, f"updating {request.urn}: {_one_error(error)}")
             context.abort(grpc.StatusCode.UNKNOWN, _plain(resource, error))
         return provider_pb2.UpdateResponse(properties=encode(_known(resource, draft)))
@@ -229,7 +229,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             return self._instances.setdefault(context.peer(), _Instance())
 
     def _api(self, context: grpc.ServicerContext, token: str) -> Any:
-        """The client of the provider that calls. A connection that was lost tells nothing: the latest then."""
+        """Return the calling provider's client, or the latest one for a new connection."""
         instance, package = self._instance(context), token.split(":", 1)[0]
         return self._latest.get(package) if instance.api is None else instance.api
 
@@ -241,7 +241,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         return self._package(token.split(":", 1)[0]).resource(token)
 
     def _half_made(self, context: grpc.ServicerContext, resource: Resource[Any], draft: Draft, reason: str) -> NoReturn:
-        """Ends a call in error, yet with a state: the engine keeps it, with the reason, and comes back to it."""
+        """Fail a call with a partial state, which the engine keeps together with the reason."""
         detail = any_pb2.Any()
         detail.Pack(
             provider_pb2.ErrorResourceInitFailed(
@@ -253,7 +253,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         context.abort(grpc.StatusCode.UNKNOWN, reason)
 
     def _log(self, context: grpc.ServicerContext, urn: str, error: Failed) -> None:
-        """Shows an error as a line of its own, as the SDK's plugins do."""
+        """Log an error as the SDK's plugins do."""
         engine = self._instance(context).engine
         resource = self._resource(urn)
         if engine is None:
@@ -262,7 +262,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         text = f"  sdk-v2/provider2.go:572: sdk.helper_schema: {error}: provider={package.label}"
         if resource.framework:
             text = f"[ERROR] {error}"
-        with contextlib.suppress(grpc.RpcError):  # The engine may be gone; the error itself matters more.
+        with contextlib.suppress(grpc.RpcError):  # The engine may have ended; do not hide the original error.
             engine.Log(engine_pb2.LogRequest(severity=engine_pb2.ERROR, message=text, urn=urn))
 
 
@@ -275,7 +275,7 @@ def _name(urn: str) -> str:
 
 
 def _config(struct: Any) -> Values:
-    """Provider configuration: what is not a string travels as JSON text."""
+    """Return provider configuration; values other than strings arrive as JSON text."""
     values = decode(struct)
     return {
         key: value if key in ("token", "password", "username", "url") else _parsed(value)
@@ -297,7 +297,7 @@ def _decision(changed: bool) -> provider_pb2.DiffResponse.DiffChanges.ValueType:
 
 
 def _one_error(error: Failed) -> str:
-    """The form that the SDK's plugins give to the errors of a call."""
+    """Return an error message as the SDK's plugins write it."""
     return f"1 error occurred:\n\t* {error}\n\n"
 
 
@@ -306,6 +306,6 @@ def _plain(resource: Resource[Any], error: Failed) -> str:
 
 
 def _known(resource: Resource[Any], draft: Draft) -> Values:
-    """The state after an apply: nothing in it is unknown any more."""
+    """Return the state after an apply, without unknown values."""
     draft.values = {name: None if has_unknown(value) else value for name, value in draft.values.items()}
     return resource.outputs(draft)

@@ -1,7 +1,7 @@
-"""Pulumi's property values on the wire: protobuf structs <-> plain Python values.
+"""Converts Pulumi's property values: protobuf structs <-> plain Python values.
 
-Secrets leave as `Secret`; they never arrive as such, because the stand-ins say (as the real bridged plugins do) that
-they do not accept them: the engine strips them before a call and puts them back on properties of the same name after.
+Outgoing secrets are `Secret`. Incoming ones are plain, because the stand-ins report (as bridged plugins do) that
+they do not accept secrets: the engine removes the marks before a call and restores them afterwards.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from google.protobuf import struct_pb2
 
-#: What the engine sends, and expects back, for a value that is not known at preview.
+#: The engine's marker of a value that is unknown in a preview.
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
 _SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - the wire format's mark for a secret, not one
@@ -28,7 +28,7 @@ class Secret:
 
 
 def decode(struct: struct_pb2.Struct) -> Values:
-    """The values of `struct`; secrets lose their mark, nulls are left out."""
+    """Return the values of `struct`, without secret marks and nulls."""
     values = {key: _decode(value) for key, value in struct.fields.items()}
     return {key: value for key, value in values.items() if value is not None}
 
@@ -54,7 +54,7 @@ def _decode(value: struct_pb2.Value) -> Any:
 
 
 def encode(values: Mapping[str, Any]) -> struct_pb2.Struct:
-    """`values` as a struct; `Secret`s, also nested ones, carry their mark."""
+    """Return `values` as a struct, with marked secrets."""
     struct = struct_pb2.Struct()
     struct.update(_encode(values))
     return struct
@@ -73,7 +73,7 @@ def _encode(value: Any) -> Any:
 
 
 def has_unknown(value: Any) -> bool:
-    """Whether `value` is, or contains, a value not known yet."""
+    """Return whether `value` is or contains an unknown value."""
     match value:
         case Mapping():
             return any(has_unknown(item) for item in value.values())
@@ -84,5 +84,5 @@ def has_unknown(value: Any) -> bool:
 
 
 def sparse(values: Mapping[str, Any]) -> Values:
-    """A request's body as Go's `omitempty` leaves it: without zero values."""
+    """Return a request body without zero values, as with Go's `omitempty`."""
     return {key: value for key, value in values.items() if value not in ("", 0, False, None, [], {})}

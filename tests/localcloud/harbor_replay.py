@@ -59,7 +59,7 @@ Row = dict[str, Any]
 
 
 def recorded() -> dict[str, list[Row]]:
-    """The recordings by area, in the order in which they were made."""
+    """Return the recordings by area, in the order in which they were made."""
     areas: dict[str, list[Row]] = {}
     for line in gzip.decompress(RECORDINGS.read_bytes()).splitlines():
         row = json.loads(line)
@@ -103,7 +103,7 @@ class Stage:
         self._taken: set[str] = set()
 
     def replay(self, row: Row) -> list[str]:
-        """Takes the row's given steps and its request; returns the differences, none if the answer agrees."""
+        """Prepare what the row needs, send its request, and return the differences to the recorded answer."""
         request = row["request"]
         try:
             for step in row["given"]:
@@ -119,7 +119,7 @@ class Stage:
         return list(differences(row, response.status_code, self._seen(response), response.headers))
 
     def call(self, method: str, path: str, body: Any = None, save_id_as: str | None = None) -> httpx.Response:
-        """A request of the stage's own, as the administrator; raises unless it succeeds."""
+        """Send a request that is not in the recording, as the administrator. Raise unless it succeeds."""
         request = {"method": method, "path": path, "body": body}
         response = self._send(request, None).raise_for_status()
         self._remember(save_id_as, request, response, response.status_code)
@@ -142,7 +142,7 @@ class Stage:
         self.until(f"$exec.{name}", lambda shown: shown["status"] == "Succeed")
 
     def clear(self, collection: str, *kept: str) -> None:
-        """Deletes everything of a collection that can be deleted, but what is named."""
+        """Delete everything in a collection that can be deleted, except what is named."""
         self._remove(collection, lambda name: name not in kept)
 
     def _give(self, row: Row, step: Any) -> None:
@@ -205,7 +205,7 @@ class Stage:
             self._robots.setdefault("probot" if "+" in answer["name"] else "robot", (answer["name"], answer["secret"]))
 
     def _skopeo(self, row: Row) -> Iterator[str]:
-        """Runs what a robot did with skopeo, whose exit code is recorded as the status."""
+        """Run what a robot did with skopeo, whose exit code is recorded as the status."""
         command, image = row["request"]["skopeo"].split()
         where = f"docker://127.0.0.1:{self._ports[8080]}/{image}"
         secret = ":".join(self._robots[row["request"]["auth"]])
@@ -225,7 +225,7 @@ class Stage:
             yield from _unlike(row["response"], self._recorded_ports(ran.stderr).strip(), "")
 
     def _seen(self, response: httpx.Response) -> Any:
-        """The body with the recorded ports in it; text if it isn't JSON."""
+        """Return the body with the recorded ports in it; text if it isn't JSON."""
         text = self._recorded_ports(response.text)
         try:
             return json.loads(text)
@@ -345,7 +345,7 @@ def _unlike(wanted: Any, value: Any, path: str) -> Iterator[str]:
 
 
 def agrees(wanted: Any, value: Any) -> bool:
-    """Whether a value is the recorded one, up to what its placeholders stand for."""
+    """Return whether a value agrees with the recorded one, which may contain placeholders."""
     if not isinstance(wanted, str):
         return type(wanted) is type(value) and bool(wanted == value)
     wanted, value = _MOUNTED.sub("mounted", wanted), _MOUNTED.sub("mounted", str(value))

@@ -45,7 +45,7 @@ class Call:
 
 
 def recordings(package: str) -> dict[str, Values]:
-    """The recorded phases of a package by name: what was typed, how it ended, and its `calls`.
+    """Return the recorded phases of a package by name: what was typed, how it ended, and its `calls`.
 
     Our own measurements of the real plugins (pulumi-harbor 3.10.21 on a Harbor 2.15.2; pulumi-linode 6.0.0 on a stub).
     """
@@ -54,7 +54,7 @@ def recordings(package: str) -> dict[str, Values]:
 
 
 def call_of(row: Values) -> Call:
-    """A recorded row as a `Call`."""
+    """Return a recorded row as a `Call`."""
     path = row["path"] + (f"?{row['query']}" if row.get("query") else "")
     return Call(row["method"], path, _canonical(row["body"]), row.get("x_filter") or "")
 
@@ -96,7 +96,7 @@ class Replay:
         return Response(content, row["status"], headers, media_type="application/json")
 
     def _row(self, call: Call) -> Values | None:
-        """The first unused row of the same request, be it with another body; the last one again if all are used."""
+        """Return the first unused row with the same method and path, or the last one if all are used."""
         same = [
             (index, call_of(row))
             for index, row in enumerate(self.rows)
@@ -161,7 +161,7 @@ class Engine:
         self._channel.close()
 
     def check(self, name: str, token: str, inputs: Values) -> Values:
-        """The checked inputs. Raises StepFailed if they are refused."""
+        """Return the checked inputs. Raise StepFailed if they are refused."""
         known = self.state.get(name)
         request = provider_pb2.CheckRequest(
             urn=self._urn(name, token),
@@ -187,7 +187,7 @@ class Engine:
         return response
 
     def up(self, name: str, token: str, inputs: Values) -> str:
-        """Brings one resource to where `inputs` want it, and says how: create, same, update or replace."""
+        """Apply `inputs` to one resource, and return what that was: create, same, update or replace."""
         known = self.state.get(name)
         if known is None:
             self._create(name, token, inputs)
@@ -218,7 +218,7 @@ class Engine:
         return self._did("update", name)
 
     def refresh(self, name: str) -> dict[str, str]:
-        """Reads one resource; what a user would see in front of each property. What is gone leaves the state.
+        """Read one resource, and return the sign that a user sees before each property. A missing one leaves the state.
 
         As the real engine does, the diff is that of an `up` with the old inputs, turned round.
         """
@@ -247,7 +247,7 @@ class Engine:
         return {path: turned[sign] for path, sign in signs(diff).items()}
 
     def adopt(self, name: str, token: str, id: str) -> Known:
-        """Imports a resource. Raises StepFailed if there is none."""
+        """Import a resource. Raise StepFailed if there is none."""
         response = self._call(self._stub.Read, provider_pb2.ReadRequest(id=id, urn=self._urn(name, token)))
         if not response.id:
             raise StepFailed(f"resource '{id}' does not exist")
@@ -259,7 +259,7 @@ class Engine:
         del self.state[name]
 
     def secrets_of(self, name: str, token: str, inputs: Values) -> str:
-        """What a preview's answer would look like on the wire, secrets marked."""
+        """Return what a preview's answer would look like on the wire, secrets marked."""
         request = provider_pb2.CreateRequest(
             urn=self._urn(name, token), properties=encode(self.check(name, token, inputs)), preview=True
         )
@@ -328,7 +328,7 @@ class Story:
         self.replay.play(self.phases[phase]["calls"])
 
     def up(self, phase: str, change: Callable[[dict[str, Values]], object] | None = None) -> list[str]:
-        """Runs one recorded `up`; the steps that did something. The requests must be the recorded ones."""
+        """Run one recorded `up`, compare its requests, and return the steps that changed something."""
         self.play(phase)
         if change is not None:
             change(self.wanted)
@@ -345,7 +345,7 @@ class Story:
         return [step for step in self.engine.steps[before:] if not step.startswith("same")]
 
     def refresh(self, phase: str) -> dict[str, dict[str, str]]:
-        """Runs one recorded refresh; what was shown, by resource."""
+        """Run one recorded refresh, and return what it shows, by resource."""
         self.play(phase)
         seen = {name: self.engine.refresh(name) for name in list(self.engine.state)}
         self.agree()
@@ -363,7 +363,7 @@ class Story:
 
 
 def signs(diff: provider_pb2.DiffResponse) -> dict[str, str]:
-    """What the CLI shows in front of each property of a diff."""
+    """Return what the CLI shows in front of each property of a diff."""
     kinds = provider_pb2.PropertyDiff.Kind
     shown: dict[str, str] = {}
     for path, change in diff.detailedDiff.items():

@@ -27,7 +27,7 @@ Json = dict[str, Any]
 
 
 def harbor_yml(**changes: Any) -> str:
-    """A harbor.yml; a change to None takes the key out."""
+    """Return a harbor.yml; a change to None removes the key."""
     document = {
         "hostname": "harbor.example.com",
         "harbor_admin_password": "Admin-Pass-1",

@@ -92,7 +92,7 @@ def _replay(phases: list[dict[str, Any]]) -> Account:
 
 
 def _repeated(call: dict[str, Any], later: list[dict[str, Any]]) -> bool:
-    """Whether this is a poll that was not the last one before something was done to the resource."""
+    """Return whether this is a poll other than the last one before a change to the resource."""
     for other in later:
         if other["method"] != "GET" and other["path"].startswith(call["path"]):
             return False
@@ -174,7 +174,7 @@ def _learn(account: Account, recorded: Any, ours: Any, key: str = "") -> None:
 
 
 def _caught_up(recorded: dict[str, Any], ours: dict[str, Any]) -> bool:
-    """Whether what the plugin waited for has happened here too."""
+    """Return whether what the plugin waited for has happened here too."""
     if recorded.get("status") in _SETTLED and ours.get("status") != recorded["status"]:
         return False
     if "linode_id" in recorded and (recorded["linode_id"] is None) != (ours.get("linode_id") is None):

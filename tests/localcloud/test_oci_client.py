@@ -170,7 +170,7 @@ def test_a_foreign_layer_is_left_where_it_is(source: tuple[RegistrySimulator, Re
 
 
 def lying_registry(store: ImageStore) -> Starlette:
-    """Serves the store's manifests, and for every blob other bytes than its digest says."""
+    """Serve the store's manifests, but wrong bytes for every blob."""
 
     def answer(request: Request) -> Response:
         if "/manifests/" not in request.url.path:

@@ -31,7 +31,7 @@ def robot(name: str, level: str) -> Values:
 
 
 def program() -> dict[str, Values]:
-    """The inputs of the recorded program at its beginning."""
+    """Return the inputs of the recorded program at its beginning."""
     return {
         "p": {"name": "b-k-proj"},
         "r": {

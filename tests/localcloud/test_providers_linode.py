@@ -78,7 +78,7 @@ def data_volume() -> Values:
 
 
 def program(firewall_id: int = 1002) -> dict[str, Values]:
-    """The recorded set of resources, with the ids that the recording gave."""
+    """Return the recorded set of resources, with the ids that the recording gave."""
     access = {"region": "us-east", "bucketName": "harbor-bucket", "permissions": "read_write"}
     return {
         "rip": {"type": "ipv4", "public": True, "reserved": True, "region": "us-east"},

@@ -1,7 +1,7 @@
 """The stand-in for the Harbor provider (pulumi-harbor 3.10.21): its resources, and the requests that it sends for them.
 
-What it sends, reads back and, above all, does not read back was recorded from the real plugin and is held against
-those recordings in tests/localcloud/test_providers_harbor.py. Bodies leave out what Go's `omitempty` leaves out.
+What it sends, reads and does not read was recorded from the real plugin and is compared with
+those recordings in tests/localcloud/test_providers_harbor.py. Bodies omit what Go's `omitempty` omits.
 """
 
 from localcloud.providers.harbor.client import Harbor

@@ -1,4 +1,4 @@
-"""A Harbor as one configured provider speaks to it: credentials, the CSRF retry, and the texts of its errors."""
+"""The Harbor client of a configured provider: credentials, CSRF retry, error messages."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import httpx
 from localcloud.providers.resource import Failed
 from localcloud.providers.values import Values
 
-#: Like the real plugin, the stand-in waits as long as Harbor takes; the limit only keeps a test from hanging for good.
+#: The real plugin waits without a limit; this one only ends a hanging test.
 TIMEOUT_SECONDS = 600
 
 
 class Harbor:
-    """A Harbor as one configured provider sees it. Paths are relative to /api/v2.0."""
+    """A client of one Harbor. Paths are relative to /api/v2.0."""
 
     def __init__(self, config: Values, environment: Mapping[str, str]) -> None:
         def setting(name: str, variable: str) -> str:
@@ -39,9 +39,9 @@ class Harbor:
             self._auth = (setting("username", "HARBOR_USERNAME"), setting("password", "HARBOR_PASSWORD"))
         self.robot_prefix = str(config.get("robotPrefix", ""))
         insecure = config.get("insecure", True) is not False
-        # Harbor's cookies are not kept: with one, the next write would lack the token that goes with it.
+        # Ignore cookies: with a session cookie, the next write would need a CSRF token.
         refused = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
-        # Nor are connections: a Harbor that was replaced answers the next request like any other.
+        # Open a connection for each request, so that a replaced Harbor answers the next one.
         limits = httpx.Limits(max_keepalive_connections=0)
         self._client = httpx.Client(verify=not insecure, timeout=TIMEOUT_SECONDS, cookies=refused, limits=limits)
 
@@ -49,7 +49,7 @@ class Harbor:
         self._client.close()
 
     def send(self, method: str, path: str, body: Any = None, expect: int = 200) -> httpx.Response:
-        """One request; any other status than `expect` is `Refused`, with the real plugin's text."""
+        """Send a request; raise Refused, with the real plugin's message, unless the status is `expect`."""
         response = self._send(method, path, body, {})
         if response.status_code == 403:
             response = self._send(method, path, body, _csrf(response))
@@ -61,7 +61,7 @@ class Harbor:
         return response
 
     def _send(self, method: str, path: str, body: Any, headers: dict[str, str]) -> httpx.Response:
-        # Added, not merged: with a session there are two Cookie headers.
+        # Add headers instead of merging: with a session there are two Cookie headers.
         added = [*self._headers.items(), *headers.items()]
         content = None if body is None else json.dumps(body)
         try:
@@ -71,7 +71,7 @@ class Harbor:
 
 
 class Refused(Failed):
-    """An answer with another status than the one that was expected."""
+    """A response with an unexpected status."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -79,12 +79,12 @@ class Refused(Failed):
 
 
 def _csrf(response: httpx.Response) -> dict[str, str]:
-    """The token that Harbor gives with a 403, for the second try."""
+    """Return the CSRF token of a 403, for the second try."""
     token = response.headers.get("X-Harbor-Csrf-Token")
     if token is None:
         raise Refused(403, "[ERROR] no X-Harbor-Csrf-Token present to retry")
     for cookie in response.headers.get_list("set-cookie"):
-        # The real one cuts the value at its first `=`.
+        # The real plugin cuts the value at its first `=`.
         name, value, *_ = [*cookie.split(";", 1)[0].split("="), ""]
         if name == "_gorilla_csrf" and value:
             return {"Cookie": f"_gorilla_csrf={value}", "X-Harbor-Csrf-Token": token}

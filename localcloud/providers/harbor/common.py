@@ -1,4 +1,4 @@
-"""What the resources of the Harbor stand-in share."""
+"""Shared by the resources of the Harbor stand-in."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from localcloud.providers.resource import Draft, Failed, Resource
 
 
 def schedule_of(schedule: str) -> tuple[str, str]:
-    """Type and cron of a schedule given by name or as a cron."""
+    """Return type and cron of a schedule given by name or as a cron."""
     named = {
         "hourly": ("Hourly", "0 0 * * * *"),
         "daily": ("Daily", "0 0 0 * * *"),
@@ -23,16 +23,16 @@ def schedule_of(schedule: str) -> tuple[str, str]:
 
 
 class HarborResource(Resource[Harbor]):
-    """A resource whose id is its API path. A read that finds nothing forgets it, a delete of nothing is no error."""
+    """A resource whose ID is its API path. A read removes a missing object from state; a delete ignores it."""
 
     @property
     def _autonamed(self) -> bool:
         return "name" in self.fields
 
     def fetch(self, api: Harbor, draft: Draft, masked: bool = True) -> Any:
-        """The object behind the draft's id; None, with the id cleared, if it is gone.
+        """Return the object behind the draft's id; None, with the id cleared, if it is gone.
 
-        `masked`: any other failure is reported as if the resource were missing, as most of the real ones do.
+        `masked`: report any other failure as a missing resource, as most of the real plugin's resources do.
         """
         try:
             return api.send("GET", draft.id).json()

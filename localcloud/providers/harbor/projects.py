@@ -1,4 +1,4 @@
-"""Projects and what hangs on one: labels, retention, immutable tags."""
+"""Projects, their retention policies and immutable tag rules."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Project(HarborResource):
 
     def update(self, api: Harbor, draft: Draft) -> None:
         api.send("PUT", draft.id, self._body(draft))
-        with contextlib.suppress(Refused):  # The real plugin drops this error.
+        with contextlib.suppress(Refused):  # The real plugin ignores this error.
             self._update_quota(api, draft)
         self.read(api, draft)
 
@@ -159,7 +159,7 @@ class RetentionPolicy(HarborResource):
         try:
             path = location(api.send("POST", "/retentions", body, 201))
         except Refused:
-            # The project has one already: take it over.
+            # The project has a policy already: update it.
             project = api.send("GET", f"/projects/{body['scope']['ref']}").json()
             path = f"/retentions/{project['metadata'].get('retention_id', '')}"
             api.send("PUT", path, body)

@@ -80,7 +80,7 @@ class Registry(HarborResource):
 
 
 class Replication(HarborResource):
-    """Filters, description and speed are written and never read back."""
+    """A replication policy. Filters, description and speed are written and never read."""
 
     fields = properties(
         action=text(required=True, new=True),
@@ -165,7 +165,7 @@ class Replication(HarborResource):
 
     @staticmethod
     def _filter(block: Values) -> Values:
-        """One filter of a block; of several kinds the last one only is sent (of name, tag, label, resource)."""
+        """Return the filter of a block; of several kinds, only the last of name, tag, label, resource is sent."""
         made: Values = {}
         if block["name"]:
             made = {"type": "name", "value": block["name"]}

@@ -45,7 +45,7 @@ class RobotAccount(HarborResource):
         try:
             robot = api.send("GET", draft.id).json()
         except Refused:
-            draft.id = ""  # Any failure counts as gone in the real plugin.
+            draft.id = ""  # The real plugin treats any failure as a missing robot.
             return
         permissions = robot.get("permissions") or []
         if robot["level"] == "project":
@@ -66,7 +66,7 @@ class RobotAccount(HarborResource):
     def update(self, api: Harbor, draft: Draft) -> None:
         name = draft["name"]
         if not draft.changed("name"):
-            name = api.send("GET", draft.id).json()["name"]  # Harbor's name has the prefix; without it, it is refused.
+            name = api.send("GET", draft.id).json()["name"]  # Harbor accepts only the full name, with the prefix.
         api.send("PUT", draft.id, self._body(draft, name))
         if draft.changed("secret"):
             api.send("PATCH", draft.id, {"secret": draft["secret"]})
@@ -84,7 +84,7 @@ class RobotAccount(HarborResource):
 
     @staticmethod
     def _permission(draft: Draft, found: Values) -> Values:
-        """What Harbor has; an `effect` only as the program stated it, or if it is not the usual "allow"."""
+        """Return Harbor's permission; with `effect` only if the program states it or it is not "allow"."""
         stated = {
             (access["action"], access["resource"]): access["effect"]
             for permission in draft["permissions"]

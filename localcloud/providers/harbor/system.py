@@ -1,4 +1,4 @@
-"""Harbor as a whole: its two global schedules, and its settings."""
+"""Harbor's two global schedules and its settings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _GO_ZERO_TIME = "0001-01-01T00:00:00Z"
 
 
 class Scheduled(HarborResource):
-    """One of Harbor's two global schedules; its id is its path."""
+    """One of Harbor's global schedules; its ID is its path."""
 
     path: str
 
@@ -133,7 +133,7 @@ _SETTINGS = {
 
 
 class ConfigSystem(HarborResource):
-    """System settings. A destroy leaves them as they are."""
+    """System settings; a destroy does not change them."""
 
     fields = properties(
         auditLogForwardEndpoint=text(default=""),

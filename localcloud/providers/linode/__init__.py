@@ -1,7 +1,7 @@
 """The stand-in for the Linode provider (pulumi-linode 6.0.0): the resources that this project uses, and their requests.
 
-Recorded from the real plugin and held against those recordings in tests/localcloud/test_providers_linode.py. Instance,
-domain, record and bucket are of the SDK kind, the rest of the framework kind (see localcloud/providers/resource.py).
+Recorded from the real plugin and compared with the recordings in tests/localcloud/test_providers_linode.py. Instance,
+record and bucket are of the SDK kind, the rest of the framework kind (see localcloud/providers/resource.py).
 """
 
 from localcloud.providers.linode import functions

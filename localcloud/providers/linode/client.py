@@ -1,4 +1,4 @@
-"""Linode's API v4 as one configured provider speaks to it: retries, lists, and waiting by polling."""
+"""The Linode client of a configured provider: retries, lists, polling."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ import httpx
 from localcloud.providers.resource import Failed
 from localcloud.providers.values import Values
 
-#: The real plugin has no limit at all; this one only keeps a test from hanging for good.
+#: The real plugin has no limit; this one only ends a hanging test.
 TIMEOUT_SECONDS = 600
-#: How often the real plugin asks, unless `event_poll_ms` says otherwise (measured: 4.1 s).
+#: The real plugin's polling interval, unless `event_poll_ms` is set (measured: 4.1 s).
 POLL_MS = 4000
 #: The shortest wait before a second try (measured: 3.0 s, also for a smaller Retry-After), and its growth.
 RETRY_MS, RETRY_GROWTH = 3000, 1.4
@@ -30,7 +30,7 @@ USER_AGENT = (
 
 
 class Refused(Failed):
-    """The API's answer, in linodego's form: `[400] [label] Label must be unique`."""
+    """An error response, with linodego's message: `[400] [label] Label must be unique`."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(f"[{status:03d}] {message}")
@@ -46,7 +46,7 @@ class Linode:
 
         url = setting("url", "LINODE_URL").rstrip("/")
         if not url:
-            # The real plugin would go to Linode itself; a stand-in must not, whatever token lies in the environment.
+            # The real plugin would use Linode's own API; a stand-in must not, whatever token the environment has.
             raise Failed("the stand-in for linode needs the URL of a local cloud: set linode:url or LINODE_URL")
         self._base = f"{url}/{setting('apiVersion', 'LINODE_API_VERSION') or 'v4'}"
         prefix = setting("uaPrefix", "LINODE_UA_PREFIX")
@@ -69,17 +69,17 @@ class Linode:
             raise Failed(f"Error connecting to the Linode API: {error}") from None
 
     def close(self) -> None:
-        """Ends all waiting; nothing can be asked afterwards."""
+        """Stop all waiting and close the client."""
         self._closed.set()
         self._client.close()
 
     @cached_property
     def trust(self) -> ssl.SSLContext:
-        """Whose certificates are believed, by the variable that Go's programs go by."""
+        """The trusted certificate authorities, from the variable that Go programs use."""
         return ssl.create_default_context(cafile=self._authorities)
 
     def pause(self, seconds: float) -> None:
-        """Sleeps. Raises Failed when the stand-in is shut down meanwhile."""
+        """Sleep. Raise Failed when the stand-in is shut down meanwhile."""
         if self._closed.wait(seconds):
             raise Failed("the provider was shut down")
 
@@ -98,7 +98,7 @@ class Linode:
         self.send("DELETE", path)
 
     def find(self, path: str) -> Any:
-        """What is at `path`, or None if there is nothing (404)."""
+        """Return the object at `path`, or None for a 404."""
         try:
             return self.get(path)
         except Refused as error:
@@ -107,7 +107,7 @@ class Linode:
             raise
 
     def listing(self, path: str, filters: Values | None = None) -> list[Any]:
-        """All pages of a list."""
+        """Return all pages of a list."""
         first = self.get(f"{path}?page=1", filters)
         items: list[Any] = list(first["data"])
         for page in range(2, int(first.get("pages", 1)) + 1):
@@ -115,13 +115,13 @@ class Linode:
         return items
 
     def linode_type(self, name: str) -> Values:
-        """A type's description; asked for once per configured provider."""
+        """Return a type's description; asked for once per configured provider."""
         if name not in self._types:
             self._types[name] = self.get(f"/linode/types/{name}")
         return self._types[name]
 
     def send(self, method: str, path: str, body: Any = None, filters: Values | None = None) -> Any:
-        """One request, tried again as often as the API says that it is only busy. Raises Refused."""
+        """Send a request, and repeat it while the API is busy. Raise Refused."""
         headers = dict(self._headers)
         if filters is not None:
             headers["X-Filter"] = json.dumps(filters, separators=(",", ":"))
@@ -146,7 +146,7 @@ class Linode:
     # --- waiting
 
     def wait(self, path: str, ready: Callable[[Values], bool], seconds: float) -> Values:
-        """Polls `path` until `ready`; the first look comes after one interval. Raises Failed after `seconds`."""
+        """Poll `path` until `ready`, first after one interval. Raise Failed after `seconds`."""
         deadline = time.monotonic() + seconds
         while True:
             self.pause(self.poll_seconds)
@@ -157,7 +157,7 @@ class Linode:
                 return found
 
     def after(self, instance: str, action: str, do: Callable[[], Any], seconds: float, wait: bool = True) -> None:
-        """Does what leads to a new `action` event of the instance, and waits until that event has finished."""
+        """Start a job of the instance by calling `do`, and wait until its `action` event has finished."""
         filters = {
             "+order": "desc",
             "+order_by": "created",
@@ -186,12 +186,12 @@ class Linode:
 
 
 def _busy(response: httpx.Response, method: str, path: str) -> bool:
-    """Whether linodego, as the provider sets it up, asks again."""
+    """Return whether linodego, as the provider configures it, repeats the request."""
     if response.status_code in (408, 429, 503):
         return True
     if response.status_code == 400:
         return "Linode busy." in response.text
-    # A new instance's addresses may not be there at once.
+    # A new instance's addresses may be missing at first.
     return response.status_code == 500 and method == "GET" and path.endswith("/ips")
 
 

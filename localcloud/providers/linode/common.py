@@ -1,4 +1,4 @@
-"""What the resources of the Linode stand-in share: limits, checks, and the two kinds of resource."""
+"""Shared by the resources of the Linode stand-in: limits, checks, and the two kinds of resource."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from localcloud.providers.linode.client import Linode, Refused
 from localcloud.providers.resource import Failed, Resource
 from localcloud.providers.values import Values
 
-#: The provider's own limits for an operation, where the program sets none.
+#: The provider's default time limits.
 CREATE_SECONDS, UPDATE_SECONDS, DELETE_SECONDS = 900, 3600, 600
 
 
 def length(name: str, low: int, high: int) -> Callable[[Any], str | None]:
-    """The SDK's check of a string's length."""
+    """Return the SDK's check of a string's length."""
 
     def check(value: Any) -> str | None:
         if low <= len(str(value)) <= high:
@@ -26,7 +26,7 @@ def length(name: str, low: int, high: int) -> Callable[[Any], str | None]:
 
 
 def between(name: str, low: int, high: int) -> Callable[[Any], str | None]:
-    """The framework's check of a string's length."""
+    """Return the framework's check of a string's length."""
 
     def check(value: Any) -> str | None:
         size = len(str(value))
@@ -41,7 +41,7 @@ def between(name: str, low: int, high: int) -> Callable[[Any], str | None]:
 
 
 def among(name: str, *allowed: str) -> Callable[[Any], str | None]:
-    """The framework's check against a list of words."""
+    """Return the framework's check against a list of words."""
 
     def check(value: Any) -> str | None:
         if value in allowed:
@@ -53,7 +53,7 @@ def among(name: str, *allowed: str) -> Callable[[Any], str | None]:
 
 
 def some(name: str) -> Callable[[Any], str | None]:
-    """The framework's check of a list that may be left out, and not be empty."""
+    """Return the framework's check of an optional list that must not be empty."""
 
     def check(value: Any) -> str | None:
         if value:
@@ -64,7 +64,7 @@ def some(name: str) -> Callable[[Any], str | None]:
 
 
 def same_words(old: Any, new: Any) -> bool:
-    """Whether two sets of tags differ in upper and lower case only."""
+    """Return whether two sets of tags differ in upper and lower case only."""
     return sorted(str(tag).lower() for tag in old or []) == sorted(str(tag).lower() for tag in new or [])
 
 
@@ -79,7 +79,7 @@ class FrameworkResource(Resource[Linode]):
 
 
 def told(summary: str, call: Callable[[], Any]) -> Any:
-    """Runs a call; its failure is told under the framework's headline."""
+    """Run a call; prefix its error with the framework's summary."""
     try:
         return call()
     except Failed as error:
@@ -87,7 +87,7 @@ def told(summary: str, call: Callable[[], Any]) -> Any:
 
 
 def tolerant(call: Callable[[], Any]) -> Any:
-    """Runs a call to which "there is no such thing" (404) is as good as success."""
+    """Run a call and ignore a 404."""
     try:
         return call()
     except Refused as error:
@@ -97,7 +97,7 @@ def tolerant(call: Callable[[], Any]) -> Any:
 
 
 def utc(stamp: str | None) -> str | None:
-    """The API's time of day, which has no zone, in RFC 3339."""
+    """Return the API's time of day, which has no zone, in RFC 3339."""
     return f"{stamp}Z" if stamp else None
 
 

@@ -11,7 +11,7 @@ from localcloud.providers.resource import Draft, Failed
 from localcloud.providers.schema import number, properties, text
 from localcloud.providers.values import Values, sparse
 
-#: What the API rounds a time to live to.
+#: The times to live that the API rounds to.
 _SECONDS = (0, 30, 120, 300, 3600, 7200, 14400, 28800, 57600, 86400, 172800, 345600, 604800, 1209600, 2419200)
 
 
@@ -101,7 +101,7 @@ class DomainRecord(SdkResource):
         return {
             "type": draft["recordType"],
             **sparse({"name": draft["name"], "target": draft["target"]}),
-            # Zero is sent once state knows it, which is from the first update on.
+            # Zero is sent once it is in state, which is after the first update.
             **{key: draft[key] for key in numbers if draft[key] or draft.old.get(key) is not None},
             **sparse({key: draft[key] for key in ("service", "protocol", "tag")}),
             **sparse({"ttl_sec": draft["ttlSec"]}),

@@ -1,4 +1,4 @@
-"""What a program may look up: regions, types, images, domains."""
+"""Functions that look up regions, types, images, domains and volumes."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def get_lke_versions(api: Linode, arguments: Values) -> Values:
 
 
 def _filtered(items: list[Values], arguments: Values) -> list[Values]:
-    """The items that meet the program's filters (exact values; a list property matches if it contains one)."""
+    """Return the items that meet the program's filters (exact values; a list property matches if it contains one)."""
 
     def meets(item: Values, wanted: Values) -> bool:
         key = "".join(part if index == 0 else part.capitalize() for index, part in enumerate(wanted["name"].split("_")))

@@ -1,4 +1,4 @@
-"""Instances: the machine, its boot configuration, and the long way of a resize."""
+"""Instances: creation, boot configuration, and resize."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from localcloud.providers.schema import (
 )
 from localcloud.providers.values import Values, sparse
 
-#: The real plugin looks at a resized disk in steps of 5 s, however often it polls otherwise.
+#: The real plugin polls a resized disk every 5 s, whatever its polling interval is.
 DISK_POLL_SECONDS = 5
 #: How Terraform's SDK writes an operation's limits (in nanoseconds) into state.
 _TIMEOUTS = "e2bfb730-ecaa-11e6-8f88-34363bc7c4c0"
@@ -88,7 +88,7 @@ _SPECS = {
     "transfer": "transfer",
     "vcpus": "vcpus",
 }
-#: Property -> the API's name, for what a read copies.
+#: Properties that a read copies, with the API's names.
 _READ = {
     "label": "label",
     "status": "status",
@@ -110,7 +110,7 @@ _READ = {
 
 
 def password_hash(value: Any) -> str:
-    """What state keeps of a root password: SHA3-512 in base64."""
+    """Return a root password's hash in state: SHA3-512 in base64."""
     return base64.b64encode(hashlib.sha3_512(str(value).encode()).digest()).decode()
 
 
@@ -120,7 +120,7 @@ def random_root_password() -> str:
 
 
 class Instance(SdkResource):
-    """A machine. Created when the API says `running`; what happens inside the guest is not waited for."""
+    """An instance. Its creation ends when the API reports `running`; the guest is not waited for."""
 
     meta = json.dumps(
         {
@@ -395,7 +395,7 @@ class Instance(SdkResource):
     def _resize(self, api: Linode, draft: Draft, path: str, wanted: Values, seconds: float) -> None:
         resize_disk = draft["resizeDisk"]
         if resize_disk:
-            api.listing(f"{path}/disks")  # The real plugin asks twice: for the kinds of disks, and for their sizes.
+            api.listing(f"{path}/disks")  # The real plugin lists the disks twice.
             if wanted["disk"] < sum(disk["size"] for disk in api.listing(f"{path}/disks")):
                 raise Failed("failed to resize instance and disk: the disks do not fit the new type")
         needed = sum(disk["size"] for disk in draft["disks"])
@@ -451,7 +451,7 @@ class Instance(SdkResource):
 
     @staticmethod
     def _put_config(api: Linode, draft: Draft, path: str, config: Values, known: Values) -> None:
-        """Writes a configuration profile back as state has it, stale devices and all."""
+        """Write a configuration profile as it is in state, with stale devices."""
         devices = {
             slot: sparse({"disk_id": device["diskId"], "volume_id": device["volumeId"]})
             for slot in _SLOTS

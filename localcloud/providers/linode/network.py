@@ -1,4 +1,4 @@
-"""Firewalls, addresses, and the names that addresses have."""
+"""Firewalls, addresses, and reverse DNS."""
 
 from __future__ import annotations
 
@@ -293,7 +293,7 @@ class Rdns(FrameworkResource):
         timeouts=optional_record({"create": text(), "update": text()}),
         waitForAvailable=flag(computed=True, default=False),
     )
-    #: Interval at which a name that does not resolve yet is tried again.
+    #: Seconds between two tries of a name that does not resolve yet.
     _retry_seconds = 5
 
     def create(self, api: Linode, draft: Draft) -> None:

@@ -1,4 +1,4 @@
-"""Object storage, and SSH keys: what an account holds beside its machines."""
+"""Object storage: buckets, keys and objects."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from localcloud.providers.resource import Draft, Failed
 from localcloud.providers.schema import Field, bag, flag, mapping, out, properties, record, text
 from localcloud.providers.values import UNKNOWN, Values, sparse
 
-#: It also pauses after the deletion of an object storage key.
+#: The real plugin pauses after the deletion of a key.
 KEY_PAUSE_SECONDS = 3
 
 
 class ObjectStorageBucket(SdkResource):
-    """A bucket's existence and access. Versioning, lifecycle rules and certificates go over S3 and are left out."""
+    """A bucket and its access. Versioning, lifecycle rules and certificates, which need S3, are left out."""
 
     fields = properties(
         accessKey=text(),
@@ -140,7 +140,7 @@ class ObjectStorageKey(FrameworkResource):
         accesses, known = planned.get("bucketAccesses"), (old or {}).get("bucketAccesses") or []
         if not isinstance(accesses, list):
             return
-        # A bucket's region and cluster follow from each other; the API fills in the one that is not stated.
+        # The API fills in a bucket's region or cluster from the other.
         for access in accesses:
             match: Values = next((item for item in known if item.get("bucketName") == access["bucketName"]), {})
             for name in ("cluster", "region"):
@@ -223,9 +223,9 @@ class ObjectStorageKey(FrameworkResource):
 
 
 class ObjectStorageObject(FrameworkResource):
-    """An object, over S3. The real plugin waits 5 s before each PUT, and tries a refused one again without end.
+    """An object. The real plugin waits 5 s before each PUT, and repeats a refused one without end.
 
-    What was put is kept in state and only the headers are looked at, so a content changed by hand stays.
+    State has the written content and a read looks at headers only, so content changed by hand is not seen.
     """
 
     fields = properties(
@@ -280,13 +280,13 @@ class ObjectStorageObject(FrameworkResource):
     def _headers(self, api: Linode, draft: Draft) -> httpx.Headers:
         headers: httpx.Headers | None = told("Failed to Refresh the Object", lambda: self._ask(api, draft, "HEAD"))
         if headers is None:
-            # The real plugin means to forget the object then, and fails instead.
+            # The real plugin tries to remove the object from state and fails.
             raise Failed("Failed to Refresh the Object: https response error StatusCode: 404, NotFound")
         return headers
 
     @staticmethod
     def _ask(api: Linode, draft: Draft, method: str) -> httpx.Headers | None:
-        """One request; the answer's headers, or None if there is no such object."""
+        """Send a request; return the response's headers, or None for a 404."""
         url = f"https://{draft['endpoint']}/{draft['bucket']}/{draft['key']}"
         body = b""
         if method == "PUT":

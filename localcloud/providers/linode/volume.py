@@ -121,6 +121,6 @@ class Volume(FrameworkResource):
         return {
             **{name: found.get(name) for name in self._same_names},
             "filesystemPath": found.get("filesystem_path", ""),
-            # A volume that hangs on nothing is kept as 0, and so is detached before it is attached or deleted.
+            # A detached volume has 0 in state, and so is detached before it is attached or deleted.
             "linodeId": found.get("linode_id") or 0,
         }
