@@ -19,13 +19,13 @@ else
   say "without a Harbor session: $(tail -n 1 "$work/why")"
 fi
 
-mapfile -t policies < <(policies "$environment")
-engine preview --stack "$stack" --json "${policies[@]}" >"$work/preview.json" || fail "$(cat "$work/preview.json")"
+preview_json "$environment" "$stack" "$work/preview.json"
 python ci/plan.py steps <"$work/preview.json" >"$work/plan.json"
 if [ -n "$plan" ] && ! diff --unified "$plan" "$work/plan.json"; then
   fail "the planned changes differ from the approved ones (above: - approved, + now); run the workflow again to approve them"
 fi
 mapfile -t changed < <(python ci/plan.py rules <"$work/preview.json" | grep . || true)
+mapfile -t policies < <(policies "$environment")
 engine up --stack "$stack" --yes --skip-preview --suppress-progress "${policies[@]}"
 
 engine stack output --stack "$stack" --json >"$outputs"

@@ -62,6 +62,15 @@ policies() {
   [ ! -f "policy/$1.json" ] || printf '%s\n' --policy-pack-config "$PWD/policy/$1.json"
 }
 
+# preview_json ENVIRONMENT STACK FILE: preview into FILE as JSON. On failure print the errors only, not the whole state.
+preview_json() {
+  local policies
+  mapfile -t policies < <(policies "$1")
+  engine preview --stack "$2" --json "${policies[@]}" >"$3" && return
+  jq --raw-output '.diagnostics[] | select(.severity == "error") | .message' "$3" >&2 2>/dev/null || cat "$3" >&2
+  fail "the preview failed"
+}
+
 # gh takes its server and token from other variables than a workflow sets.
 log_in_to_github() {
   local server=${GITHUB_SERVER_URL:-https://github.com}

@@ -7,10 +7,10 @@
 environment=${1:?plan.sh ENVIRONMENT FILE} file=${2:?plan.sh ENVIRONMENT FILE}
 require_backend
 stack=$(stack_name "$environment")
-mapfile -t policies < <(policies "$environment")
 
-engine preview --stack "$stack" --json "${policies[@]}" >"$work/preview.json" || fail "$(cat "$work/preview.json")"
+preview_json "$environment" "$stack" "$work/preview.json"
 python ci/plan.py steps <"$work/preview.json" >"$file"
+mapfile -t policies < <(policies "$environment")
 engine preview --stack "$stack" --diff --suppress-progress --suppress-outputs "${policies[@]}" >"$work/diff" 2>&1
 printf '### Plan of %s\n\n' "$environment"
 python ci/code_block.py --diff <"$work/diff"

@@ -20,7 +20,8 @@ glab api --paginate "projects/$CI_PROJECT_ID/merge_requests?state=opened&target_
 while read -r number head; do
   export PULL_REQUEST=$number
   version="<!-- $base $head -->"
-  if ci/publish.sh show "$key" 2>/dev/null | grep -qF -- "$version"; then continue; fi
+  ci/publish.sh show "$key" >"$work/published" || fail "the comments of !$number cannot be read"
+  if grep -qF -- "$version" "$work/published"; then continue; fi
   git fetch --quiet origin "$head"
   if ci/changed.sh "$base" "$head" >"$work/changed" && ! grep -qF "\"$environment\"" "$work/changed"; then continue; fi
   say "preview of !$number at $head"

@@ -247,8 +247,12 @@ def test_a_preview_that_fails_says_why_in_the_comment(deployed: Pipeline) -> Non
     base = deployed.change(lambda config: config["harbor-mirror:rules"]["nginx"].update(schedule="0 */1 * * * *"))
     try:
         ran = deployed.run("preview.sh", "dev", base)
+        planned = deployed.run("plan.sh", "dev", "plan.json")
     finally:
         deployed.checkout.git("reset", "--quiet", "--hard", base)
+    assert (planned.code, planned.output) == (1, "")
+    assert "runs every minute" in planned.errors
+    assert "newState" not in planned.errors, "the errors only, not the state"
     assert ran.code != 0
     assert "rules.nginx.schedule: '0 */1 * * * *' runs every minute" in ran.output.partition("<details>")[0]
     assert "**The preview failed**" in ran.output
