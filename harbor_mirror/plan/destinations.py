@@ -204,12 +204,12 @@ def _kept(components: Sequence[str], flatten: int) -> Iterator[tuple[Sequence[st
 
 
 def _possible(lanes: Sequence[_Lane], named: Mapping[str, Mapping[str, str]]) -> Iterator[Collision]:
-    found: dict[tuple[str, ...], Collision] = {}
+    collisions: dict[tuple[str, ...], Collision] = {}
 
     def add(rules: Sequence[str], sources: Sequence[str], place: str | None) -> None:
         key = tuple(dict.fromkeys(rules))
-        if place is not None and key not in found:
-            found[key] = Collision(key, tuple(dict.fromkeys(sources)), place, certain=False)
+        if place is not None and key not in collisions:
+            collisions[key] = Collision(key, tuple(dict.fromkeys(sources)), place, certain=False)
 
     places = sorted(named)
     for lane in lanes:
@@ -220,11 +220,11 @@ def _possible(lanes: Sequence[_Lane], named: Mapping[str, Mapping[str, str]]) ->
                 for source, rule in named[place].items():
                     if not lane.brings(source, place):
                         add([lane.landing.rule, rule], [lane.source, source], place)
-    for one, other in _near(lanes):
-        rules = (one.landing.rule, other.landing.rule)
-        if tuple(dict.fromkeys(rules)) not in found and not one.same_source(other):
-            add(rules, [one.source, other.source], may_overlap(one.onto, other.onto))
-    yield from found.values()
+    for first, second in _near(lanes):
+        rules = (first.landing.rule, second.landing.rule)
+        if tuple(dict.fromkeys(rules)) not in collisions and not first.same_source(second):
+            add(rules, [first.source, second.source], may_overlap(first.onto, second.onto))
+    yield from collisions.values()
 
 
 def _with_prefix(places: Sequence[str], prefix: str) -> Sequence[str]:

@@ -1,8 +1,8 @@
-"""Globs as Harbor matches them, and which names they can match.
+"""Matches globs as Harbor does, and finds names that globs match.
 
-Harbor hands patterns to doublestar 1.3.4: `*` and `?` stay within a path component, `**` as a whole component spans
-them, `{a,b}` lists alternatives (which may hold slashes and braces), `[a-z]` and `[^a]` are classes. `matches` follows
-that library to the letter, oddities included, and is held against the library's own answers.
+Harbor uses doublestar 1.3.4: `*` and `?` match within a path component, `**` as a whole component matches any number
+of them, `{a,b}` lists alternatives (which may have slashes and braces), `[a-z]` and `[^a]` are character classes.
+`matches` follows that library exactly, with its oddities; the tests compare it with recorded results of the library.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from itertools import product
+from itertools import chain, product
 from typing import Literal, NamedTuple
 
 Kind = Literal["repository", "tag"]
 
 
 class BadGlob(ValueError):
-    """The library's syntax error: Harbor saves such a pattern and fails at run time."""
+    """A syntax error of the library: Harbor saves such a pattern, and the run fails."""
 
 
 # --- Matching ------------------------------------------------------------------------------------------------------
@@ -29,9 +29,9 @@ _CLASS_END = re.compile(r"(?<!\\)\]")
 
 
 def matches(pattern: str, name: str) -> bool:
-    """True if Harbor takes `name`, a repository or a tag, for `pattern`; the empty pattern takes everything.
+    """Return whether `pattern` matches `name`, a repository or a tag, in Harbor; the empty pattern matches everything.
 
-    Raises BadGlob where the library reports a syntax error, which depends on how far this name leads into the pattern.
+    Raise BadGlob if the library reports a syntax error, which depends on how much of the pattern this name reaches.
     """
     return not pattern or _matches_path(pattern, name.split("/"))
 
@@ -51,20 +51,20 @@ def _matches_path(pattern: str, components: Sequence[str]) -> bool:
 
 
 def _tolerant(pattern: str, components: Sequence[str]) -> bool:
-    # Behind "**/" the library takes a syntax error for "no match".
+    # After "**/" the library treats a syntax error as "no match".
     try:
         return _matches_path(pattern, components)
     except BadGlob:
         return False
 
 
-# Remembered, since each star tries every place: without it "*a*a*a*b" takes time without end.
+# Memoised: patterns such as "*a*a*a*b" otherwise take exponential time.
 @lru_cache(maxsize=2**16)
 def _component(pattern: str, name: str) -> tuple[str, ...] | None:
-    """The patterns left for the components after `name`: none if the pattern is used up, None if it doesn't match.
+    """Return the patterns for the components after `name`: empty at the end of the pattern, None without a match.
 
-    An oddity: where one alternative ends here and another goes on, only the one that goes on is kept, so that
-    "{nginx,nginx/extra}" doesn't take "nginx".
+    An oddity: if one alternative ends here and another goes on, only the latter is kept, so "{nginx,nginx/extra}" does
+    not match "nginx".
     """
     if not name:
         head, slash, rest = _cut(pattern)
@@ -77,12 +77,13 @@ def _component(pattern: str, name: str) -> tuple[str, ...] | None:
             return ()
         if rest[0] == "/":
             return (rest[1:],)
-        tries = (_component(rest, name[skip:]) for skip in range(len(name)))
-        return next((left for left in tries if left is not None), None)
+        remainders = (_component(rest, name[skip:]) for skip in range(len(name)))
+        return next((remainder for remainder in remainders if remainder is not None), None)
     if first == "{":
         options, after = alternatives(rest)
-        found = [left for option in options if (left := _component(option + after, name)) is not None]
-        return tuple(one for left in found for one in left) if found else None
+        each = [_component(option + after, name) for option in options]
+        matching = [remainder for remainder in each if remainder is not None]
+        return tuple(chain.from_iterable(matching)) if matching else None
     if first == "[":
         inside, after = character_class(rest)
         negated = inside.startswith("^")
@@ -105,15 +106,15 @@ def _can_be_empty(pattern: str) -> bool:
 
 
 def _cut(pattern: str) -> tuple[str, str, str]:
-    """The pattern before its first slash, that slash, and what follows; a slash inside braces counts."""
+    """Return the pattern before its first slash (also in braces), the slash, and the rest."""
     slash = _SLASH.search(pattern)
     return (pattern[: slash.start()], "/", pattern[slash.end() :]) if slash else (pattern, "", "")
 
 
 def alternatives(text: str) -> tuple[list[str], str]:
-    """What a brace list offers, `text` being what follows its opening brace, and what follows the closing one.
+    """Return the alternatives of a brace list and the text after it; `text` begins after the opening brace.
 
-    Raises BadGlob if there is none.
+    Raise BadGlob without a closing brace.
     """
     options: list[str] = []
     start, depth, escaped = 0, 1, False
@@ -135,7 +136,7 @@ def alternatives(text: str) -> tuple[list[str], str]:
 
 
 def character_class(text: str) -> tuple[str, str]:
-    """What is inside a class, `text` being what follows its opening bracket, and what follows it. Raises BadGlob."""
+    """Return the inside of a class and the text after it; `text` begins after the opening bracket. Raise BadGlob."""
     end = _CLASS_END.search(text)
     if end is None or end.start() == 0:
         raise BadGlob(text)
@@ -143,7 +144,7 @@ def character_class(text: str) -> tuple[str, str]:
 
 
 def class_spans(inside: str) -> list[tuple[str, str]]:
-    """The ranges of a character class, single characters included. Raises BadGlob."""
+    """Return the ranges of a character class, with single characters as ranges. Raise BadGlob."""
     spans, rest = [], inside.removeprefix("^")
     while rest:
         low, rest = _class_char(rest)
@@ -160,25 +161,26 @@ def _class_char(text: str) -> tuple[str, str]:
     return (text[1], text[2:]) if text[0] == "\\" else (text[0], text[1:])
 
 
-# --- Patterns that name what they match ------------------------------------------------------------------------------
+# --- Patterns with exact names ------------------------------------------------------------------------------
 
-#: Brace lists are multiplied out up to here; beyond, a pattern counts as a glob of unknown extent.
-_MOST_FORMS = 10_000
+#: Brace lists with more combinations are not expanded.
+_MAX_FORMS = 10_000
 #: How many patterns are remembered: those of a large stack, each of which several checks look at.
-_MOST_PATTERNS = 2**14
+_MAX_PATTERNS = 2**14
 
 
-@lru_cache(maxsize=_MOST_PATTERNS)
+@lru_cache(maxsize=_MAX_PATTERNS)
 def specific(pattern: str) -> tuple[str, ...] | None:
-    """The names that Harbor takes a pattern for without asking the source for its catalogue; None if it must ask.
+    """Return the names for which Harbor needs no catalogue of the source; None if it needs one.
 
-    At most one brace list in each path component and no slash inside it. Sources that can't list (ghcr.io) need this.
+    These patterns have at most one brace list per path component, without slashes. Sources without a catalogue
+    (ghcr.io) need them.
     """
     columns = [_specific_component(component) for component in pattern.split("/")]
-    known = [column for column in columns if column is not None]
-    if not pattern or len(known) < len(columns):
+    exact_columns = [column for column in columns if column is not None]
+    if not pattern or len(exact_columns) < len(columns):
         return None
-    return tuple("/".join(names) for names in product(*known))
+    return tuple("/".join(names) for names in product(*exact_columns))
 
 
 def _specific_component(component: str) -> tuple[str, ...] | None:
@@ -190,18 +192,18 @@ def _specific_component(component: str) -> tuple[str, ...] | None:
     return tuple(braces[1] + name + braces[3] for name in braces[2].split(",")) if braces else None
 
 
-@lru_cache(maxsize=_MOST_PATTERNS)
+@lru_cache(maxsize=_MAX_PATTERNS)
 def exact(pattern: str) -> tuple[str, ...] | None:
-    """Every name a pattern can match, in its order, if it names them one by one; None if it has a wildcard."""
+    """Return every name that a pattern without wildcards matches, in its order; None if it has a wildcard."""
     names = expand(pattern)
     if not pattern or any(re.search(r"[*?\[\\{]", name) for name in names):
         return None
     return tuple(name for name in dict.fromkeys(names) if _all_match((pattern,), name))
 
 
-@lru_cache(maxsize=_MOST_PATTERNS)
+@lru_cache(maxsize=_MAX_PATTERNS)
 def expand(pattern: str) -> tuple[str, ...]:
-    """The pattern without brace lists, multiplied out; the pattern itself if that is malformed or too much."""
+    """Return the patterns without braces that a pattern expands to; itself if it is malformed or they are too many."""
     try:
         return tuple(_expanded(pattern))
     except (BadGlob, OverflowError):
@@ -217,19 +219,19 @@ def _expanded(pattern: str) -> list[str]:
     options, after = alternatives(pattern[start + 1 :])
     heads = [head for option in options for head in _expanded(option)]
     tails = _expanded(after)
-    if len(heads) * len(tails) > _MOST_FORMS:
+    if len(heads) * len(tails) > _MAX_FORMS:
         raise OverflowError
     return [pattern[:start] + head + tail for head, tail in product(heads, tails)]
 
 
-@lru_cache(maxsize=_MOST_PATTERNS)
+@lru_cache(maxsize=_MAX_PATTERNS)
 def depths(pattern: str) -> tuple[int, int | None]:
-    """The fewest and the most path components of a match; None for the most if `**` leaves it open."""
+    """Return the fewest and the most path components of a match; None for the most if `**` allows any number."""
     fewest, most = [], []
     for form in expand(pattern):
         components = form.split("/")
         spanning = components.count("**")
-        # In front of others "**" may stand for nothing; at the end it stands for one component at least.
+        # Before other components "**" may match nothing; at the end it matches at least one component.
         fewest.append(len(components) - spanning + (components[-1] == "**"))
         most.append(0 if spanning else fewest[-1])
     return min(fewest), max(most) if all(most) else None
@@ -237,9 +239,9 @@ def depths(pattern: str) -> tuple[int, int | None]:
 
 # --- Finding names that patterns match -------------------------------------------------------------------------------
 
-#: States looked at before a search gives up, and names on one path that only the walk takes for matches.
-_MOST_STATES = 20_000
-_MOST_MISSED = 3
+#: Limits of a search: visited states, and names on a path that the automaton matches but the library does not.
+_MAX_STATES = 20_000
+_MAX_MISSES = 3
 _ALNUM = "abcdefghijklmnopqrstuvwxyz0123456789"
 _ALPHABET: dict[Kind, str] = {"repository": _ALNUM + "._-/", "tag": _ALNUM + _ALNUM[:26].upper() + "._-"}
 _GRAMMAR: dict[Kind, re.Pattern[str]] = {
@@ -247,17 +249,17 @@ _GRAMMAR: dict[Kind, re.Pattern[str]] = {
     "tag": re.compile(r"\w[\w.-]{0,127}", re.ASCII),
 }
 _WILD = re.compile(r"[*?\[\]\\].*[*?\[\]\\]|[*?\[\]\\]")
-#: The ends a name can have in the middle of its spelling: what may follow depends on these characters alone.
+#: Separators at the end of an unfinished name: which characters may follow depends on them alone.
 _ENDING = re.compile(r"(?:[._/]|__|-+)?$")
 
 
 def is_name(name: str, kind: Kind = "repository") -> bool:
-    """True if a registry can hold a repository, or a tag, of that name (OCI distribution specification)."""
+    """Return whether this is a valid name of a repository or a tag (OCI distribution specification)."""
     return bool(_GRAMMAR[kind].fullmatch(name))
 
 
 def example(pattern: str, kind: Kind = "repository") -> str | None:
-    """The shortest valid name that a pattern matches, or None if there is none."""
+    """Return the shortest valid name that a pattern matches, or None."""
     names = specific(pattern)
     if names is not None:
         return min((name for name in names if is_name(name, kind)), key=len, default=None)
@@ -276,33 +278,33 @@ def _short_guess(pattern: str, kind: Kind) -> str | None:
 
 
 def takes_more(pattern: str, without: Sequence[str], kind: Kind) -> bool:
-    """False if every valid name that `pattern` matches is matched by one of `without`, too."""
+    """Return whether `pattern` matches a valid name that no pattern of `without` matches."""
     return _shortest((pattern,), kind, tuple(without), at_limit="") is not None
 
 
-def may_overlap(one: str, other: str, kind: Kind = "repository") -> str | None:
-    """A name that both patterns match, or None if there is none."""
-    for names, pattern in ((exact(one), other), (exact(other), one)):
+def may_overlap(first: str, second: str, kind: Kind = "repository") -> str | None:
+    """Return a name that both patterns match, or None."""
+    for names, pattern in ((exact(first), second), (exact(second), first)):
         if names is not None:
             return next((name for name in names if is_name(name, kind) and _all_match((pattern,), name)), None)
-    pairs = product(expand(one), expand(other))
+    pairs = product(expand(first), expand(second))
     if not any(_could_meet(tuple(a.split("/")), tuple(b.split("/"))) for a, b in pairs):
         return None
-    return _shortest((one, other), kind)
+    return _shortest((first, second), kind)
 
 
-def _could_meet(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
-    """False if the components of two brace-free patterns rule a common name out; saves most searches."""
-    for first, second in ((one, other), (other, one)):
+def _could_meet(left: tuple[str, ...], right: tuple[str, ...]) -> bool:
+    """Return False if two patterns without braces can't match a common name; this avoids most searches."""
+    for first, second in ((left, right), (right, left)):
         if first and first[0] == "**":
             return _could_meet(first[1:], second) or (bool(second) and _could_meet(first, second[1:]))
-    if not one or not other:
-        return not one and not other
-    return _parts_could_meet(one[0], other[0]) and _could_meet(one[1:], other[1:])
+    if not left or not right:
+        return not left and not right
+    return _parts_could_meet(left[0], right[0]) and _could_meet(left[1:], right[1:])
 
 
-def _parts_could_meet(one: str, other: str) -> bool:
-    (head, tail), (head2, tail2) = _literal_ends(one), _literal_ends(other)
+def _parts_could_meet(left: str, right: str) -> bool:
+    (head, tail), (head2, tail2) = _literal_ends(left), _literal_ends(right)
     heads = head.startswith(head2) or head2.startswith(head)
     return heads and (tail.endswith(tail2) or tail2.endswith(tail))
 
@@ -313,7 +315,7 @@ def _literal_ends(component: str) -> tuple[str, str]:
 
 
 class _Step(NamedTuple):
-    """One step through a pattern: a character of `chars`, or any number of them."""
+    """A step through a pattern: one character of `chars`, or any number of them."""
 
     chars: frozenset[str]
     repeats: bool
@@ -321,7 +323,7 @@ class _Step(NamedTuple):
 
 @dataclass(frozen=True)
 class _Walker:
-    """The ways through one pattern; a state is a set of (way, position)."""
+    """An automaton for one pattern: its ways through; a state is a set of (way, position)."""
 
     ways: tuple[tuple[_Step, ...], ...]
 
@@ -395,32 +397,32 @@ def _steps(component: str, within: frozenset[str]) -> Iterator[_Step]:
 def _shortest(
     patterns: tuple[str, ...], kind: Kind, without: tuple[str, ...] = (), *, at_limit: str | None = None
 ) -> str | None:
-    """The shortest valid name that all patterns match, and none of `without`; `at_limit` if the search is too long.
+    """Return the shortest valid name that all patterns match and none of `without`; `at_limit` if the search stops.
 
-    Walks all at once, breadth first; `matches` has the last word on what is found.
+    Breadth-first search in all automata at the same time; `matches` confirms the result.
     """
     every = (*patterns, *without)
     walkers = [_walker(pattern, kind) for pattern in every]
     letters = _ALPHABET[kind]
     if not any("[" in pattern for pattern in every):
-        # Characters that no pattern mentions are all alike.
+        # Characters that are in no pattern are equivalent.
         letters = "".join(char for char in letters if char in "a/" or any(char in pattern for pattern in every))
     start = tuple(walker.start() for walker in walkers)
     queue = deque([("", start, 0)])
     seen: set[tuple[str, object, int]] = {("start", start, 0)}
-    while queue and len(seen) < _MOST_STATES:
+    while queue and len(seen) < _MAX_STATES:
         name, states, missed = queue.popleft()
         if is_name(name, kind) and all(map(_Walker.ends, walkers[: len(patterns)], states)):
             if _all_match(patterns, name) and not any(_all_match((pattern,), name) for pattern in without):
                 return name
-            # The library is odder than the walk ("a***" takes "ab" and not "a"): a longer name may do.
-            missed = min(missed + 1, _MOST_MISSED)
+            # The library differs from the automaton ("a***" matches "ab", not "a"): a longer name may match.
+            missed = min(missed + 1, _MAX_MISSES)
         for char in letters:
             longer = name + char
             if not _can_grow(longer, kind):
                 continue
             following = tuple(walker.after(state, char) for walker, state in zip(walkers, states, strict=True))
-            # What may come next depends on the patterns' states and on the last separator, not on the whole name.
+            # What may follow depends on the states and on the last separator, not on the whole name.
             ending = _ENDING.search(longer)
             mark = (ending[0][:2] if ending else "", following, missed)
             if all(following[: len(patterns)]) and mark not in seen:
@@ -430,7 +432,7 @@ def _shortest(
 
 
 def _can_grow(name: str, kind: Kind) -> bool:
-    """True if some valid name begins so."""
+    """Return whether a valid name can start with this text."""
     return is_name(name + "a", kind) if kind == "repository" else is_name(name, kind)
 
 

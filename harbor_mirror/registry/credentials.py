@@ -1,4 +1,4 @@
-"""Credentials as docker, podman and skopeo keep them: config.json, auth.json and credential helpers."""
+"""Reads the credentials that docker, podman and skopeo store: config.json, auth.json and credential helpers."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-#: A helper may ask a keyring or a cloud; one that hangs must not hang the command.
+#: The limit for a credential helper, which may ask a keyring or a cloud.
 HELPER_SECONDS = 15
-#: Docker Hub's entry carries the address of its first API.
+#: The key of Docker Hub's entry.
 DOCKER_HUB = "https://index.docker.io/v1/"
 DOCKER_HUB_HOSTS = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io", "hub.docker.com"})
-#: Stands in a helper's answer for a user name when the secret is an identity token.
+#: The user name in a helper's output if the secret is an identity token.
 TOKEN_USER = "<token>"  # noqa: S105
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """User name and password, or the identity token that some logins leave instead."""
+    """User name and password, or the identity token that some logins store instead."""
 
     username: str
     password: str = field(default="", repr=False)
@@ -33,19 +33,19 @@ class Credentials:
 
     @property
     def basic(self) -> str:
-        """The value of an Authorization header."""
+        """Return the value of an Authorization header."""
         return "Basic " + base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
 
 
 def stored_credentials(host: str, environ: Mapping[str, str] | None = None) -> Credentials | None:
-    """What an earlier `docker login` or `skopeo login` left for the registry at `host` (name and port)."""
+    """Return what `docker login` or `skopeo login` stored for the registry at `host` (name and port), if anything."""
     for path in _files(os.environ if environ is None else environ):
         try:
             content = json.loads(path.read_text())
         except (OSError, ValueError):
             continue
-        if isinstance(content, dict) and (found := _from(content, host)):
-            return found
+        if isinstance(content, dict) and (credentials := _find(content, host)):
+            return credentials
     return None
 
 
@@ -60,19 +60,19 @@ def _files(environ: Mapping[str, str]) -> Iterator[Path]:
         yield Path(home, ".docker", "config.json")
 
 
-def _from(content: dict[str, Any], host: str) -> Credentials | None:
+def _find(content: dict[str, Any], host: str) -> Credentials | None:
     names = _names(host)
     helpers = content.get("credHelpers") or {}
     for name in names:
-        if name in helpers and (found := _helper(str(helpers[name]), name)):
-            return found
+        if name in helpers and (credentials := _ask_helper(str(helpers[name]), name)):
+            return credentials
     for name in names:
-        if found := _entry((content.get("auths") or {}).get(name)):
-            return found
+        if credentials := _decode((content.get("auths") or {}).get(name)):
+            return credentials
     store = content.get("credsStore")
     for name in names if store else ():
-        if found := _helper(str(store), name):
-            return found
+        if credentials := _ask_helper(str(store), name):
+            return credentials
     return None
 
 
@@ -82,7 +82,7 @@ def _names(host: str) -> tuple[str, ...]:
     return (host, f"https://{host}", f"http://{host}", f"https://{host}/v1/", f"https://{host}/v2/")
 
 
-def _entry(entry: Any) -> Credentials | None:
+def _decode(entry: Any) -> Credentials | None:
     if not isinstance(entry, dict):
         return None
     username, password = str(entry.get("username") or ""), str(entry.get("password") or "")
@@ -98,18 +98,18 @@ def _entry(entry: Any) -> Credentials | None:
     return Credentials(username, password, str(token) if token else None)
 
 
-def _helper(name: str, host: str) -> Credentials | None:
+def _ask_helper(name: str, host: str) -> Credentials | None:
     program = shutil.which(f"docker-credential-{name}") if re.fullmatch(r"[\w.-]+", name) else None
     if program is None:
         return None
     try:
-        done = subprocess.run(  # noqa: S603 - the user's own docker configuration names it
+        result = subprocess.run(  # noqa: S603 - named by the user's docker configuration
             [program, "get"], input=host, capture_output=True, text=True, timeout=HELPER_SECONDS, check=False
         )
-        answer = json.loads(done.stdout) if done.returncode == 0 else {}
+        output = json.loads(result.stdout) if result.returncode == 0 else {}
     except (OSError, ValueError, subprocess.TimeoutExpired):
         return None
-    username, secret = str(answer.get("Username") or ""), str(answer.get("Secret") or "")
+    username, secret = str(output.get("Username") or ""), str(output.get("Secret") or "")
     if not secret:
         return None
     if username == TOKEN_USER:

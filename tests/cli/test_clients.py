@@ -91,7 +91,7 @@ def test_the_gate_waits_through_every_state_of_a_boot() -> None:
         wait_until_healthy(
             running.url, timeout_seconds=60, interval_seconds=2, report=said.append, clock=clock, sleep=clock.sleep
         )
-    states = ["its core is not", "HTTP 404", "without the health of a Harbor", "unhealthy: jobservice, registry"]
+    states = ["its core is not", "HTTP 404", "not the health of a Harbor", "unhealthy: jobservice, registry"]
     assert len(said) == 5
     for text, state in zip(said, states, strict=False):
         assert state in text
@@ -103,7 +103,7 @@ def test_the_gate_waits_through_every_state_of_a_boot() -> None:
     [
         (PlainTextResponse("Bad Gateway", 502), "HTTP 502"),
         (health("unhealthy", core="unhealthy"), "unhealthy: core"),
-        (JSONResponse([]), "without the health of a Harbor"),
+        (JSONResponse([]), "not the health of a Harbor"),
     ],
 )
 def test_the_gate_gives_up_with_the_last_state_seen(answer: Response, state: str) -> None:
@@ -128,7 +128,7 @@ def test_credentials(harbor: HarborFixture) -> None:
     check_credentials(harbor.url, "robot$puller", "Robot-Secret-1")
     with pytest.raises(WrongCredentials) as caught:
         check_credentials(harbor.url, ADMIN, "Wrong-Secret-1")
-    assert "refuses the password of admin" in str(caught.value)
+    assert "rejects the password of admin" in str(caught.value)
     assert "Wrong-Secret-1" not in str(caught.value)
     with pytest.raises(WrongCredentials, match="The robot's secret was changed"):
         check_credentials(harbor.url, "robot$puller", "Wrong-Secret-1")

@@ -54,14 +54,14 @@ def test_a_wrong_password_is_not_taken_for_an_empty_harbor(mirrored: HarborFixtu
     mirrored.set_password("Another-Secret-1")
     done = run("status")
     assert (done.code, done.out) == (1, "")
-    assert "refuses the password of admin" in done.err
+    assert "rejects the password of admin" in done.err
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"HARBOR_PASSWORD": ""}, "HARBOR_PASSWORD not; set all three"),
-        ({"HARBOR_URL": "harbor.example.com"}, "is no address of a Harbor"),
+        ({"HARBOR_URL": "harbor.example.com"}, "is not an address of a Harbor"),
         ({"HARBOR_URL": "https://admin:Secret-In-Url-1@harbor.example.com"}, "https://[secret]@harbor.example.com"),
         ({"HARBOR_URL": "", "PATH": "/nonexistent"}, "pulumi is not on PATH"),
     ],

@@ -69,7 +69,7 @@ def rows(heading: str) -> list[list[str]]:
 
 
 def test_every_refused_schedule_is_refused_with_what_the_page_offers() -> None:
-    table = rows("## What is refused")
+    table = rows("## Rejected schedules")
     assert len(table) >= 10
     for written, _, offered in table:
         with pytest.raises(Refused) as refused:
@@ -92,4 +92,4 @@ def test_the_defaults_of_maintenance_are_as_told() -> None:
     collection, purge = GarbageCollection.read({}), AuditPurge.read({})
     assert parse_maintenance(collection.schedule, name="").describe() == "every Saturday at 03:30, UTC"
     assert parse_maintenance(purge.schedule, name="").describe() == "every day at 02:30, UTC"
-    assert "on Saturdays at 03:30 UTC and the audit log purged every night at 02:30 UTC" in text
+    assert "on Saturdays at 03:30 UTC and the audit log is purged every night at 02:30 UTC" in text
