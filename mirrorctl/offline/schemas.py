@@ -28,6 +28,7 @@ REPORTS: Mapping[str, type[BaseModel]] = {
     "adopt": reports.AdoptReport,
     "report": reports.StatusReport,
     "images": reports.Images,
+    "coverage": reports.CoverageReport,
     "import": reports.ImportReport,
     "resolve": reports.ResolveReport,
     "session": reports.SessionReport,

@@ -430,5 +430,33 @@ class ImportReport(Report):
     """The stack's file in YAML."""
 
 
+class CoveredImage(Report):
+    """An image that deployments use."""
+
+    image: str
+    state: Literal["mirrored", "missing"]
+    rule: str | None
+    """The rule that brings it."""
+    destination: str | None
+    """Where it is in the mirror, without tag."""
+    reason: str
+    uses: tuple[str, ...]
+    """`file:line` of each use."""
+    is_to_bring: bool
+    """The proposal has a rule for it."""
+
+
+class CoverageReport(Report):
+    """What `coverage --json` prints."""
+
+    ok: bool
+    """Every image is in the mirror, and every file could be read."""
+    images: tuple[CoveredImage, ...]
+    problems: tuple[str, ...]
+    """Files and references that can't be read."""
+    proposal: str
+    """Endpoints and rules for what is missing, in YAML."""
+
+
 class Images(RootModel[dict[str, str]]):
     """What `images --json` prints: source reference -> mirror reference, both without tag."""

@@ -13,6 +13,7 @@ from mirrorctl.output.console import Output
 from mirrorctl.output.reports import (
     AdoptReport,
     CheckReport,
+    CoverageReport,
     DoctorReport,
     DriftReport,
     ExplainReport,
@@ -234,6 +235,22 @@ def _lock_state(stack: ResolvedStack, *, only_check: bool) -> str:
     if only_check:
         return f"bad {stack.file}: changes; run mirrorctl resolve --stack {stack.stack}"
     return f"{'ok' if stack.ok else 'bad'} {stack.file}: written; review it, commit it, and run pulumi up"
+
+
+def show_coverage(output: Output, report: CoverageReport) -> None:
+    """Print the images that are missing, with where they are used, and rules that bring them."""
+    for problem in report.problems:
+        output.line(f"bad {problem}")
+    for image in report.images:
+        if image.state == "missing":
+            output.line(f"missing: {image.image}: {image.reason}")
+            for use in image.uses:
+                output.line(f"    {use}")
+    mirrored = sum(image.state == "mirrored" for image in report.images)
+    output.line(f"{'ok' if report.ok else 'bad'} {mirrored} of {len(report.images)} images are in the mirror")
+    if report.proposal and not output.json:
+        output.line("Rules that bring what is missing:")
+        output.script(report.proposal.rstrip("\n"))
 
 
 def show_import(output: Output, report: ImportReport) -> None:

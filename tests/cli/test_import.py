@@ -10,7 +10,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from harbor_mirror.plan.references import InvalidReference, Reference
-from mirrorctl.offline.importing.located import load
+from mirrorctl.offline.located import load
 from mirrorctl.offline.schemas import report_schema
 from tests.cli.conftest import ROOT, Run
 

@@ -61,6 +61,8 @@ class Draft:
     """The same for hosts with a password, and its line. Passwords are never copied."""
     secrets: list[str] = field(default_factory=list)
     """Endpoints whose secret must be set."""
+    reserved_rules: set[str] = field(default_factory=set)
+    """Names of rules that exist already."""
     _lines: dict[str, int] = field(default_factory=dict)
     _hosts: dict[str, str] = field(default_factory=dict)
 
@@ -100,6 +102,10 @@ class Draft:
                 self.decide(line, host, f"needs an account: set username and secret of endpoints.{key}")
         return self._hosts[host]
 
+    def use_endpoint(self, host: str, key: str) -> None:
+        """Use an endpoint that exists already for a host."""
+        self._hosts[host] = key
+
     def secret(self, key: str, line: int) -> None:
         """Record that an endpoint's secret must be set."""
         self.secrets.append(join_path("endpoints", key, "secret"))
@@ -121,7 +127,7 @@ class Draft:
         self.projects.setdefault(settings["project"], {})
         self._lines.setdefault(f"projects.{settings['project']}", line)
         for part in _parts(settings):
-            key = unique(name, self.rules)
+            key = unique(name, self.rules.keys() | self.reserved_rules)
             self.rules[key] = part
             self._lines[f"rules.{key}"] = line
 
@@ -140,7 +146,7 @@ class Draft:
         if isinstance(tags, list) and len(tags) == 1:
             settings["tags"] = tags[0]
         self.add_rule(
-            rule_name(wish.repository, self.rules),
+            rule_name(wish.repository, self.rules.keys() | self.reserved_rules),
             {key: value for key, value in settings.items() if value},
             wish.line,
         )
@@ -192,10 +198,11 @@ class Draft:
             del self.rules[rule]
         return True
 
-    def text(self) -> str:
-        """Return the configuration as a stack's file has it."""
-        settings = {"endpoints": self.endpoints, "projects": self.projects, "rules": self.rules}
-        config = {f"harbor-mirror:{name}": entries for name, entries in settings.items()}
+    def text(self, without: Iterable[str] = ()) -> str:
+        """Return the configuration as a stack's file has it, but for projects that exist already."""
+        projects = {name: settings for name, settings in self.projects.items() if name not in set(without)}
+        settings = {"endpoints": self.endpoints, "projects": projects, "rules": self.rules}
+        config = {f"harbor-mirror:{name}": entries for name, entries in settings.items() if entries or not without}
         text: str = yaml.safe_dump({"config": config}, sort_keys=False, allow_unicode=True, width=120)
         return text
 

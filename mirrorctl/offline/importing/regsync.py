@@ -8,8 +8,8 @@ from typing import Any
 from harbor_mirror.plan.references import InvalidReference, Reference
 from mirrorctl.offline.importing import patterns
 from mirrorctl.offline.importing.draft import Draft, Wish
-from mirrorctl.offline.importing.located import Located, LocatedList, load
 from mirrorctl.offline.importing.patterns import Untranslatable
+from mirrorctl.offline.located import Located, LocatedList, load
 
 _TOP = ("version", "creds", "defaults", "sync")
 #: Of these nothing is lost: Harbor retries, limits and copies in its own way.

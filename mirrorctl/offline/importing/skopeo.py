@@ -7,8 +7,8 @@ from typing import Any
 from harbor_mirror.plan.references import InvalidReference, Reference
 from mirrorctl.offline.importing import patterns
 from mirrorctl.offline.importing.draft import Draft, Wish
-from mirrorctl.offline.importing.located import Located, LocatedList, load
 from mirrorctl.offline.importing.patterns import Untranslatable
+from mirrorctl.offline.located import Located, LocatedList, load
 
 _REGISTRY = ("images", "images-by-tag-regex", "images-by-semver", "credentials", "tls-verify", "cert-dir")
 

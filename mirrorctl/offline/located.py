@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import yaml
@@ -33,6 +34,14 @@ def load(text: str) -> Any:
     loader = _Loader(text)
     node = loader.get_single_node()
     return None if node is None else _value(loader, node)
+
+
+def load_all(text: str) -> Iterator[Any]:
+    """Yield the documents of a YAML file. Raise yaml.YAMLError."""
+    loader = _Loader(text)
+    while loader.check_node():
+        node = loader.get_node()
+        yield None if node is None else _value(loader, node)
 
 
 def _value(loader: _Loader, node: yaml.Node) -> Any:

@@ -1,0 +1,114 @@
+"""Which of the used images the mirror's rules bring, and rules for the others."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+
+from harbor_mirror.config.refusal import Refused
+from harbor_mirror.plan import globs
+from harbor_mirror.plan.destinations import destination
+from harbor_mirror.plan.mirror import PlannedMirror
+from harbor_mirror.plan.references import InvalidReference, Reference
+from harbor_mirror.plan.rule import PlannedRule
+from mirrorctl.offline.coverage.uses import Use, Uses
+from mirrorctl.offline.importing.draft import Draft, Wish
+from mirrorctl.output.reports import CoverageReport, CoveredImage
+
+#: Asks Harbor whether it serves `repository`, `tag or digest`.
+Serves = Callable[[str, str], bool]
+
+
+def cover_uses(uses: Uses, mirror: PlannedMirror, serves: Serves | None = None) -> CoverageReport:
+    """Return which images are in the mirror: by its rules, and in Harbor itself if `serves` is given."""
+    by_reference: dict[Reference, list[Use]] = {}
+    problems = list(uses.problems)
+    for use in uses.found:
+        try:
+            by_reference.setdefault(Reference.parse(use.image), []).append(use)
+        except InvalidReference as error:
+            problems.append(f"{use.file}:{use.line}: {error}")
+    images = tuple(_cover(reference, by_reference[reference], mirror, serves) for reference in sorted(by_reference))
+    missing = [reference for reference, image in zip(sorted(by_reference), images, strict=True) if image.is_to_bring]
+    return CoverageReport(
+        ok=all(image.state == "mirrored" for image in images) and not problems,
+        images=images,
+        problems=tuple(problems),
+        proposal=_proposal(missing, mirror),
+    )
+
+
+def _cover(reference: Reference, uses: Iterable[Use], mirror: PlannedMirror, serves: Serves | None) -> CoveredImage:
+    rule, place = _rule_for(reference, mirror)
+    reason = ""
+    state = "mirrored" if rule else "missing"
+    if rule is None and place is None:
+        reason = "no rule brings it"
+    elif rule is None:
+        reason = "no rule brings it; Harbor was not asked (--live)" if serves is None else ""
+    if serves is not None and place is not None:
+        found = serves(place, reference.digest or reference.tag)
+        state = "mirrored" if found else "missing"
+        reason = "" if found else "Harbor does not have it" + (f"; run mirrorctl sync {rule}" if rule else "")
+    elif rule and not reference.tag:
+        state, reason = "missing", "is named by digest, and rules copy tags: ask Harbor with --live"
+    return CoveredImage(
+        image=str(reference),
+        state="mirrored" if state == "mirrored" else "missing",
+        rule=rule,
+        destination=None if place is None else f"{mirror.registry_host}/{place}",
+        reason=reason,
+        uses=tuple(f"{use.file}:{use.line}" for use in uses),
+        is_to_bring=rule is None and place is None and reference.tag != "",
+    )
+
+
+def _rule_for(reference: Reference, mirror: PlannedMirror) -> tuple[str | None, str | None]:
+    """Return the rule that brings an image, and its repository in Harbor."""
+    inside = reference.host == mirror.registry_host
+    for name, rule in mirror.rules.items():
+        repository = _source_of(reference.repository, rule) if inside else reference.repository
+        if repository is None or not (inside or reference.host == rule.landing.source):
+            continue
+        if not globs.matches(rule.landing.repositories, repository):
+            continue
+        if reference.tag and not all(tags.keeps(reference.tag) for tags in rule.tag_filters):
+            continue
+        try:
+            return name, destination(repository, rule.namespace, rule.flatten)
+        except Refused:
+            continue
+    return None, reference.repository if inside else None
+
+
+def _source_of(place: str, rule: PlannedRule) -> str | None:
+    """Return which of a rule's source repositories lands in a place, as far as that can be told."""
+    for name in globs.exact(rule.landing.repositories) or ():
+        try:
+            if destination(name, rule.namespace, rule.flatten) == place:
+                return name
+        except Refused:
+            continue
+    below = place.removeprefix(f"{rule.namespace}/")
+    return below if rule.flatten == 0 and below != place else None
+
+
+def _proposal(missing: Iterable[Reference], mirror: PlannedMirror) -> str:
+    """Return the endpoints and rules that bring what is missing, in YAML; empty if nothing is."""
+    projects = Counter(rule.project for rule in mirror.rules.values())
+    project = projects.most_common(1)[0][0] if projects else next(iter(mirror.projects), "mirror")
+    draft = Draft("coverage", project)
+    draft.reserved_rules = set(mirror.rules)
+    for rule in mirror.rules.values():
+        draft.use_endpoint(rule.landing.source, rule.endpoint)
+    tags: dict[tuple[str, str], list[str]] = {}
+    for reference in missing:
+        tags.setdefault((reference.host, reference.repository), []).append(reference.tag)
+    for (host, repository), named in tags.items():
+        draft.wish(Wish(1, host, repository, tags=tuple(named)))
+    return draft.text(without=mirror.projects) if draft.rules else ""
+
+
+def by_state(images: Iterable[CoveredImage]) -> Mapping[str, int]:
+    """Return how many images are mirrored and missing."""
+    return Counter(image.state for image in images)
