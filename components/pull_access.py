@@ -40,7 +40,9 @@ class PullAccess(pulumi.ComponentResource):
     def __init__(self, name: str, args: PullAccessArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("harbor-mirror:mirror:PullAccess", name, {}, opts)
         children = pulumi.ResourceOptions(parent=self)
-        robot = harbor.RobotAccount(name, **to_provider(args.name, args.projects), opts=children)
+        # A new name would replace the robot account and its password: what a robot is called is decided once.
+        once = pulumi.ResourceOptions(parent=self, ignore_changes=["name"])
+        robot = harbor.RobotAccount(name, **to_provider(args.name, args.projects), opts=once)
         if args.restrict_project_creation:
             harbor.ConfigSystem(name, project_creation_restriction=ADMINISTRATORS, opts=children)
         self.username = robot.full_name

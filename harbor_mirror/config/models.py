@@ -47,11 +47,19 @@ EndpointType = Literal[
 #: Harbor 2.15 accepts lower case letters and digits, separated by single `.`, `_` or `-`, at most 255 characters
 #: (measured: it answers 422 to longer names, 400 to other forms).
 PROJECT_NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
-PROJECT_NAME_LENGTH = 255
+#: One component of a repository's path (OCI distribution specification).
+PATH_COMPONENT = re.compile(r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*")
+#: More components than this do not fit into the length of a path.
+MOST_COMPONENTS = 127
 #: Keys of entries: they become Pulumi logical names and, for rules and endpoints, names in Harbor.
 KEY = re.compile(r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*")
-#: Harbor rejects endpoint names longer than 64 and rule names longer than 256 (measured: 400 and 500).
+#: Limits of columns in Harbor's database (measured on Harbor 2.15.2: one more is answered 400 or 500). An endpoint's
+#: name is counted in bytes; a secret is stored encrypted, which makes it longer.
 ENDPOINT_NAME_LENGTH = 64
+URL_LENGTH = 256
+USERNAME_LENGTH = 255
+SECRET_LENGTH = 3_050
+LABEL_LENGTH = 128
 RULE_NAME_LENGTH = 256
 #: The most retention rules of a project (goharbor.io, create-tag-retention-rules).
 RETENTION_RULES = 15
@@ -60,8 +68,8 @@ RETENTION_DAYS = 36_500
 RETENTION_COUNT = 2**31 - 1
 #: Harbor accepts 10 workers, its provider 5.
 GC_WORKERS = 5
-#: Harbor refuses a longer retention of the audit log (100 years).
-AUDIT_HOURS = 876_000
+#: Harbor answers 400 to a longer retention of the audit log (measured).
+AUDIT_HOURS = 240_000
 
 
 def _secret(value: SecretStr | None) -> SecretStr | None:
@@ -72,10 +80,8 @@ def _secret(value: SecretStr | None) -> SecretStr | None:
 
 
 def _path(value: str) -> str:
-    if value and not all(PROJECT_NAME.fullmatch(component) for component in value.split("/")):
-        raise ValueError(
-            "is not a path of lower case letters and digits, with / between components, single . _ or - inside"
-        )
+    if value and not all(PATH_COMPONENT.fullmatch(component) for component in value.split("/")):
+        raise ValueError("is not a path: use lower case letters and digits, separated by . _ __ or hyphens, and /")
     return value
 
 
@@ -113,11 +119,9 @@ class Endpoint(Section):
     url: HttpUrl | None = Field(None, examples=["https://registry.example.com"])
     """Endpoint URL; types with a fixed address need none."""
     # Endpoints that were made in Harbor may end with a space, and are adopted as they are.
-    name: Annotated[str, AfterValidator(one_line)] | None = Field(
-        None, min_length=1, max_length=ENDPOINT_NAME_LENGTH, examples=["hub-docker-hub"]
-    )
+    name: Annotated[str, AfterValidator(one_line)] | None = Field(None, min_length=1, examples=["hub-docker-hub"])
     """Name in Harbor; by default `<key>-<type>`, so that a change of type converges in one `up`."""
-    username: Name | None = Field(None, min_length=1, examples=["acme-bot"])
+    username: Name | None = Field(None, min_length=1, max_length=USERNAME_LENGTH, examples=["acme-bot"])
     """Access ID; not set for anonymous access."""
     secret: Annotated[SecretStr | None, AfterValidator(_secret)] = Field(None, examples=["{secure: v1:…}"])
     """Access secret; set it with `pulumi config set --path --secret 'endpoints["NAME"].secret'`."""
@@ -215,7 +219,7 @@ class Rule(Section):
     """Repository glob (`*` within a path component, `**` across, `?`, `{a,b}`) or a list of them."""
     tags: Annotated[RuleTags, BeforeValidator(_tag_filter)] = Field(default_factory=RuleTags, examples=["1.2*"])
     """Tag glob, a list of them, or a map; every tag without it."""
-    labels: tuple[Annotated[str, Field(min_length=1)], ...] = Field((), examples=[["release"]])
+    labels: tuple[Annotated[str, Field(min_length=1, max_length=LABEL_LENGTH)], ...] = Field((), examples=[["release"]])
     """Labels that an artifact must have; only Harbor sources have labels."""
     resource: Literal["image", "artifact"] | None = Field(None, examples=["image"])
     """Kind of artifact: container images only, or any artifact."""
@@ -223,7 +227,7 @@ class Rule(Section):
     """Key of the destination under `projects`."""
     path: Annotated[str, AfterValidator(_path)] = Field("", examples=["hub"])
     """Path below the project under which the images are stored."""
-    flatten: int = Field(0, ge=-1, le=3, examples=[0])
+    flatten: int = Field(0, ge=-1, le=MOST_COMPONENTS, examples=[0])
     """Leading components removed from the source path: 0 keeps all, -1 the last (dest_namespace_replace_count)."""
     schedule: str = Field("manual", min_length=1, examples=["0 0 */6 * * *"])
     """`manual`, `hourly`, `daily`, `weekly` or Harbor's cron: six fields, UTC; `H` spreads rules over time."""

@@ -21,7 +21,6 @@ from harbor_mirror.config.models import (
     ENDPOINT_NAME_LENGTH,
     KEY,
     PROJECT_NAME,
-    PROJECT_NAME_LENGTH,
     RULE_NAME_LENGTH,
     Configuration,
     Endpoint,
@@ -200,10 +199,8 @@ def _keyed(model: type[Section], setting: str, raw: object, faults: list[Fault])
 def _key_faults(setting: str, name: str) -> Iterator[Fault]:
     path = join_path(setting, name)
     if setting == "projects":
-        if not PROJECT_NAME.fullmatch(name) or len(name) > PROJECT_NAME_LENGTH:
-            reason = (
-                "is not a valid project name: lower case letters and digits, separated by single . _ or -, at most 255"
-            )
+        if not PROJECT_NAME.fullmatch(name):
+            reason = "is not a valid project name: lower case letters and digits, separated by single . _ or -"
             yield Fault(path, name, reason, "mirror")
     elif not KEY.fullmatch(name):
         reason = "is not a valid name: use letters and digits, separated by single . _ or -"
@@ -269,8 +266,8 @@ def _consistency(configuration: Configuration, given: Mapping[str, Any]) -> Iter
             reason = "is this Harbor itself: each run would copy its images into it again"
             yield Fault(join_path("endpoints", key, "url"), endpoint.url, reason, "https://registry.example.com")
         name = endpoint_name(key, endpoint)
-        if len(name) > ENDPOINT_NAME_LENGTH:
-            reason = f"is its name in Harbor, and longer than {ENDPOINT_NAME_LENGTH} characters; set name"
+        if len(name.encode()) > ENDPOINT_NAME_LENGTH:
+            reason = f"is its name in Harbor, and longer than {ENDPOINT_NAME_LENGTH} bytes; set name"
             yield Fault(join_path("endpoints", key), name, reason, "name: hub")
         if name in names:
             reason = f"is already the name of {join_path('endpoints', names[name])} in Harbor; names must be unique"

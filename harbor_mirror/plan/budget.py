@@ -141,9 +141,9 @@ class Budget:
             f"{heaviest.runs} runs"
         )
 
-    def overruns(self) -> tuple[str, ...]:
-        """Return what exceeds Docker Hub's limits, one sentence each: warnings, or faults with `strict`."""
-        return tuple(text for text in [self.overrun(), *(load.overrun() for load in self.loads)] if text)
+    def uncounted(self) -> tuple[Load, ...]:
+        """Return the rules that run by schedule within a limit and match an unknown number of tags."""
+        return tuple(load for load in self.loads if self.limit is not None and load.runs and not load.certain)
 
 
 def budget(endpoint: str, plan: Plan | None, loads: Iterable[Load], *, anonymous: bool) -> Budget:

@@ -14,10 +14,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harbor_mirror.config.refusal import Refused
-from harbor_mirror.plan.globs import depths, exact, example, expand, is_name, matches, may_overlap
+from harbor_mirror.plan.filters import TagFilter
+from harbor_mirror.plan.globs import depths, exact, example, expand, is_name, matches, may_overlap, takes_more
 
 #: Harbor answers 500 for a longer dest_namespace (measured).
 NAMESPACE_LENGTH = 256
+#: The longest name of a repository. Harbor's registry caches under the normalized name, which begins with `docker.io/`
+#: unless the first component is a host: a name that is longer then fails in each run (measured on Harbor 2.15.2: 245
+#: characters are copied, 246 fail; 255 in a project with a dot in its name).
+REPOSITORY_LENGTH = 255
+DEFAULT_HOST = "docker.io/"
 
 _WILD = re.compile(r"[*?\[]")
 
@@ -49,6 +55,17 @@ def check(repositories: str, namespace: str, flatten: int) -> None:
         _, most = depths(form)
         if most is not None and flatten > most - 1:
             raise _too_deep(form, most - 1, flatten)
+    names = exact(repositories) or tuple(filter(None, [example(repositories)]))
+    for place in [destination(name, namespace, flatten) for name in names if flatten <= name.count("/")]:
+        if len(place) > (limit := longest_repository(place.partition("/")[0])):
+            reason = f"is the destination, {len(place)} characters long; Harbor's registry fails above {limit}"
+            raise Refused(place, reason, "a shorter project or path, or flatten")
+
+
+def longest_repository(project: str) -> int:
+    """Return the most characters that the name of a repository in this project may have, the project's included."""
+    is_host = "." in project or project == "localhost"
+    return REPOSITORY_LENGTH if is_host else REPOSITORY_LENGTH - len(DEFAULT_HOST)
 
 
 def cautions(repositories: str, namespace: str, flatten: int) -> tuple[str, ...]:
@@ -78,6 +95,16 @@ class Landing:
     repositories: str
     namespace: str
     flatten: int = 0
+    tags: tuple[TagFilter, ...] = ()
+
+    def shares_tags(self, other: Landing) -> bool:
+        """Return whether a tag may pass the filters of both."""
+        tags = (*self.tags, *other.tags)
+        excluded = [tag.pattern for tag in tags if tag.decoration == "excludes"]
+        matching = [tag.pattern for tag in tags if tag.decoration == "matches"]
+        if len(matching) > 1 and may_overlap(matching[0], matching[1], "tag") is None:
+            return False
+        return all(takes_more(pattern, excluded, "tag") for pattern in matching) if excluded else True
 
 
 def images(landings: Iterable[Landing], registry_host: str) -> dict[str, str]:
@@ -124,7 +151,7 @@ def collisions(landings: Iterable[Landing]) -> Collisions:
     Two copies of the same source repository don't collide: its tags are the same images. The patterns must have passed
     `filters.check`.
     """
-    named: defaultdict[str, dict[str, str]] = defaultdict(dict)
+    named: _Named = defaultdict(lambda: defaultdict(list))
     lanes: list[_Lane] = []
     for landing in landings:
         names = exact(landing.repositories)
@@ -135,13 +162,28 @@ def collisions(landings: Iterable[Landing]) -> Collisions:
                 place = destination(repository, landing.namespace, landing.flatten)
             except Refused:
                 continue
-            named[place].setdefault(f"{landing.source}/{repository}", landing.rule)
-    certain = [_collision(sources, place) for place, sources in named.items() if len(sources) > 1]
-    return Collisions(tuple(certain), tuple(_possible(lanes, named)))
+            named[place][f"{landing.source}/{repository}"].append(landing)
+    certain = (_collision(sources, place) for place, sources in named.items() if len(sources) > 1)
+    return Collisions(tuple(filter(None, certain)), tuple(_possible(lanes, named)))
 
 
-def _collision(sources: Mapping[str, str], place: str) -> Collision:
-    return Collision(tuple(dict.fromkeys(sources.values())), tuple(sources), place)
+#: Destination -> source repository -> what copies it there.
+_Named = defaultdict[str, defaultdict[str, list["Landing"]]]
+
+
+def _collision(sources: Mapping[str, Sequence[Landing]], place: str) -> Collision | None:
+    """Return the sources of one destination that may bring the same tag."""
+    copies = [(source, landing) for source, landings in sources.items() for landing in landings]
+    meeting = [
+        (source, landing.rule)
+        for source, landing in copies
+        if any(source != other and landing.shares_tags(against) for other, against in copies)
+    ]
+    if not meeting:
+        return None
+    return Collision(
+        tuple(dict.fromkeys(rule for _, rule in meeting)), tuple(dict.fromkeys(source for source, _ in meeting)), place
+    )
 
 
 @dataclass(frozen=True)
@@ -203,7 +245,7 @@ def _kept(components: Sequence[str], flatten: int) -> Iterator[tuple[Sequence[st
             yield kept, None if cut is None or _WILD.search(first) else (first, *cut)
 
 
-def _possible(lanes: Sequence[_Lane], named: Mapping[str, Mapping[str, str]]) -> Iterator[Collision]:
+def _possible(lanes: Sequence[_Lane], named: _Named) -> Iterator[Collision]:
     collisions: dict[tuple[str, ...], Collision] = {}
 
     def add(rules: Sequence[str], sources: Sequence[str], place: str | None) -> None:
@@ -217,12 +259,15 @@ def _possible(lanes: Sequence[_Lane], named: Mapping[str, Mapping[str, str]]) ->
             add([lane.landing.rule], [f"two repositories of {lane.source}"], example(lane.onto))
         for place in _with_prefix(places, lane.prefix):
             if matches(lane.onto, place):
-                for source, rule in named[place].items():
-                    if not lane.brings(source, place):
-                        add([lane.landing.rule, rule], [lane.source, source], place)
+                for source, landings in named[place].items():
+                    sharing = [landing.rule for landing in landings if landing.shares_tags(lane.landing)]
+                    if sharing and not lane.brings(source, place):
+                        add([lane.landing.rule, sharing[0]], [lane.source, source], place)
     for first, second in _near(lanes):
         rules = (first.landing.rule, second.landing.rule)
-        if tuple(dict.fromkeys(rules)) not in collisions and not first.same_source(second):
+        if tuple(dict.fromkeys(rules)) in collisions or first.same_source(second):
+            continue
+        if first.landing.shares_tags(second.landing):
             add(rules, [first.source, second.source], may_overlap(first.onto, second.onto))
     yield from collisions.values()
 

@@ -65,10 +65,15 @@ def image_source(endpoint: Endpoint) -> str:
     return image_host(endpoint.type, endpoint.url) or url_of(endpoint.type, endpoint.url)
 
 
-def plan_endpoint(key: str, endpoint: Endpoint, report: EntryReport) -> PlannedEndpoint | None:
-    """Resolve one entry of `endpoints`; return None if it has faults."""
+def plan_endpoint(
+    key: str, endpoint: Endpoint, report: EntryReport, *, has_role: bool = False
+) -> PlannedEndpoint | None:
+    """Resolve one entry of `endpoints`; return None if it has faults.
+
+    `has_role`: Harbor may run where the cloud gives it credentials of its own.
+    """
     secret = None if endpoint.secret is None else endpoint.secret.get_secret_value()
-    findings = check_endpoint(endpoint.type, endpoint.url, endpoint.username, secret)
+    findings = check_endpoint(endpoint.type, endpoint.url, endpoint.username, secret, has_role=has_role)
     for refused in findings.refused:
         refused.example = refused.example.replace(SET_SECRET, set_command(f"{report.path}.secret", "--secret"))
     report.add(findings)
@@ -101,7 +106,7 @@ def check_values(name: str, type_: str, values: Mapping[str, str | None], report
         return
     examples = {"url": kind.url_example, "username": kind.username_example, "secret": "unknown"}
     url, username, secret = (values.get(field, example) for field, example in examples.items())
-    findings = check_endpoint(type_, url, username, secret)
+    findings = check_endpoint(type_, url, username, secret, has_role=True)
     for refused in findings.refused:
         if refused.field not in examples or refused.field in values:
             report.refuse(refused)

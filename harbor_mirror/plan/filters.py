@@ -6,6 +6,7 @@ as everything, and reports success for a run that matched nothing.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from harbor_mirror.plan.globs import (
     exact,
     example,
     expand,
+    is_name,
     matches,
     may_overlap,
     specific,
@@ -48,6 +50,9 @@ __all__ = [
 _EXAMPLES: dict[Kind, str] = {"repository": "library/{nginx,redis}", "tag": "{1.*,latest}"}
 #: The longest repository name in Harbor, and in every registry that is based on distribution.
 REPOSITORY_LENGTH = 255
+#: Harbor's column for the filters of a rule, as compact JSON (measured on 2.15.2: 1,024 characters accepted, 1,025
+#: answered 500).
+STORED_LENGTH = 1024
 _DIGEST = "has a digest; Harbor copies tags only: name the tag in tags, and pin the digest where it is deployed"
 _VERSION_RANGE = re.compile(r"\s*(\^|~>?|[<>]=?|=)\s*v?[0-9](?!.*\$$)")
 #: Tags that usually move: with `override: false` the first copy stays forever, and the run still says Succeed.
@@ -81,9 +86,20 @@ def check(pattern: str, kind: Kind = "repository") -> None:
     shortest = example(pattern, kind)
     if shortest is None:
         raise _impossible(pattern, kind)
+    if kind == "repository":
+        _check_every_name(pattern)
     if kind == "repository" and len(shortest) > REPOSITORY_LENGTH:
         reason = f"can never match: a repository name has at most {REPOSITORY_LENGTH} characters"
         raise Refused(pattern, reason, _EXAMPLES[kind])
+
+
+def _check_every_name(pattern: str) -> None:
+    """Check a pattern that Harbor takes name by name: it asks the source for each, and one that can't exist fails."""
+    names = specific(pattern) or ()
+    wrong = next((name for name in names if not is_name(name)), None)
+    if wrong is not None:
+        reason = f"names {wrong!r}, which can't be a repository: Harbor asks for each name, and the run fails"
+        raise Refused(pattern, reason, join(filter(is_name, names)))
 
 
 def _impossible(pattern: str, kind: Kind) -> Refused:
@@ -126,6 +142,39 @@ def check_together(tags: Sequence[TagFilter]) -> None:
             raise Refused(pattern, reason, "{matches: 1.*, excludes: '*-rc*'}")
     if not matching and excluded and not takes_more("*", excluded, "tag"):
         raise Refused(" and ".join(excluded), "excludes every tag, so nothing would be copied", "*-rc*")
+
+
+def check_stored_length(
+    repositories: str, tags: Sequence[TagFilter], labels: Sequence[str] = (), resource: str | None = None
+) -> None:
+    """Raise Refused, of `tags` or `repositories`, for filters that do not fit into Harbor's database."""
+    length = stored_length(repositories, tags, labels, resource)
+    if length <= STORED_LENGTH:
+        return
+    longest = max(tags, key=lambda tag: len(tag.pattern), default=None)
+    is_tag = longest is not None and len(longest.pattern) >= len(repositories)
+    example = (
+        "a glob such as '1.2*', tags: {semver: ...}, or two rules" if is_tag else "a glob such as team/*, or two rules"
+    )
+    reason = (
+        f"are too long: all filters of a rule may have {STORED_LENGTH} characters in Harbor, and these have {length}"
+    )
+    raise Refused(None, reason, example, field="tags" if is_tag else "repositories")
+
+
+def stored_length(
+    repositories: str, tags: Sequence[TagFilter], labels: Sequence[str] = (), resource: str | None = None
+) -> int:
+    """Return the number of characters that Harbor stores for the filters of a rule."""
+    filters: list[dict[str, object]] = [{"type": "name", "value": repositories}]
+    filters += [{"type": "tag", "value": tag.pattern, "decoration": tag.decoration} for tag in tags]
+    if labels:
+        filters.append({"type": "label", "value": list(labels), "decoration": "matches"})
+    if resource is not None:
+        filters.append({"type": "resource", "value": resource})
+    text = json.dumps(filters, separators=(",", ":"), ensure_ascii=False)
+    # Go's encoder writes these three as \u003c and so on.
+    return len(text) + 5 * sum(map(text.count, "<>&"))
 
 
 def notes(pattern: str, kind: Kind = "repository") -> tuple[str, ...]:

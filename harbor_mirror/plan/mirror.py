@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from harbor_mirror.config.faults import Caution
-from harbor_mirror.config.models import Configuration
+from harbor_mirror.config.models import Configuration, Host, Project
 from harbor_mirror.plan import destinations
 from harbor_mirror.plan.budget import Budget, budget
 from harbor_mirror.plan.destinations import Collision
@@ -28,6 +28,8 @@ from harbor_mirror.plan.schedule import crowds
 
 #: How many examples of possible collisions a rule's warnings show: wide globs may collide with many rules.
 SHOWN_COLLISIONS = 3
+#: Harbor's installer creates these projects.
+BUILT_IN_PROJECTS = frozenset({"library"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +88,14 @@ def plan_mirror(configuration: Configuration, report: Report) -> PlannedMirror |
         for name, project in configuration.projects.items()
         if (resolved := plan_project(name, project, report.entry("projects", name, "retention")))
     }
+    for name in configuration.projects:
+        if len(name) + len("/a") > (limit := destinations.longest_repository(name)):
+            reason = (
+                f"is too long for any repository: Harbor's registry fails above {limit} characters, project included"
+            )
+            report.entry("projects", name).fault("", name, reason, "mirror")
+    if configuration.host is not None:
+        _check_projects_of_host(configuration.projects, configuration.host, report)
     scheduled = {name: configuration.rules[name].schedule for name, rule in rules.items() if rule.enabled}
     report.cautions += (Caution("rules", name, text) for name, text in crowds(scheduled))
     _report_collisions(rules, report)
@@ -112,6 +122,20 @@ def plan_mirror(configuration: Configuration, report: Report) -> PlannedMirror |
     )
 
 
+def _check_projects_of_host(projects: Mapping[str, Project], host: Host, report: Report) -> None:
+    for name in projects.keys() & BUILT_IN_PROJECTS:
+        reason = "exists in every new Harbor, which refuses to create it again; use another name"
+        report.entry("projects", name).fault("", name, reason, "mirror")
+    on_volume = host.object_storage is None or not host.object_storage.blobs
+    quotas = {name: project.quota_gb for name, project in projects.items() if project.quota_gb is not None}
+    if on_volume and quotas and sum(quotas.values()) > host.volume_gb:
+        text = (
+            f"the quotas of all projects add up to {sum(quotas.values())} GB, and the volume has {host.volume_gb} GB: "
+            "it may be full before a quota is reached"
+        )
+        report.entry("projects", max(quotas, key=lambda name: quotas[name])).warn(text)
+
+
 def _insecure_settings(configuration: Configuration) -> Iterator[Caution]:
     if configuration.harbor is not None and configuration.harbor.url.startswith("http:"):
         text = "Harbor's http sends passwords unencrypted, the administrator's included; use https"
@@ -132,7 +156,7 @@ def _endpoints(configuration: Configuration, report: Report) -> dict[str, Planne
     endpoints = {
         key: planned
         for key, endpoint in configuration.endpoints.items()
-        if (planned := plan_endpoint(key, endpoint, report.entry("endpoints", key)))
+        if (planned := plan_endpoint(key, endpoint, report.entry("endpoints", key), has_role=not configuration.host))
     }
     version = configuration.host.version if configuration.host else None
     if version is not None and hub_login_fails(version):
@@ -213,3 +237,11 @@ def _report_overruns(budgets: Mapping[str, Budget], report: Report, *, strict: b
             entry.fault("", None, text, "a sparser schedule, fewer tags, an account's plan, or strict: false")
         else:
             entry.warn(text)
+    for counted in budgets.values():
+        for load in counted.uncounted():
+            entry = report.entry("rules", load.rule)
+            if strict:
+                reason = "is missing: without it nobody knows how many tags match, and strict needs that for the budget"
+                entry.fault("expectedTags", None, reason, "expectedTags: 40")
+            else:
+                entry.warn("the request budget does not know how many tags match; set expectedTags")

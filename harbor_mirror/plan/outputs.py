@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from hashlib import sha256
 from typing import Any
 
 from harbor_mirror.plan.endpoint import PlannedEndpoint
@@ -13,10 +14,11 @@ from harbor_mirror.plan.tag_expressions import TagExpression
 def pull_robot(stack: str) -> str:
     """Return the name of the stack's robot account without Harbor's prefix.
 
-    Harbor accepts lower case letters and digits, separated by single `.`, `_` or `-` (measured); Pulumi's stack names
-    may have upper case and several separators in a row.
+    Harbor accepts lower case letters and digits, separated by single `.`, `_` or `-` (measured). Pulumi's stack names
+    may have upper case and several separators in a row; a part of their hash keeps `Dev` and `dev` apart.
     """
-    return "-".join(re.findall(r"[a-z0-9]+(?:[._][a-z0-9]+)*", f"mirror-{stack.lower()}"))
+    name = "-".join(re.findall(r"[a-z0-9]+(?:[._][a-z0-9]+)*", f"mirror-{stack.lower()}"))
+    return name if name == f"mirror-{stack}" else f"{name}-{sha256(stack.encode()).hexdigest()[:8]}"
 
 
 def endpoint_output(endpoint: PlannedEndpoint) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from harbor_mirror.config.models import SECRET_LENGTH, URL_LENGTH
 from harbor_mirror.config.refusal import Findings, Refused
 from harbor_mirror.plan.filters import TagFilter, join, takes_everything
 from harbor_mirror.plan.globs import depths, exact, specific
@@ -33,6 +34,23 @@ PUBLIC_HOSTS = frozenset(
 _NO_CATALOGUE = re.compile(r"ghcr\.io|[a-z0-9-]+-docker\.pkg\.dev")
 #: Stands for the command that sets the endpoint's secret in the examples of refusals.
 SET_SECRET = "pulumi config set --path --secret endpoints.NAME.secret"  # noqa: S105
+#: The types that can read a well-known host, where Harbor would accept others and fail in each run.
+_TYPES_OF_HOSTS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    (r"(index\.|registry-1\.)?docker\.io|hub\.docker\.com", ("docker-hub",)),
+    (r"ghcr\.io", ("github-ghcr", "docker-registry")),
+    (r"quay\.io", ("quay", "docker-registry")),
+    (r"registry\.gitlab\.com", ("gitlab", "docker-registry")),
+    (r"([a-z]+\.)?gcr\.io", ("google-gcr", "docker-registry")),
+    (r"[a-z0-9-]+\.azurecr\.(io|cn|us|de)", ("azure-acr", "docker-registry")),
+    (r"[0-9]+\.dkr\.ecr(-fips)?\..+", ("aws-ecr", "docker-registry")),
+    (r"(registry|.+-registry)\..+\.aliyuncs\.com", ("ali-acr", "docker-registry")),
+    (r"swr\..+\.myhuaweicloud\.com", ("huawei-SWR", "docker-registry")),
+    (r"[a-z0-9-]+\.jfrog\.io", ("jfrog-artifactory", "docker-registry")),
+    (r".+\.tencentcloudcr\.com", ("docker-registry", "tencent-tcr")),
+    (r".+\.cr\.i?volces\.com", ("docker-registry", "volcengine-cr")),
+    (r"registry\.(redhat\.io|access\.redhat\.com|k8s\.io)|mcr\.microsoft\.com|public\.ecr\.aws", ("docker-registry",)),
+    (r"nvcr\.io|docker\.elastic\.co|[a-z0-9-]+-docker\.pkg\.dev", ("docker-registry",)),
+)
 _DOCKER_HUB_HOSTS = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io", "hub.docker.com"})
 
 
@@ -440,6 +458,8 @@ def image_host(type_: str, url: str | None) -> str | None:
         return None
     if type_ == "ali-acr":
         return re.sub(r"^cr\.", "registry.", host)
+    if type_ == "docker-registry":
+        host += urlsplit(url_of(type_, url)).path
     return "docker.io" if host in _DOCKER_HUB_HOSTS else host
 
 
@@ -454,17 +474,28 @@ def _not_provided(kind: RegistryType) -> Refused:
 # --- Checks ----------------------------------------------------------------------------------------------------------
 
 
-def check_endpoint(type_: str, url: str | None, username: str | None, secret: str | None) -> Findings:
-    """Check whether Harbor can use an endpoint; refusals have the field `type`, `url`, `username` or `secret`."""
-    return Findings.of(_endpoint(REGISTRY_TYPES[type_], url, username, secret))
+def check_endpoint(
+    type_: str, url: str | None, username: str | None, secret: str | None, *, has_role: bool = False
+) -> Findings:
+    """Check whether Harbor can use an endpoint; refusals have the field `type`, `url`, `username` or `secret`.
+
+    `has_role`: Harbor may run where the cloud gives it credentials of its own.
+    """
+    return Findings.of(_endpoint(REGISTRY_TYPES[type_], url, username, secret, has_role=has_role))
 
 
-def _endpoint(kind: RegistryType, url: str | None, username: str | None, secret: str | None) -> _Results:
+def _endpoint(
+    kind: RegistryType, url: str | None, username: str | None, secret: str | None, *, has_role: bool
+) -> _Results:
     if kind.provider_name is None:
         yield _not_provided(kind)
     yield from _url(kind, url)
-    yield from _pair(kind, username, secret)
+    yield from _pair(kind, username, secret, has_role=has_role)
     yield from kind.check_credential(username, secret)
+    stored = len(access_secret(kind.type, username, secret) or "")
+    if stored > SECRET_LENGTH:
+        reason = f"has {stored} characters as Harbor stores it, and its database holds {SECRET_LENGTH}"
+        yield Refused(None, reason, SET_SECRET, field="secret")
     if secret and (url or "").startswith("http://"):
         yield "the secret is sent unencrypted over http; use https"
 
@@ -476,6 +507,10 @@ def _url(kind: RegistryType, url: str | None) -> _Results:
         yield refused
         return
     address = urlsplit(chosen)
+    if len(chosen) > URL_LENGTH:
+        yield Refused(
+            url, f"has {len(chosen)} characters; Harbor stores at most {URL_LENGTH}", kind.url_example, field="url"
+        )
     host, base = address.netloc, f"{address.scheme}://{address.netloc}"
     if kind.type == "google-gcr" and host.endswith(".pkg.dev"):
         reason = "is Artifact Registry, which google-gcr can't read; use type docker-registry with exact names"
@@ -489,20 +524,37 @@ def _url(kind: RegistryType, url: str | None) -> _Results:
     elif kind.type == "docker-registry" and host in _DOCKER_HUB_HOSTS:
         reason = "is Docker Hub, which has its own type: docker-registry can't list its namespaces"
         yield Refused(url, reason, "type: docker-hub", field="url")
+    elif kind.type not in (types := _types_of_host(host, kind.type)):
+        reason = f"is not a registry of type {kind.type}; it needs {' or '.join(types)}"
+        yield Refused(url, reason, f"type: {types[0]}", field="url")
+    elif kind.type == "docker-registry" and address.path:
+        # Harbor copies through a prefix, but reports `/v2` and `/v2/` as unhealthy (measured).
+        if re.search(r"/v[12]$", chosen):
+            yield Refused(url, "ends with the API's version, which Harbor adds itself", chosen[:-3], field="url")
     elif address.path and re.fullmatch(kind.url_form, base):
-        reason = "has a path, and Harbor wants the base address (it calls anything else unhealthy)"
+        reason = f"has a path, and Harbor needs the base address of {kind.title}"
         yield Refused(url, reason, base, field="url")
+    elif host in _DOCKER_HUB_HOSTS and chosen != kind.url:
+        yield Refused(url, "is not the address that Harbor uses for Docker Hub", kind.url_example, field="url")
     elif not re.fullmatch(kind.url_form, chosen):
-        yield Refused(url, f"is not an address of {kind.title}", kind.url_example, field="url")
+        reason = f"is not an address of {kind.title} ({kind.url_example}); another registry needs docker-registry"
+        yield Refused(url, reason, f"type: docker-registry, url: {chosen}", field="url")
 
 
-def _pair(kind: RegistryType, username: str | None, secret: str | None) -> _Results:
+def _types_of_host(host: str, type_: str) -> tuple[str, ...]:
+    """Return the types that can read a well-known host; any other host is what the user says."""
+    return next((types for form, types in _TYPES_OF_HOSTS if re.fullmatch(form, host)), (type_,))
+
+
+def _pair(kind: RegistryType, username: str | None, secret: str | None, *, has_role: bool) -> _Results:
     if username and not secret:
         reason = "has no secret; set it, or remove the username for anonymous access"
         yield Refused(username, reason, SET_SECRET, field="username")
     elif secret and not username and kind.type not in _FIXED_ACCESS_ID:
         reason = "is missing: set the username that the secret belongs to"
         yield Refused(None, reason, kind.username_example, field="username")
+    elif not secret and kind.type == "aws-ecr" and has_role:
+        yield "it has no access key pair: it works only if Harbor runs in AWS with a role that may read ECR"
     elif not secret and kind.needs_credential:
         reason = f"is missing; without credentials {kind.title} allows {kind.anonymous}. It needs {kind.credential}"
         yield Refused(None, reason, SET_SECRET, field="secret")

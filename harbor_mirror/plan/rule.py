@@ -97,6 +97,7 @@ def plan_rule(
         report.fault("listedTags", rule.listed_tags, reason, f"listedTags: {rule.expected_tags}")
     if pattern is None or tags is None:
         return None
+    report.attempt("", lambda: filters.check_stored_length(pattern, tags, rule.labels, rule.resource))
     _check_destination(pattern, rule, report)
     if endpoint is not None:
         report.add(
@@ -130,7 +131,7 @@ def plan_rule(
         tag_filters=tags,
         expected_tags=rule.expected_tags,
         schedule=schedule,
-        landing=Landing(name, source, pattern, rule.namespace, rule.flatten),
+        landing=Landing(name, source, pattern, rule.namespace, rule.flatten, tags),
         load=load(
             name,
             endpoint.type,

@@ -19,13 +19,11 @@ from harbor_mirror.config.faults import Fault
 from harbor_mirror.config.models import Configuration, Endpoint, Rule
 from harbor_mirror.config.refusal import Refused
 from harbor_mirror.plan import globs
-from harbor_mirror.plan.filters import join
+from harbor_mirror.plan.filters import STORED_LENGTH, TagFilter, join, stored_length
 from harbor_mirror.plan.registry_types import image_host, url_of
 from harbor_mirror.plan.tag_expressions import TagExpression
 from harbor_mirror.plan.tag_globs import cover
 
-#: Harbor's column for a rule's filters as compact JSON (measured on 2.15.2: 1,024 characters accepted, 1,025 refused).
-FILTERS_LENGTH = 1024
 #: Each policy makes Harbor list every tag of the source in each run.
 MOST_POLICIES = 20
 #: What repositories' names may take of the filters, so that tags have the rest.
@@ -176,7 +174,7 @@ class _Group:
 
 def _filters(group: _Group, rule: Rule) -> Iterator[tuple[str, str]]:
     repositories = join(group.repositories)
-    room = FILTERS_LENGTH - filters_length(rule, repositories, "")
+    room = STORED_LENGTH - filters_length(rule, repositories, "")
     found = cover(list(group.wanted), sorted(group.unwanted), room, MOST_POLICIES)
     if found is None:
         raise _too_many()
@@ -191,17 +189,10 @@ def _too_many() -> Refused:
 
 def filters_length(rule: Rule, repositories: str, tags: str) -> int:
     """Return the length of a rule's filters as Harbor keeps them."""
-    filters: list[dict[str, object]] = [
-        {"type": "name", "value": repositories},
-        {"type": "tag", "value": tags, "decoration": "matches"},
-    ]
+    filters = [TagFilter(tags)]
     if rule.tags.excludes:
-        filters.append({"type": "tag", "value": join(rule.tags.excludes, "tag"), "decoration": "excludes"})
-    if rule.labels:
-        filters.append({"type": "label", "value": list(rule.labels), "decoration": "matches"})
-    if rule.resource is not None:
-        filters.append({"type": "resource", "value": rule.resource})
-    return len(json.dumps(filters, separators=(",", ":"), ensure_ascii=False))
+        filters.append(TagFilter(join(rule.tags.excludes, "tag"), "excludes"))
+    return stored_length(repositories, filters, rule.labels, rule.resource)
 
 
 # --- Using the lock --------------------------------------------------------------------------------------------------
@@ -230,8 +221,8 @@ def lock_problems(rule: Rule, expression: TagExpression, source: str, lock: Lock
         if named is None or not lock.tags.keys() >= set(named):
             yield f"the policy {policy.name} takes repositories without locked tags: {policy.repositories}"
         length = filters_length(rule, policy.repositories, policy.matches)
-        if length > FILTERS_LENGTH:
-            yield f"the policy {policy.name} has filters of {length} characters, and Harbor keeps {FILTERS_LENGTH}"
+        if length > STORED_LENGTH:
+            yield f"the policy {policy.name} has filters of {length} characters, and Harbor keeps {STORED_LENGTH}"
 
 
 def with_policies(

@@ -51,7 +51,7 @@ def test_anonymous_endpoints_share_a_budget_and_accounts_have_their_own() -> Non
 
 def test_a_manual_rule_costs_nothing_until_it_is_started() -> None:
     (budget,) = resolved().budgets.values()
-    assert (budget.pulls, budget.overruns()) == (0, ())
+    assert (budget.pulls, budget.overrun()) == (0, None)
 
 
 def test_many_globs_that_may_meet_are_a_few_examples() -> None:

@@ -79,7 +79,7 @@ def test_an_endpoints_name_in_harbor_holds_its_type() -> None:
         (changed("rules", "nginx", project="mirrors"), "rules.nginx.project", "Example: mirror"),
         (changed("rules", "nginx", project=None), "rules.nginx.project", "is missing"),
         (changed("rules", "nginx", override="yes"), "rules.nginx.override", "'yes' must be true or false"),
-        (changed("rules", "nginx", flatten=4), "rules.nginx.flatten", "4 must be at most 3"),
+        (changed("rules", "nginx", flatten=-2), "rules.nginx.flatten", "-2 must be at least -1"),
         (changed("rules", "nginx", path="/x"), "rules.nginx.path", "'/x'"),
         (changed("rules", "nginx", repositories=[]), "rules.nginx.repositories", "[] is empty"),
         (changed("rules", "nginx", tags={"match": "1*"}), "rules.nginx.tags.match", "did you mean matches?"),
@@ -121,7 +121,7 @@ def test_all_faults_come_at_once_a_line_each() -> None:
         "harborPassword": "Harbor-Password-1",
         "endpoints": {"hub": {"type": "dockerhub"}, "other hub": {"type": "docker-hub"}},
         "projects": {"Mirror": {}, "mirror": {"public": "yes", "quotaGb": -1}},
-        "rules": {"nginx": {"endpoint": "nowhere", "repositories": [], "project": "mirror", "flatten": 9}},
+        "rules": {"nginx": {"endpoint": "nowhere", "repositories": [], "project": "mirror", "flatten": -9}},
     }
     assert [path for path, _ in faults(raw)] == [
         "ruels",

@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harbor_mirror.config.refusal import Refused
-from harbor_mirror.plan.destinations import Landing, cautions, check, collisions, destination, images
+from harbor_mirror.plan.destinations import (
+    Landing,
+    cautions,
+    check,
+    collisions,
+    destination,
+    images,
+    longest_repository,
+)
 from harbor_mirror.plan.globs import matches
 from tests.data.model import rows
 
@@ -42,7 +50,8 @@ def test_every_recorded_namespace_agrees() -> None:
         try:
             check("library/nginx", row["namespace"], 0)
         except Refused:
-            assert row["status"] in (400, 500), row
+            # Harbor saves a namespace that leaves no space for a repository, and each run fails.
+            assert row["status"] in (400, 500) or len(row["namespace"]) > longest_repository("mirror"), row
         else:
             assert row["status"] == 201, row
     print(f"recorded namespaces: all {len(table)} agree")

@@ -18,9 +18,10 @@ ROBOT_NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
         ("dev", "mirror-dev"),
         ("dev-eu", "mirror-dev-eu"),
         ("dev_eu.2", "mirror-dev_eu.2"),
-        ("Prod", "mirror-prod"),
-        ("trial-_not", "mirror-trial-not"),
-        ("_-x--", "mirror-x"),
+        ("Prod", "mirror-prod-5f56359e"),
+        ("PROD", "mirror-prod-e3c83459"),
+        ("trial-_not", "mirror-trial-not-6aa198bd"),
+        ("_-x--", "mirror-x-e96fb27b"),
     ],
 )
 def test_harbor_takes_the_robots_name_of_any_stack(stack: str, robot: str) -> None:

@@ -112,6 +112,9 @@ def test_recorded_endpoints_agree_where_paper_can_tell() -> None:
     for row in rows("registries"):
         if row["type"] not in REGISTRY_TYPES or any(mark in row["what"] for mark in ONLY_HARBOR_KNOWS):
             continue
+        if row["type"] == "docker-registry" and row["url"].endswith("/library"):
+            # Only the source knows whether it serves the API below a prefix; this one does not.
+            continue
         refused = bool(endpoint(row["type"], row["url"], row["username"], row["secret"]).refused)
         if row["status"] == 201 and refused:
             # A cloud's type with an address that isn't the cloud's: Harbor takes it and every run would fail.
@@ -135,22 +138,21 @@ def test_recorded_endpoints_agree_where_paper_can_tell() -> None:
             "https://index.docker.io",
             None,
             None,
-            "url: is not an address of Docker Hub",
+            "url: is not the address that Harbor uses for Docker Hub",
             "https://hub.docker.com",
         ),
         ("docker-hub", None, "acme", None, "username: has no secret", "config set"),
         ("docker-hub", None, None, "fake", "username: is missing: set the username", "acme-bot"),
         ("docker-registry", None, None, None, "url: is missing", "https://registry.example.com"),
         ("docker-registry", "https://docker.io", None, None, "url: is Docker Hub", "type: docker-hub"),
-        ("docker-registry", "https://r.example.com/v2", None, None, "url: has a path", "https://r.example.com"),
-        ("docker-registry", "https://r.example.com/library", None, None, "url: has a path", "https://r.example.com"),
+        ("docker-registry", "https://r.example.com/v2", None, None, "url: ends with the API", "https://r.example.com"),
         (
             "aws-ecr",
             "https://ecr.amazonaws.com",
             "AKIAIOSFODNN7EXAMPLE",
             "fake",
             "url: is not an address of AWS",
-            "123456789012",
+            "type: docker-registry",
         ),
         (
             "aws-ecr",
@@ -164,12 +166,12 @@ def test_recorded_endpoints_agree_where_paper_can_tell() -> None:
         ("aws-ecr", GOOD["aws-ecr"][0], "ASIAIOSFODNN7EXAMPLE", "fake", "username: is a temporary key", "AKIA"),
         ("aws-ecr", GOOD["aws-ecr"][0], "acme-bot", "fake", "username: is not an access key ID", "AKIA"),
         ("aws-ecr", GOOD["aws-ecr"][0], None, None, "secret: is missing", "config set"),
-        ("azure-acr", "https://acme.example.com", None, None, "url: is not an address of Azure", "azurecr.io"),
+        ("azure-acr", "https://acme.example.com", None, None, "url: is not an address of Azure", "docker-registry"),
         (
             *("azure-acr", "https://acme.azurecr.io", "00000000-0000-0000-0000-000000000000", "eyJfake"),
             *("username: is a token of az acr login", "3d9e1c52"),
         ),
-        ("ali-acr", "https://cr.example.com", "LTAI5t", "fake", "url: is not an address of Alibaba", "aliyuncs.com"),
+        ("ali-acr", "https://cr.example.com", "LTAI5t", "fake", "url: is not an address of Alibaba", "docker-registry"),
         ("google-gcr", "https://gcr.io", None, None, "secret: is missing", "config set"),
         ("google-gcr", "https://gcr.io", "me", GOOGLE_KEY, "username: must be _json_key", "_json_key"),
         ("google-gcr", "https://gcr.io", None, "fake", "secret: is not a service account key", "key.json"),
@@ -191,7 +193,7 @@ def test_recorded_endpoints_agree_where_paper_can_tell() -> None:
             "r@AK",
             "fake",
             "url: is not an address of Huawei",
-            "myhuaweicloud.com",
+            "docker-registry",
         ),
         ("huawei-SWR", GOOD["huawei-SWR"][0], None, None, "secret: is missing", "config set"),
         (
@@ -213,7 +215,7 @@ def test_recorded_endpoints_agree_where_paper_can_tell() -> None:
             *("jfrog-artifactory", "https://co.jfrog.io/artifactory/api/docker/docker-local", "me", "fake"),
             *("url: has a path", "https://co.jfrog.io"),
         ),
-        ("github-ghcr", "https://github.com", None, None, "url: is not an address of GitHub", "https://ghcr.io"),
+        ("github-ghcr", "https://github.com", None, None, "url: is not an address of GitHub", "docker-registry"),
         ("harbor", None, None, None, "url: is missing", "https://harbor2.example.com"),
         ("tencent-tcr", "https://a.tencentcloudcr.com", "AKIDx", "fake", "type: is not supported", "docker-registry"),
         ("tencent-tcr", "https://a.tencentcloudcr.com", "me", "fake", "username: is not a SecretId", "AKID"),

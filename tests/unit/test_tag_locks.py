@@ -15,7 +15,7 @@ from harbor_mirror.config.models import Rule
 from harbor_mirror.config.refusal import Refused
 from harbor_mirror.plan.tag_expressions import TagExpression
 from harbor_mirror.plan.tag_locks import (
-    FILTERS_LENGTH,
+    STORED_LENGTH,
     MOST_POLICIES,
     LockedRule,
     LockError,
@@ -120,7 +120,7 @@ def test_more_than_harbor_keeps_becomes_several_policies() -> None:
     configuration = validate(stack(nginx=raw), {"nginx": locked}).configuration
     assert list(configuration.rules) == [policy.name for policy in locked.policies]
     lengths = [filters_length(rule, *rule.repositories, *rule.tags.matches) for rule in configuration.rules.values()]
-    assert max(lengths) <= FILTERS_LENGTH
+    assert max(lengths) <= STORED_LENGTH
 
 
 def test_nothing_selected_is_refused_and_not_taken_for_everything() -> None:
