@@ -527,7 +527,7 @@ def _url(kind: RegistryType, url: str | None) -> _Results:
     elif kind.type not in (types := _types_of_host(host, kind.type)):
         reason = f"is not a registry of type {kind.type}; it needs {' or '.join(types)}"
         yield Refused(url, reason, f"type: {types[0]}", field="url")
-    elif kind.type == "docker-registry" and address.path:
+    elif kind.type == "docker-registry" and address.path and re.fullmatch(kind.url_form, base):
         # Harbor copies through a prefix, but reports `/v2` and `/v2/` as unhealthy (measured).
         if re.search(r"/v[12]$", chosen):
             yield Refused(url, "ends with the API's version, which Harbor adds itself", chosen[:-3], field="url")

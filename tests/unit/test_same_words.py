@@ -20,6 +20,7 @@ BY_VALUE = {
     "form: a password with its line break",
     "form: a secret with its line break",
     "a database's password as a number",
+    "a secret that is too long",
     "a database's password that gets lost on the way",
     "ecr with docker login's user",
     "gcr with a token for the key",

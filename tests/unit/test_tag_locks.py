@@ -15,8 +15,8 @@ from harbor_mirror.config.models import Rule
 from harbor_mirror.config.refusal import Refused
 from harbor_mirror.plan.tag_expressions import TagExpression
 from harbor_mirror.plan.tag_locks import (
-    STORED_LENGTH,
     MOST_POLICIES,
+    STORED_LENGTH,
     LockedRule,
     LockError,
     filters_length,
