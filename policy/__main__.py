@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-# The pack judges with the model that the program and mirrorctl use, which lies beside it.
+# The pack uses the same packages as the program and mirrorctl, from the directory above.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pulumi_policy import EnforcementLevel, PolicyPack

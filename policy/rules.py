@@ -1,7 +1,7 @@
-"""The policies: what a preview must not contain, whatever language its program is written in.
+"""Policies for previews of programs in any language.
 
-Settings are checked before, by the program itself; this is the second fence, for programs that use the components or
-the providers directly. Each policy has an example that passes and one that does not in tests/policy.
+The program of this project validates its own settings. The policies also cover programs that use the components or the
+providers directly. tests/policy has an example that passes and one that fails for each policy.
 """
 
 from __future__ import annotations
@@ -35,13 +35,16 @@ VOLUME = "linode:index/volume:Volume"
 
 SSH_PORT = 22
 ANYBODY = {"0.0.0.0/0", "::/0"}
-#: Two schedules that meet at all meet within four years: every date and almost every weekday is in them.
+#: Four years contain every date and almost every weekday, so two schedules that ever meet do so within them.
 DAYS = [date(2024, 1, 1) + timedelta(days=day) for day in range(4 * 366)]
 
 
 def _rule_has_name_filter(args: ResourceValidationArgs, report: ReportViolation) -> None:
     if args.resource_type == REPLICATION and not any(block.get("name") for block in args.props.get("filters") or ()):
-        report("it takes every repository that the account can see; name them: filters: [{name: library/nginx}]", None)
+        report(
+            "the rule has no name filter, so it replicates every repository: filters: [{name: library/nginx}]",
+            None,
+        )
 
 
 def _rule_schedule_is_sound(args: ResourceValidationArgs, report: ReportViolation) -> None:
@@ -51,7 +54,7 @@ def _rule_schedule_is_sound(args: ResourceValidationArgs, report: ReportViolatio
     try:
         Schedule.parse(args.props.get("schedule") or MANUAL, name=args.name, allow_frequent=frequent)
     except Refused as refused:
-        report(f"schedule {refused.value!r} {refused.reason}; for instance {refused.example}", None)
+        report(f"schedule {refused.value!r} {refused.reason}. Example: {refused.example}", None)
 
 
 def _moving_tags_are_replaced(args: ResourceValidationArgs, report: ReportViolation) -> None:
@@ -63,32 +66,32 @@ def _moving_tags_are_replaced(args: ResourceValidationArgs, report: ReportViolat
         if block.get("tag")
     ]
     if (tag := moving_tag(tags)) is not None:
-        report(f"the tag {tag} moves at the source, and without override Harbor keeps the image that it has", None)
+        report(f"the tag {tag} is reused for new images, and without override Harbor keeps the old image", None)
 
 
 def _connections_are_checked(args: ResourceValidationArgs, report: ReportViolation) -> None:
-    # A provider's settings arrive as JSON texts, and this one's default is to take any certificate.
+    # The settings of a provider arrive as JSON text. This provider accepts any certificate by default.
     if args.resource_type == HARBOR and args.props.get("insecure", "true") not in (False, "false"):
-        report("the provider takes any certificate unless it is told not to: insecure: false", None)
+        report("the provider accepts any certificate by default; set insecure: false", None)
     if args.resource_type == REGISTRY and args.props.get("insecure"):
-        report("Harbor takes any certificate from this registry; without insecure it needs a valid one", None)
+        report("Harbor accepts any certificate of this registry; remove insecure: true", None)
 
 
 def _endpoint_secret_is_secret(args: StackValidationArgs, report: ReportViolation) -> None:
     registries = [resource for resource in args.resources if resource.resource_type == REGISTRY]
     for registry in registries:
         if "accessSecret" in set(registry.props) and "accessSecret" not in registry.opts.additional_secret_outputs:
-            report("the access secret is kept as plain text in the stack's state; mark it secret", registry.urn)
+            report("the access secret is plain text in the state of the stack; mark it as secret", registry.urn)
     secrets = [secret for registry in registries if isinstance(secret := _known(registry.props, "accessSecret"), str)]
     for resource in args.resources:
         if resource.resource_type.startswith("harbor:") and _shows(resource, secrets):
-            report("an endpoint's access secret stands in another property, which is not secret", resource.urn)
+            report("another property, which is not secret, contains the access secret of an endpoint", resource.urn)
 
 
 def _server_is_protected(args: StackValidationArgs, report: ReportViolation) -> None:
     for resource in args.resources:
         if resource.resource_type in {INSTANCE, VOLUME} and not resource.opts.protect:
-            report("a change of the program could delete it; protect it: host: {protect: true}", resource.urn)
+            report("a change of the program could delete the resource; protect it: host: {protect: true}", resource.urn)
 
 
 def _data_outlives_server(args: StackValidationArgs, report: ReportViolation) -> None:
@@ -101,21 +104,21 @@ def _data_outlives_server(args: StackValidationArgs, report: ReportViolation) ->
     for resource in args.resources:
         alone = resource.resource_type == INSTANCE and resource.urn not in attached
         if alone and not _known(resource.props, "backupsEnabled"):
-            report("it has neither a volume for its data nor Linode's backups", resource.urn)
+            report("the instance has neither a volume for its data nor Linode's backups", resource.urn)
 
 
 def _server_has_firewall(args: ResourceValidationArgs, report: ReportViolation) -> None:
     if args.resource_type == INSTANCE and not {"firewallId", "interfaces"} & set(args.props):
-        report("it is on the network without a firewall; give firewallId in the creating request", None)
+        report("the instance has no firewall; set firewallId or interfaces when you create it", None)
     if args.resource_type != FIREWALL:
         return
     if args.props.get("inboundPolicy") != "DROP":
-        report("what no rule allows must be dropped: inboundPolicy: DROP", None)
+        report("the firewall accepts traffic that no rule allows; set inboundPolicy: DROP", None)
     for rule in args.props.get("inbounds") or ():
         networks = {*(rule.get("ipv4s") or ()), *(rule.get("ipv6s") or ())}
         if rule.get("action") == "ACCEPT" and _has_port(rule.get("ports"), SSH_PORT) and networks & ANYBODY:
             report(
-                f"rule {rule.get('label')} opens SSH to everybody; name networks: adminCidrs: [203.0.113.0/24]", None
+                f"rule {rule.get('label')} opens SSH to everybody; list networks: adminCidrs: [203.0.113.0/24]", None
             )
 
 
@@ -129,7 +132,7 @@ def _schedules_are_apart(args: StackValidationArgs, report: ReportViolation) -> 
     for (one, its_source, its_schedule), (other, other_source, other_schedule) in combinations(rules, 2):
         if its_source == other_source and _meet(its_schedule, other_schedule):
             report(
-                f"it fires in the same minute as {one.name}, at the same source; H spreads them: 0 H */6 * * *",
+                f"the rule runs in the same minute as {one.name}, from the same source; H spreads rules: 0 H */6 * * *",
                 other.urn,
             )
 
@@ -141,7 +144,7 @@ def _shows(resource: PolicyResource, secrets: Sequence[str]) -> bool:
 
 
 def _known(props: Mapping[str, Any], name: str) -> Any:
-    """A property, None while a preview does not know it."""
+    """Return a property, or None if its value is unknown in a preview."""
     try:
         return props.get(name)
     except UnknownValueError:
@@ -149,13 +152,13 @@ def _known(props: Mapping[str, Any], name: str) -> Any:
 
 
 def _has_port(ports: str | None, port: int) -> bool:
-    """Linode's ports are a list of numbers and ranges; no ports are all."""
+    """Return whether Linode's list of ports and ranges contains the port. No list means all ports."""
     spans = [part.strip().partition("-") for part in (ports or "1-65535").split(",")]
     return any(int(first) <= port <= int(last or first) for first, _, last in spans)
 
 
 def _source(resource: PolicyResource) -> str | None:
-    """The rule's endpoint: by the registry that it depends on, as ids are not known at the first preview."""
+    """Return the URN of the rule's endpoint, because its id is unknown in the first preview."""
     needed = resource.property_dependencies.get("registryId", [])
     registry = next((found.urn for found in needed if found.resource_type == REGISTRY), None)
     return registry or str(resource.props.get("registryId"))
@@ -179,12 +182,12 @@ def _meet(one: Schedule, other: Schedule) -> bool:
 def _all() -> Iterator[ResourceValidationPolicy | StackValidationPolicy]:
     yield ResourceValidationPolicy(
         name="rule-has-name-filter",
-        description="A replication rule names the repositories that it takes.",
+        description="A replication rule names its repositories.",
         validate=_rule_has_name_filter,
     )
     yield ResourceValidationPolicy(
         name="rule-schedule-is-sound",
-        description="A replication rule's schedule is one that Harbor runs, and not by mistake every minute.",
+        description="Harbor can run the schedule of a replication rule, and it is not every minute by mistake.",
         config_schema=PolicyConfigSchema(
             properties={"allowFrequent": {"type": "boolean", "default": False}},
         ),
@@ -192,17 +195,17 @@ def _all() -> Iterator[ResourceValidationPolicy | StackValidationPolicy]:
     )
     yield ResourceValidationPolicy(
         name="moving-tags-are-replaced",
-        description="A rule without override takes only tags that never move.",
+        description="A rule without override replicates only tags that are never reused.",
         validate=_moving_tags_are_replaced,
     )
     yield ResourceValidationPolicy(
         name="connections-are-checked",
-        description="Certificates of Harbor and of the source registries are checked.",
+        description="Certificates of Harbor and of the source registries are verified.",
         validate=_connections_are_checked,
     )
     yield StackValidationPolicy(
         name="endpoint-secret-is-secret",
-        description="An endpoint's access secret is encrypted wherever it stands.",
+        description="The access secret of an endpoint is encrypted everywhere in the state.",
         validate=_endpoint_secret_is_secret,
     )
     yield StackValidationPolicy(

@@ -1,4 +1,4 @@
-"""A mirror that is up and has run, and what those who deploy from it see."""
+"""A deployed mirror whose rules have run, and its outputs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def cloud() -> Iterator[LocalCloud]:
 
 @pytest.fixture(scope="package")
 def mirror(cloud: LocalCloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
-    """The stack `dev`, up, each rule run once."""
+    """The deployed stack `dev`; each rule has run once."""
     workspace = Workspace(tmp_path_factory.mktemp("mirror") / "dev", "dev", cloud.env)
     workspace.create()
     workspace.configure(stack_config(cloud, free_port()))
@@ -35,5 +35,5 @@ def mirror(cloud: LocalCloud, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.fixture(scope="package")
 def outputs(mirror: Workspace) -> dict[str, Any]:
-    """The stack's outputs, secrets in plain."""
+    """The outputs of the stack, secrets in plain text."""
     return mirror.outputs(secrets=True)

@@ -1,4 +1,4 @@
-"""A Pulumi program that is not the project's, under the same engine in a directory of its own."""
+"""A Pulumi program of somebody else, with the same engine, in its own directory."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from localcloud.engine import PROJECT, Workspace
 
 @dataclass
 class OtherProgram(Workspace):
-    """A copy of the program in `source`, so that its stack files and state stay out of the checkout."""
+    """A copy of the program in `source`, so that no stack file or state is written into the checkout."""
 
     source: Path = Path()
 
     def create(self) -> None:
-        """Makes directory, backend and stack."""
+        """Create directory, backend and stack."""
         shutil.copytree(self.source, self.directory, dirs_exist_ok=True)
         (self.directory / "state").mkdir(exist_ok=True)
         (self.directory / ".venv").symlink_to(PROJECT / ".venv")

@@ -1,4 +1,4 @@
-"""Who deploys from a mirror: another program, a shell step, kustomize, Helm. Real clients pull what they name."""
+"""Consumers of a mirror: another program, a shell step, kustomize, Helm. Real clients pull the images."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ def run(*command: str, env: Mapping[str, str], cwd: Path | None = None) -> subpr
 
 
 def pulls(reference: str, auth: Path) -> subprocess.CompletedProcess[str]:
-    """A real client looks at the image with these credentials."""
+    """Let a real client read the image with these credentials."""
     command = (program("skopeo"), "inspect", "--tls-verify=false", "--authfile", str(auth), f"docker://{reference}")
     return run(*command, env=os.environ)
 
 
 @pytest.fixture
 def source(cloud: LocalCloud) -> str:
-    """nginx, as the rule's source calls it."""
+    """The reference of nginx at its source."""
     return f"{cloud.hub_url.removeprefix('http://')}/library/nginx"
 
 
 def test_another_program_reads_references_and_a_pull_secret(
     mirror: Workspace, outputs: dict[str, Any], source: str, tmp_path: Path
 ) -> None:
-    # The same backend: a StackReference reads another stack's state there.
+    # A StackReference reads the state of another stack in the same backend.
     env = {**mirror.env, "PULUMI_BACKEND_URL": mirror.environment()["PULUMI_BACKEND_URL"]}
     consumer = OtherProgram(tmp_path / "consumer", "web", env, EXAMPLES / "consumer")
     consumer.create()
@@ -83,7 +83,7 @@ def test_a_shell_step_pulls_by_digest(mirror: Workspace, outputs: dict[str, Any]
     assert "no rule mirrors docker.io/library/unknown" in unknown.stderr
 
 
-def test_kubernetes_gets_an_image_pull_secret(mirror: Workspace, outputs: dict[str, Any], tmp_path: Path) -> None:
+def test_kubernetes_pulls_with_the_secret(mirror: Workspace, outputs: dict[str, Any], tmp_path: Path) -> None:
     program("jq")
     script = str(EXAMPLES / "kubernetes" / "pull-secret.sh")
     done = run(script, "dev", "mirror-pull", env=mirror.environment(), cwd=mirror.directory)
@@ -116,14 +116,14 @@ def test_kustomize_moves_a_deployments_images_to_the_mirror(
 
 
 @pytest.mark.parametrize("form", ["helm", "env", "json"])
-def test_the_other_forms_name_the_same_places(
+def test_the_other_formats_have_the_same_references(
     form: str, mirror: Workspace, outputs: dict[str, Any], source: str
 ) -> None:
     code, text = mirrorctl(mirror, "images", "--format", form)
     assert code == 0, text
     place = outputs["images"][source]
     if form == "helm":
-        # Helm itself can't be had in Debian; what a chart does with these values is docs/outputs.md's one line.
+        # Debian has no Helm. docs/outputs.md has the line with which a chart uses these values.
         entry = yaml.safe_load(text)["images"][source]
         assert f"{entry['registry']}/{entry['repository']}" == place
     elif form == "json":

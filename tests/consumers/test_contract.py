@@ -1,4 +1,4 @@
-"""The outputs are what docs/outputs.schema.json says, keep their secrets, and stay as they are."""
+"""The outputs match docs/outputs.schema.json, mask secrets, and do not change without a reason."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def faults(outputs: Any) -> list[str]:
     return [f"{error.json_path}: {error.message}" for error in VALIDATOR.iter_errors(outputs)]
 
 
-def test_the_outputs_are_as_the_schema_says(mirror: Workspace, outputs: dict[str, Any]) -> None:
+def test_the_outputs_match_the_schema(mirror: Workspace, outputs: dict[str, Any]) -> None:
     assert faults(outputs) == []
     assert faults(mirror.outputs()) == []
     assert set(outputs["rules"]) == {"nginx", "base-images", "partner-apps"}
     assert outputs["images"], "some rule names its repositories"
 
 
-def test_secrets_are_masked_unless_they_are_asked_for(mirror: Workspace, outputs: dict[str, Any]) -> None:
+def test_secrets_are_masked_by_default(mirror: Workspace, outputs: dict[str, Any]) -> None:
     masked = mirror.outputs()
     changed = {name for name in outputs if masked[name] != outputs[name]}
     assert changed == {"pullPassword", "adminPassword"}
@@ -53,7 +53,7 @@ def test_an_update_that_changes_nothing_changes_no_output(mirror: Workspace, out
         (("images", "docker.io/library/nginx"), "harbor.example.com/mirror/library/nginx@sha256:0"),
     ],
 )
-def test_the_schema_refuses_another_shape(outputs: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+def test_the_schema_rejects_other_shapes(outputs: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
     changed = copy.deepcopy(outputs)
     inner = changed
     for key in path[:-1]:
@@ -62,8 +62,8 @@ def test_the_schema_refuses_another_shape(outputs: dict[str, Any], path: tuple[s
     assert len(faults(changed)) == 1
 
 
-def test_each_output_is_explained(outputs: dict[str, Any]) -> None:
+def test_each_output_is_documented(outputs: dict[str, Any]) -> None:
     page = (PROJECT / "docs" / "outputs.md").read_text()
     rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
-    explained = {name.strip(" `") for row in rows for name in row.split(",")}
-    assert explained == set(SCHEMA["properties"]) == set(outputs)
+    documented = {name.strip(" `") for row in rows for name in row.split(",")}
+    assert documented == set(SCHEMA["properties"]) == set(outputs)

@@ -1,4 +1,4 @@
-"""The pack with the real engine: what it finds in examples, and that the stacks of this project pass."""
+"""The policy pack with the real engine, on examples and on the stacks of this project."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def examples(cloud: LocalCloud, tmp_path_factory: pytest.TempPathFactory) -> Wor
     return workspace
 
 
-def test_what_is_wrong_is_found_and_what_is_right_is_not(examples: Workspace) -> None:
+def test_wrong_examples_are_reported_and_right_ones_are_not(examples: Workspace) -> None:
     result = preview(examples, PACK / "prod.json")
     assert result.code != 0
     found = violations(result)
@@ -58,7 +58,7 @@ def test_what_is_wrong_is_found_and_what_is_right_is_not(examples: Workspace) ->
     assert SECRET not in result.output
 
 
-def test_in_dev_it_only_advises(examples: Workspace) -> None:
+def test_policies_are_advisory_in_dev(examples: Workspace) -> None:
     result = preview(examples, PACK / "dev.json")
     assert result.code == 0, result.output
     found = violations(result)
@@ -67,7 +67,7 @@ def test_in_dev_it_only_advises(examples: Workspace) -> None:
 
 
 @pytest.mark.parametrize("stack", ["dev", "prod"])
-def test_the_projects_own_stacks_pass_whole(stack: str, cloud: LocalCloud, tmp_path: Path) -> None:
+def test_the_stacks_of_this_project_pass(stack: str, cloud: LocalCloud, tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / stack, stack, cloud.env)
     workspace.create()
     config = yaml.safe_load((PROJECT / f"Pulumi.{stack}.yaml").read_text())["config"]

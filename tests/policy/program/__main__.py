@@ -1,6 +1,6 @@
-"""For each policy something that is right and something that is wrong, named `right-...` and `wrong-<policy>...`.
+"""Right and wrong examples for each policy, named `right-...` and `wrong-<policy>...`.
 
-Registered by their types alone, as a program in any language registers them.
+They are registered by their types alone, like resources of a program in any language.
 """
 
 from __future__ import annotations
