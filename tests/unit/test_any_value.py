@@ -1,4 +1,4 @@
-"""Whatever value stands wherever: lines with a path and a reason, never a traceback, never a secret."""
+"""Unexpected values in any place give faults with a path and a reason; no traceback, and no secret."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ def judged(raw: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: repr(value)[:20])
-def test_one_value_in_every_place(value: object) -> None:
+def test_each_value_in_every_place_gives_faults(value: object) -> None:
     for where in places(FULL):
         judged(changed(FULL, where, value))
 
 
 @given(st.sampled_from(STACKS), st.data())
-def test_any_value_in_any_place(raw: dict[str, Any], data: st.DataObject) -> None:
+def test_random_values_give_faults(raw: dict[str, Any], data: st.DataObject) -> None:
     scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(VALUES)
     anything = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=5)
     for _ in range(data.draw(st.integers(1, 3))):
@@ -73,8 +73,8 @@ def test_any_value_in_any_place(raw: dict[str, Any], data: st.DataObject) -> Non
     judged(raw)
 
 
-def test_a_secret_in_another_form_is_not_shown() -> None:
-    """In a section that holds a secret, and in the secret's own place."""
+def test_a_secret_of_the_wrong_type_is_not_shown() -> None:
+    """In place of the secret, and in place of a section with a secret."""
     tried = 0
     for raw in (FULL, *STACKS[-40:]):
         for where in places(raw):

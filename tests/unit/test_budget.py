@@ -1,4 +1,4 @@
-"""What rules cost at Docker Hub, against its plans."""
+"""What rules cost at Docker Hub, and what its plans allow."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_repository_with_thousands_of_tags() -> None:
     ("plan", "anonymous", "limit"),
     [("anonymous", True, 100), ("personal", False, 200), ("paid", False, None), (None, True, 100), (None, False, 200)],
 )
-def test_plans(plan: None, anonymous: bool, limit: int | None) -> None:
+def test_limits_of_the_plans(plan: None, anonymous: bool, limit: int | None) -> None:
     assert budget("hub", plan, [], anonymous=anonymous).limit == limit
 
 
@@ -65,14 +65,14 @@ def test_a_limit_may_be_used_up_but_not_exceeded() -> None:
         ("library/*", [TagFilter("1.*")], 120, 120, True),
     ],
 )
-def test_pulls_of_a_run_are_known_or_the_least_possible(
+def test_pulls_of_a_run_are_exact_or_a_lower_bound(
     repositories: str, tags: list[TagFilter], expected: int | None, pulls: int, certain: bool
 ) -> None:
     found = load("r", "docker-hub", repositories, schedule("0 0 * * * *"), tags=tags, expected_tags=expected)
     assert (found.pulls, found.certain, found.runs) == (pulls, certain, 6)
 
 
-def test_the_least_possible_is_said_to_be_that() -> None:
+def test_a_lower_bound_is_named_as_one() -> None:
     names = "library/{" + ",".join(f"app{n}" for n in range(20)) + "}"
     found = load("r", "docker-hub", names, schedule("0 0 * * * *"), tags=[TagFilter("1.*")])
     text = budget("hub", "anonymous", [found], anonymous=True).overrun()
@@ -94,6 +94,6 @@ def test_list_calls(type_: str, repositories: str, calls: int) -> None:
     assert load("r", type_, repositories, schedule("daily")).list_calls == calls
 
 
-def test_a_rule_started_by_hand_costs_nothing_by_itself() -> None:
+def test_a_manual_rule_has_no_cost() -> None:
     found = load("r", "docker-hub", "library/nginx", schedule("manual"), expected_tags=1000)
     assert (found.pulls_per_window, found.list_calls_per_window) == (0, 0)

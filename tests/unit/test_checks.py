@@ -1,4 +1,4 @@
-"""A stack checked whole: each fault once, budgets by account, few words for many collisions."""
+"""Checks of a whole stack: each fault once, budgets by account, a few examples for many collisions."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_manual_rule_costs_nothing_until_it_is_started() -> None:
     assert (budget.pulls, budget.overrun()) == (0, None)
 
 
-def test_many_globs_that_may_meet_are_a_few_examples() -> None:
+def test_possible_collisions_show_a_few_examples() -> None:
     endpoints = {f"r{n}": {"type": "docker-registry", "url": f"https://r{n}.example.com"} for n in range(8)}
     case = {
         "endpoints": {**endpoints, "hub": {"type": "docker-hub"}},
@@ -66,13 +66,13 @@ def test_many_globs_that_may_meet_are_a_few_examples() -> None:
     assert texts[-1] == "may collide with 4 other rules, too"
 
 
-def test_a_faulty_endpoint_hides_no_fault_of_its_rules_and_adds_none() -> None:
+def test_a_faulty_endpoint_does_not_change_the_faults_of_its_rules() -> None:
     with pytest.raises(ConfigurationError) as caught:
         resolved(endpoints={"hub": {"type": "docker-registry"}}, rules__nginx={"schedule": "@daily"})
     assert [fault.path for fault in caught.value.faults] == ["endpoints.hub.url", "rules.nginx.schedule"]
 
 
-def test_every_field_has_a_description_and_a_required_one_an_example() -> None:
+def test_every_field_has_a_description_and_every_required_field_an_example() -> None:
     sections = [
         found for found in vars(config).values() if isinstance(found, type) and issubclass(found, config.Section)
     ]
@@ -87,7 +87,7 @@ def test_every_field_has_a_description_and_a_required_one_an_example() -> None:
     ("schedule", "spread"),
     [("0 30 21 * * *", "0 H 21 * * *"), ("0 0 */6 * * *", "0 H */6 * * *"), ("0 */30 * * * *", "0 H/30 * * * *")],
 )
-def test_many_rules_at_one_time_are_told_of_h(schedule: str, spread: str) -> None:
+def test_many_rules_at_the_same_time_get_a_caution(schedule: str, spread: str) -> None:
     def cautions(count: int, schedule: str) -> list[str]:
         rule = {"endpoint": "registry", "project": "mirror", "schedule": schedule}
         rules = {f"rule-{number}": {**rule, "repositories": f"team/app-{number}"} for number in range(count)}

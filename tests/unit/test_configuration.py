@@ -1,4 +1,4 @@
-"""The stack configuration: what is accepted, and what a user reads when it is not."""
+"""The stack configuration: accepted forms, and messages for others."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ def test_a_rule_needs_only_endpoint_repositories_and_project() -> None:
         ({"matches": "1.*", "excludes": "*-rc*"}, RuleTags(matches=("1.*",), excludes=("*-rc*",))),
     ],
 )
-def test_tags_are_written_in_any_of_these_ways(written: object, meant: RuleTags) -> None:
+def test_short_and_long_forms_of_tags(written: object, meant: RuleTags) -> None:
     assert validate(changed("rules", "nginx", tags=written)).configuration.rules["nginx"].tags == meant
 
 
-def test_an_endpoints_name_in_harbor_holds_its_type() -> None:
+def test_the_default_name_of_an_endpoint_has_its_type() -> None:
     assert endpoint_name("hub", validate(GOOD).configuration.endpoints["hub"]) == "hub-docker-hub"
     named = validate(changed("endpoints", "hub", name="Docker Hub")).configuration.endpoints["hub"]
     assert endpoint_name("hub", named) == "Docker Hub"
@@ -114,7 +114,7 @@ def test_a_fault_names_path_value_reason_and_example(raw: Mapping[str, Any], pat
     assert words in found[path]
 
 
-def test_all_faults_come_at_once_a_line_each() -> None:
+def test_all_faults_are_reported_together_with_a_line_each() -> None:
     raw = {
         "harbor": {"url": "nowhere", "user": "admin"},
         "ruels": {},
@@ -142,7 +142,7 @@ def test_a_faulty_endpoint_does_not_make_its_rules_faulty() -> None:
     assert [path for path, _ in faults(changed("endpoints", "hub", type="dockerhub"))] == ["endpoints.hub.type"]
 
 
-def test_two_endpoints_may_not_share_a_name_in_harbor() -> None:
+def test_two_endpoints_with_the_same_name_in_harbor_are_a_fault() -> None:
     raw = changed("endpoints", "other", type="docker-hub", name="hub-docker-hub")
     assert faults(raw) == [("endpoints.other.name", faults(raw)[0][1])]
     assert "already the name of endpoints.hub" in faults(raw)[0][1]

@@ -1,4 +1,4 @@
-"""A table of wrong configurations, each with the exact lines a user reads; one of right ones with their warnings."""
+"""Tables of bad configurations with their exact messages, and of good ones with their warnings."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def name(case: Mapping[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("case", BAD, ids=name)
-def test_a_bad_configuration_says_exactly(case: Mapping[str, Any]) -> None:
+def test_the_faults_of_a_bad_configuration(case: Mapping[str, Any]) -> None:
     found = resolved(stack(case))
     assert [str(fault) for fault in found.faults] == case["says"].splitlines()
     assert found.mirror is None
 
 
 @pytest.mark.parametrize("case", GOOD, ids=name)
-def test_a_good_configuration_is_taken_and_warns_of_no_more_than_this(case: Mapping[str, Any]) -> None:
+def test_a_good_configuration_is_accepted_with_these_cautions_only(case: Mapping[str, Any]) -> None:
     found = resolved(stack(case, source=SOURCE))
     assert found.faults == ()
     warned = [f"{caution.section}.{caution.name}: {caution.text}" for caution in found.cautions]
@@ -39,19 +39,19 @@ def test_a_good_configuration_is_taken_and_warns_of_no_more_than_this(case: Mapp
 
 @pytest.fixture(scope="module")
 def images() -> dict[str, list[str]]:
-    """Repository -> tags of the local source's sample images."""
+    """Return the tags of each repository of the local source."""
     source = RegistrySimulator()
     source.seed()
     return {repository: list(source.store.tags(repository)) for repository in source.store.repositories()}
 
 
 @pytest.mark.parametrize("case", [case for case in GOOD if "lands" in case], ids=name)
-def test_the_model_predicts_where_it_lands(case: Mapping[str, Any], images: Mapping[str, list[str]]) -> None:
+def test_the_predicted_destinations(case: Mapping[str, Any], images: Mapping[str, list[str]]) -> None:
     assert predicted(validate(stack(case, source=SOURCE)), images) == case["lands"]
 
 
 def predicted(mirror: PlannedMirror, images: Mapping[str, list[str]]) -> dict[str, int]:
-    """Destination repository -> number of tags, once every rule has run."""
+    """Return the number of tags of each destination after every rule has run."""
     lands: dict[str, set[str]] = {}
     for rule in mirror.rules.values():
         for repository, tags in images.items() if rule.enabled else ():
@@ -61,7 +61,7 @@ def predicted(mirror: PlannedMirror, images: Mapping[str, list[str]]) -> dict[st
     return {place: len(tags) for place, tags in lands.items()}
 
 
-def test_the_tables_are_as_large_as_they_should_be() -> None:
+def test_the_tables_have_enough_cases() -> None:
     runnable = [case for case in GOOD if "lands" in case]
     print(f"{len(BAD)} bad configurations, {len(GOOD)} good ones, {len(runnable)} of them run")
     assert len(BAD) >= 200

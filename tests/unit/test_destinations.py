@@ -1,4 +1,4 @@
-"""Where images land: held against recorded executions; and which sources meet in one place."""
+"""Destinations, compared with recorded executions, and collisions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def landing(repository: str, namespace: str, flatten: int) -> str | None:
         return None
 
 
-def test_every_recorded_landing_agrees() -> None:
+def test_destinations_agree_with_recorded_executions() -> None:
     table = rows("executions-landing") + rows("executions-filters")
     counted = 0
     for row in table:
@@ -44,7 +44,7 @@ def test_every_recorded_landing_agrees() -> None:
     assert counted == 57
 
 
-def test_every_recorded_namespace_agrees() -> None:
+def test_namespaces_agree_with_recorded_requests() -> None:
     table = rows("namespaces")
     for row in table:
         try:
@@ -89,7 +89,7 @@ def test_destinations(repository: str, namespace: str, flatten: int, place: str 
         ("library/alpine", "a" * 257, 0, "longer than 256", "mirror/hub"),
     ],
 )
-def test_a_mapping_on_which_every_run_fails_is_refused(
+def test_a_mapping_that_fails_every_run_is_rejected(
     repositories: str, namespace: str, flatten: int, words: str, shown: str
 ) -> None:
     with pytest.raises(Refused) as refused:
@@ -98,7 +98,7 @@ def test_a_mapping_on_which_every_run_fails_is_refused(
     assert refused.value.example == shown
 
 
-def test_a_glob_that_may_take_a_short_path_is_cautioned() -> None:
+def test_a_glob_that_may_match_a_short_path_gets_a_caution() -> None:
     (caution,) = cautions("team/**", "mirror", 2)
     assert "fewer than 2 leading components" in caution
     check("team/**", "mirror", 2)
@@ -106,7 +106,7 @@ def test_a_glob_that_may_take_a_short_path_is_cautioned() -> None:
     assert cautions("team/app/web", "mirror", 2) == ()
 
 
-def test_images_are_given_for_exact_names_only() -> None:
+def test_images_are_listed_for_exact_names_only() -> None:
     rules = [
         Landing("web", "docker.io", "library/{nginx,redis}", "mirror"),
         Landing("all", "quay.io", "acme/*", "acme"),
@@ -130,7 +130,7 @@ HUB, QUAY = "docker.io", "quay.io"
         ([Landing("a", HUB, "hub/x", "m"), Landing("b", HUB, "x", "m/hub")], "m/hub/x"),
     ],
 )
-def test_two_sources_on_one_repository_collide_for_certain(rules: list[Landing], place: str) -> None:
+def test_two_sources_with_one_destination_collide(rules: list[Landing], place: str) -> None:
     found = collisions(rules)
     (one,) = found.certain
     assert one.destination == place
@@ -154,7 +154,7 @@ def test_two_sources_on_one_repository_collide_for_certain(rules: list[Landing],
         [Landing("a", HUB, "library/nginx", "m", 5), Landing("b", QUAY, "nginx", "m", 5)],
     ],
 )
-def test_one_source_taken_twice_or_apart_is_no_collision(rules: list[Landing]) -> None:
+def test_the_same_source_or_other_destinations_do_not_collide(rules: list[Landing]) -> None:
     found = collisions(rules)
     assert (found.certain, found.possible) == ((), ())
 
@@ -171,7 +171,7 @@ def test_one_source_taken_twice_or_apart_is_no_collision(rules: list[Landing]) -
         ([Landing("a", HUB, "hub/x*", "m"), Landing("b", HUB, "x*", "m/hub")], "m/hub/x"),
     ],
 )
-def test_globs_that_may_meet_are_named_with_an_example(rules: list[Landing], place: str) -> None:
+def test_globs_that_may_collide_are_named_with_an_example(rules: list[Landing], place: str) -> None:
     found = collisions(rules)
     assert found.certain == ()
     (one,) = found.possible
@@ -194,7 +194,7 @@ SOURCES = [f"{x}{y}{z}" for x in ("a", "b") for y in ("", "/a", "/b") for z in (
 
 
 @given(st.lists(RULE, min_size=1, max_size=3, unique_by=lambda rule: rule.rule))
-def test_no_collision_of_real_repositories_goes_unnamed(rules: list[Landing]) -> None:
+def test_every_collision_of_sample_repositories_is_reported(rules: list[Landing]) -> None:
     found = collisions(rules)
     named = {frozenset(one.rules) for one in (*found.certain, *found.possible)}
     places: dict[str, dict[str, str]] = {}
@@ -216,7 +216,7 @@ def test_no_collision_of_real_repositories_goes_unnamed(rules: list[Landing]) ->
             )
 
 
-def test_four_hundred_rules_are_compared_by_pairs_that_can_meet() -> None:
+def test_four_hundred_rules_are_compared_by_pairs_that_can_collide() -> None:
     rules = [Landing(f"r{n}", HUB, f"team-{n}/*", "m") for n in range(200)]
     rules += [Landing(f"e{n}", QUAY, f"team-{n}/{{a,b}}", "m") for n in range(200)]
     assert len(collisions(rules).possible) == 200

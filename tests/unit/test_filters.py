@@ -1,4 +1,4 @@
-"""Globs and filters: held against the library that Harbor uses and against recorded executions."""
+"""Globs and filters, compared with the library that Harbor uses and with recorded executions."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SOURCE_TAGS = ("1.0.0", "1.1.0", "2.0.0-rc1", "latest")
 
 
 def answer(pattern: str, name: str) -> bool | None:
-    """What Harbor's library says: True, False, or None for a syntax error."""
+    """Return the library's result: True, False, or None for a syntax error."""
     try:
         return matches(pattern, name)
     except BadGlob:
@@ -56,7 +56,7 @@ def refused(pattern: str, kind: Any = "repository") -> Refused | None:
 # --- The library ------------------------------------------------------------------------------------------------------
 
 
-def test_the_glob_library_agrees() -> None:
+def test_matches_agrees_with_the_recorded_library() -> None:
     table = [row for row in rows("globs-library") if row["pattern"]]
     for row in table:
         assert answer(row["pattern"], row["name"]) == (None if "error" in row else row["match"]), row
@@ -64,7 +64,7 @@ def test_the_glob_library_agrees() -> None:
     print(f"globs: all {len(table)} answers of doublestar 1.3.4 agree")
 
 
-def test_what_the_library_calls_an_error_is_refused_and_what_it_matches_is_not_called_impossible() -> None:
+def test_checks_agree_with_the_recorded_library() -> None:
     for row in rows("globs-library"):
         found = refused(row["pattern"])
         if "error" in row:
@@ -77,23 +77,25 @@ def test_what_the_library_calls_an_error_is_refused_and_what_it_matches_is_not_c
 
 
 def landed(filters: Iterable[dict[str, Any]]) -> list[tuple[str, int]] | None:
-    """Repositories and numbers of tags that a run copies, or None if it fails, by the model alone."""
-    names = [one["value"] for one in filters if one["type"] == "name"]
-    tags = [TagFilter(one["value"], one.get("decoration") or "matches") for one in filters if one["type"] == "tag"]
-    if any(one["type"] == "label" for one in filters):
+    """Return the predicted repositories and numbers of tags of a run, or None if it fails."""
+    names = [entry["value"] for entry in filters if entry["type"] == "name"]
+    tags = [
+        TagFilter(entry["value"], entry.get("decoration") or "matches") for entry in filters if entry["type"] == "tag"
+    ]
+    if any(entry["type"] == "label" for entry in filters):
         return []
     asked = specific(names[0]) if names else None
     try:
         taken = [name for name in asked or REPOSITORIES if all(matches(pattern, name) for pattern in names)]
         if not set(taken) <= set(REPOSITORIES):
             return None
-        kept = {name: [tag for tag in SOURCE_TAGS if all(one.keeps(tag) for one in tags)] for name in taken}
+        kept = {name: [tag for tag in SOURCE_TAGS if all(entry.keeps(tag) for entry in tags)] for name in taken}
     except BadGlob:
         return None
     return sorted((name, len(tags)) for name, tags in kept.items() if tags)
 
 
-def test_every_recorded_filter_takes_what_the_model_says() -> None:
+def test_filters_agree_with_recorded_executions() -> None:
     table = rows("executions-filters")
     for row in table:
         expected = None if row["status"] == "Failed" else [(source, count) for source, _, count in row["landed"]]
@@ -104,10 +106,12 @@ def test_every_recorded_filter_takes_what_the_model_says() -> None:
     print(f"recorded filters: all {len(table)} agree")
 
 
-def test_what_a_recorded_run_fails_on_for_its_pattern_is_refused() -> None:
+def test_patterns_of_failed_recorded_executions_are_rejected() -> None:
     for row in rows("executions-filters"):
         if row["status"] == "Failed" and row["id"] != "executions-113":
-            found = [refused(one["value"], "tag" if one["type"] == "tag" else "repository") for one in row["filters"]]
+            found = [
+                refused(entry["value"], "tag" if entry["type"] == "tag" else "repository") for entry in row["filters"]
+            ]
             # `nginx` and `library/nosuch` are right in form: only the source knows that they are not there.
             assert any(found) or row["what"] in {"filter name 'nginx'", "filter name missing repo"}, row
 
@@ -147,7 +151,7 @@ def test_what_a_recorded_run_fails_on_for_its_pattern_is_refused() -> None:
         ("library/ng!nx", "can never match", "library/{nginx,redis}"),
     ],
 )
-def test_a_bad_repository_glob_is_refused_with_a_good_one(pattern: str, words: str, shown: str) -> None:
+def test_a_bad_repository_glob_is_rejected_with_an_example(pattern: str, words: str, shown: str) -> None:
     found = refused(pattern)
     assert found is not None
     assert words in found.reason
@@ -167,7 +171,7 @@ def test_a_bad_repository_glob_is_refused_with_a_good_one(pattern: str, words: s
         ("a:b", "can never match", "{1.*,latest}"),
     ],
 )
-def test_a_bad_tag_glob_is_refused_with_a_good_one(pattern: str, words: str, shown: str) -> None:
+def test_a_bad_tag_glob_is_rejected_with_an_example(pattern: str, words: str, shown: str) -> None:
     found = refused(pattern, "tag")
     assert found is not None
     assert words in found.reason
@@ -189,16 +193,16 @@ def test_a_bad_tag_glob_is_refused_with_a_good_one(pattern: str, words: str, sho
         "a/{b,c/d}",
     ],
 )
-def test_a_good_repository_glob_is_taken(pattern: str) -> None:
+def test_a_good_repository_glob_is_accepted(pattern: str) -> None:
     check(pattern)
 
 
 @pytest.mark.parametrize("pattern", ["*", "**", "1.*", "{1.*,latest}", "v[0-9]*", "*-rc[^1]", "V1_X", "Stable"])
-def test_a_good_tag_glob_is_taken(pattern: str) -> None:
+def test_a_good_tag_glob_is_accepted(pattern: str) -> None:
     check(pattern, "tag")
 
 
-def test_excluding_every_tag_is_refused() -> None:
+def test_excluding_every_tag_is_rejected() -> None:
     with pytest.raises(Refused, match="nothing would be copied"):
         TagFilter("**", "excludes").check()
     TagFilter("*-rc*", "excludes").check()
@@ -219,33 +223,33 @@ NAMES = st.from_regex(r"\A[ab]{1,2}(/[ab]{1,2}){0,2}\Z")
 
 
 @given(PATTERNS)
-def test_a_refusal_offers_a_pattern_that_is_taken(pattern: str) -> None:
+def test_the_example_of_a_rejected_pattern_is_accepted(pattern: str) -> None:
     found = refused(pattern)
     if found is not None:
         assert refused(found.example) is None
 
 
 @given(PATTERNS, PATTERNS)
-def test_nothing_falls_over_a_bad_pattern(one: str, other: str) -> None:
-    # Faults are reported together, so that every check meets what another one refuses.
+def test_bad_patterns_raise_no_other_errors(first: str, second: str) -> None:
+    # All faults are reported together, so every check also gets values that other checks reject.
     for kind in ("repository", "tag"):
         with contextlib.suppress(Refused):
-            join([one, other], kind)
-        assert notes(one, kind) is not None
-    assert all(matches(one, name) for name in exact(one) or ())
-    assert depths(one)[0] >= 0
-    assert takes_everything(one) in (True, False)
-    assert moving_tag([TagFilter(one), TagFilter(other, "excludes")]) in (*MUTABLE_TAGS, None)
-    assert may_overlap(one, other) is None or is_name(may_overlap(one, other) or "")
+            join([first, second], kind)
+        assert notes(first, kind) is not None
+    assert all(matches(first, name) for name in exact(first) or ())
+    assert depths(first)[0] >= 0
+    assert takes_everything(first) in (True, False)
+    assert moving_tag([TagFilter(first), TagFilter(second, "excludes")]) in (*MUTABLE_TAGS, None)
+    assert may_overlap(first, second) is None or is_name(may_overlap(first, second) or "")
     for type_ in ("docker-hub", "github-ghcr", "quay"):
-        found = check_rule(type_, url=None, anonymous=True, repositories=one, tags=[TagFilter(other, "excludes")])
+        found = check_rule(type_, url=None, anonymous=True, repositories=first, tags=[TagFilter(second, "excludes")])
         assert len(found.refused) + len(found.cautions) < 4
-    sound = [pattern for pattern in (one, other) if refused(pattern) is None]
-    collisions(Landing(pattern, "docker.io", pattern, "m", 1) for pattern in sound)
+    valid = [pattern for pattern in (first, second) if refused(pattern) is None]
+    collisions(Landing(pattern, "docker.io", pattern, "m", 1) for pattern in valid)
 
 
 @given(GLOBS, NAMES)
-def test_a_pattern_that_is_taken_never_fails_and_its_properties_hold(pattern: str, name: str) -> None:
+def test_properties_of_accepted_patterns(pattern: str, name: str) -> None:
     taken = matches(pattern, name)
     shown = example(pattern)
     assert shown is not None
@@ -265,26 +269,26 @@ def test_a_pattern_that_is_taken_never_fails_and_its_properties_hold(pattern: st
 
 
 @given(GLOBS, GLOBS, NAMES)
-def test_an_overlap_has_a_witness_and_no_overlap_has_none(one: str, other: str, name: str) -> None:
-    shared = may_overlap(one, other)
+def test_an_overlap_is_a_name_that_both_patterns_match(first: str, second: str, name: str) -> None:
+    shared = may_overlap(first, second)
     if shared is None:
-        assert not (matches(one, name) and matches(other, name))
+        assert not (matches(first, name) and matches(second, name))
     else:
         assert is_name(shared)
-        assert matches(one, shared)
-        assert matches(other, shared)
+        assert matches(first, shared)
+        assert matches(second, shared)
 
 
 @given(GLOBS, GLOBS, NAMES)
-def test_what_others_take_whole_has_nothing_beyond_them(one: str, other: str, name: str) -> None:
-    if not takes_more(one, [other], "repository"):
-        assert matches(other, name) or not matches(one, name)
-    assert not takes_more(one, [one], "repository")
-    assert not takes_more(one, [other, "**"], "repository")
+def test_takes_more_agrees_with_matches(first: str, second: str, name: str) -> None:
+    if not takes_more(first, [second], "repository"):
+        assert matches(second, name) or not matches(first, name)
+    assert not takes_more(first, [first], "repository")
+    assert not takes_more(first, [second, "**"], "repository")
 
 
 @pytest.mark.parametrize(
-    ("one", "others", "more"),
+    ("first", "others", "more"),
     [
         ("v1.*", ["v*"], False),
         ("v*", ["v1.*"], True),
@@ -295,11 +299,11 @@ def test_what_others_take_whole_has_nothing_beyond_them(one: str, other: str, na
         ("1.*", ["*.*"], False),
     ],
 )
-def test_what_is_left_beside_others(one: str, others: list[str], more: bool) -> None:
-    assert takes_more(one, others, "tag") == more
+def test_takes_more(first: str, others: list[str], more: bool) -> None:
+    assert takes_more(first, others, "tag") == more
 
 
-def test_many_stars_take_no_time_without_end() -> None:
+def test_many_stars_are_matched_quickly() -> None:
     assert not matches("*a" * 12 + "b", "a" * 200)
 
 
@@ -326,7 +330,7 @@ def test_exact_names(pattern: str, names: tuple[str, ...] | None, asked: tuple[s
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "shared"),
+    ("first", "second", "shared"),
     [
         ("library/*", "*/nginx", "library/nginx"),
         ("library/**", "team/**", None),
@@ -337,9 +341,9 @@ def test_exact_names(pattern: str, names: tuple[str, ...] | None, asked: tuple[s
         ("a[b-d]", "a[c-e]", "ac"),
     ],
 )
-def test_overlaps(one: str, other: str, shared: str | None) -> None:
-    assert may_overlap(one, other) == shared
-    assert may_overlap(other, one) == shared
+def test_overlaps(first: str, second: str, shared: str | None) -> None:
+    assert may_overlap(first, second) == shared
+    assert may_overlap(second, first) == shared
 
 
 @pytest.mark.parametrize(
@@ -354,19 +358,19 @@ def test_overlaps(one: str, other: str, shared: str | None) -> None:
         (["team/app", "team/app/web"], "{team/app,team/app/web}"),
     ],
 )
-def test_a_list_becomes_one_pattern(listed: list[str], joined: str) -> None:
+def test_a_list_is_joined_to_one_pattern(listed: list[str], joined: str) -> None:
     assert join(listed) == joined
     for pattern in listed:
         assert matches(joined, example(pattern) or "")
     assert join(["1.*", "latest"], "tag") == "{1.*,latest}"
 
 
-def test_a_list_of_which_harbor_would_lose_one_is_refused() -> None:
+def test_a_list_with_an_ignored_entry_is_rejected() -> None:
     with pytest.raises(Refused, match="does not match nginx"):
         join(["nginx", "nginx/extra"])
 
 
-def test_tags_that_move_by_custom_are_found() -> None:
+def test_moving_tags_are_recognised() -> None:
     assert moving_tag([]) == "latest"
     assert moving_tag([TagFilter("{1.0,stable}")]) == "stable"
     assert moving_tag([TagFilter("{1.0,stable}"), TagFilter("sta*", "excludes")]) is None
@@ -376,7 +380,7 @@ def test_tags_that_move_by_custom_are_found() -> None:
     assert TagFilter("v*").mutable_tag is None
 
 
-def test_small_predicates() -> None:
+def test_predicates() -> None:
     assert takes_everything("**")
     assert takes_everything("{**,library/*}")
     assert not takes_everything("*/**")

@@ -1,4 +1,4 @@
-"""What an older Harbor lacks is said; what can't be read, and what is new, is not warned of."""
+"""Warnings for old versions of Harbor; none for new or unreadable ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from harbor_mirror.plan.harbor_versions import lacking
 
 
 @pytest.mark.parametrize("version", ["v2.9.0-1a2b3c", "v2.15.2-abc", "2.10.0", "v3.0.0", "", "dev"])
-def test_nothing_is_lacking(version: str) -> None:
+def test_supported_versions_get_no_warning(version: str) -> None:
     assert lacking(version) == ()
 
 
@@ -23,7 +23,7 @@ def test_nothing_is_lacking(version: str) -> None:
         ("v1.10.0", 6, "flatten is unknown"),
     ],
 )
-def test_each_version_lacks_what_came_after_it(version: str, count: int, words: str) -> None:
+def test_older_versions_get_a_warning_for_each_missing_feature(version: str, count: int, words: str) -> None:
     first, *rest = lacking(version)
     assert first == f"this Harbor is {version}; harbor-mirror supports 2.9 and later"
     assert len(rest) == count - 1

@@ -16,7 +16,7 @@ ALLOWED = {
 
 
 @pytest.mark.parametrize("module", ALLOWED)
-def test_the_program_imports_only_what_stands_before_it(module: str) -> None:
+def test_the_program_imports_only_lower_layers(module: str) -> None:
     imported = set()
     for node in ast.walk(ast.parse((PROJECT / module).read_text())):
         if isinstance(node, ast.Import):

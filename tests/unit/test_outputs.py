@@ -1,4 +1,4 @@
-"""What a stack puts out, where other tests do not look."""
+"""Outputs of a stack that other tests do not cover."""
 
 from __future__ import annotations
 
@@ -24,6 +24,6 @@ ROBOT_NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
         ("_-x--", "mirror-x-e96fb27b"),
     ],
 )
-def test_harbor_takes_the_robots_name_of_any_stack(stack: str, robot: str) -> None:
+def test_harbor_accepts_the_robot_name_of_every_stack(stack: str, robot: str) -> None:
     assert pull_robot(stack) == robot
     assert ROBOT_NAME.fullmatch(robot)

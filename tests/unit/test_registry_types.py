@@ -1,4 +1,4 @@
-"""The catalogue of source registries: URLs, credentials, and what each kind can't do."""
+"""Registry types: URLs, credentials and limitations."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ def words(findings: Findings) -> str:
 # --- The catalogue ----------------------------------------------------------------------------------------------------
 
 
-def test_the_catalogue_has_every_type_of_the_configuration() -> None:
+def test_every_type_of_the_configuration_has_an_entry() -> None:
     assert set(REGISTRY_TYPES) == set(typing.get_args(EndpointType))
 
 
 @pytest.mark.parametrize("entry", REGISTRY_TYPES.values(), ids=lambda entry: entry.type)
-def test_an_entry_agrees_with_its_own_examples(entry: Any) -> None:
+def test_the_examples_of_an_entry_are_valid(entry: Any) -> None:
     secret = GOOGLE_KEY if entry.type == "google-gcr" else "fake"
     found = endpoint(entry.type, entry.url_example, entry.username_example, secret)
     assert [one.field for one in found.refused] == ([] if entry.provider_name else ["type"])
@@ -74,7 +74,7 @@ def test_an_entry_agrees_with_its_own_examples(entry: Any) -> None:
 
 
 @pytest.mark.parametrize("type_", GOOD)
-def test_a_right_endpoint_is_taken(type_: str) -> None:
+def test_a_valid_endpoint_is_accepted(type_: str) -> None:
     assert endpoint(type_, *GOOD[type_]) == Findings()
 
 
@@ -107,7 +107,7 @@ def test_provider_names_are_those_of_the_pinned_provider() -> None:
 ONLY_HARBOR_KNOWS = ("unreachable", "basic wrong", "nosuch.invalid", "https://127.0.0.1:25000", "'http://'")
 
 
-def test_recorded_endpoints_agree_where_paper_can_tell() -> None:
+def test_checks_agree_with_recorded_endpoints() -> None:
     agreed = stricter = 0
     for row in rows("registries"):
         if row["type"] not in REGISTRY_TYPES or any(mark in row["what"] for mark in ONLY_HARBOR_KNOWS):
@@ -229,7 +229,7 @@ def test_recorded_endpoints_agree_where_paper_can_tell() -> None:
         ),
     ],
 )
-def test_a_wrong_endpoint_is_refused_with_the_right_form(
+def test_a_wrong_endpoint_is_rejected_with_an_example(
     type_: str, url: str | None, username: str | None, secret: str | None, says: str, shown: str
 ) -> None:
     found = endpoint(type_, url, username, secret)
@@ -246,14 +246,14 @@ def test_no_message_repeats_a_secret(type_: str) -> None:
             assert "hunter2" not in "".join([words(found), *(str(one) + str(one.value) for one in found.refused)])
 
 
-def test_what_is_doubtful_is_a_caution() -> None:
+def test_doubtful_values_get_a_caution() -> None:
     found = endpoint("ali-acr", GOOD["ali-acr"][0], "me@1234567890", "fake")
     assert found.refused == ()
     assert "RAM AccessKey" in words(found)
     assert "unencrypted" in words(endpoint("docker-registry", "http://registry.example.com", "me", "fake"))
 
 
-def test_credentials_are_composed_as_the_adapters_want_them() -> None:
+def test_credentials_are_composed_for_the_adapters() -> None:
     composed = access_secret("quay", "acme+mirror", "fake")
     assert json.loads(composed or "") == {"account_name": "acme+mirror", "docker_cli_password": "fake"}
     assert access_id("quay", "acme+mirror", "fake") == "json_file"
@@ -298,7 +298,9 @@ def test_urls_and_image_hosts() -> None:
         ("harbor", "nginx", "2 or more path components", "team/app"),
     ],
 )
-def test_a_rule_that_a_source_cannot_serve_is_refused(type_: str, repositories: str, says: str, shown: str) -> None:
+def test_a_rule_that_the_source_does_not_support_is_rejected(
+    type_: str, repositories: str, says: str, shown: str
+) -> None:
     (refused,) = rule(type_, repositories).refused
     assert refused.field == "repositories"
     assert says in refused.reason
@@ -322,11 +324,11 @@ def test_a_rule_that_a_source_cannot_serve_is_refused(type_: str, repositories: 
         ("harbor", "library/**"),
     ],
 )
-def test_a_rule_that_a_source_can_serve_is_taken(type_: str, repositories: str) -> None:
+def test_a_rule_that_the_source_supports_is_accepted(type_: str, repositories: str) -> None:
     assert rule(type_, repositories) == Findings()
 
 
-def test_an_anonymous_hub_has_no_namespaces_and_an_account_only_its_own() -> None:
+def test_namespace_wildcards_at_docker_hub() -> None:
     assert "anonymous" in words(rule("docker-hub", "*/nginx", anonymous=True))
     found = rule("docker-hub", "**", anonymous=False)
     assert found.refused == ()
@@ -334,7 +336,7 @@ def test_an_anonymous_hub_has_no_namespaces_and_an_account_only_its_own() -> Non
 
 
 @pytest.mark.parametrize("host", ["ghcr.io", "europe-west1-docker.pkg.dev"])
-def test_a_registry_without_a_catalogue_wants_exact_names(host: str) -> None:
+def test_a_registry_without_a_catalogue_needs_exact_names(host: str) -> None:
     for pattern in ("**", "team/*", "{team/app/a,team/b}"):
         (refused,) = rule("docker-registry", pattern, url=f"https://{host}").refused
         assert f"{host} has no catalogue" in refused.reason
@@ -342,7 +344,7 @@ def test_a_registry_without_a_catalogue_wants_exact_names(host: str) -> None:
 
 
 @pytest.mark.parametrize("pattern", ["**", "*/app", "*/*"])
-def test_artifactory_is_not_searched_from_its_root(pattern: str) -> None:
+def test_a_wildcard_for_the_repository_key_gets_a_caution(pattern: str) -> None:
     found = rule("jfrog-artifactory", pattern)
     assert found.refused == ()
     assert "has a wildcard for the repository key" in words(found)
@@ -350,13 +352,13 @@ def test_artifactory_is_not_searched_from_its_root(pattern: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["registry.k8s.io", "mcr.microsoft.com"])
-def test_a_public_registry_is_not_mirrored_whole(host: str) -> None:
+def test_mirroring_a_whole_public_registry_is_rejected(host: str) -> None:
     found = rule("docker-registry", "**", url=f"https://{host}")
     assert f"everything from {host}" in words(found)
     assert "catalogue" in rule("docker-registry", "team/*", url=f"https://{host}").cautions[0]
 
 
-def test_huawei_says_loudly_that_it_ignores_every_filter() -> None:
+def test_huawei_gets_a_caution_because_it_ignores_filters() -> None:
     found = rule("huawei-SWR", "group/app", tags=[TagFilter("v1.*"), TagFilter("*-rc", "excludes")])
     assert found.refused == ()
     assert "ignores all filters" in words(found)

@@ -1,4 +1,4 @@
-"""Retention and rules: which of a rule's images Harbor deletes, so that the rule brings them back."""
+"""Retention that deletes images which a rule copies again."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def warned(keep: list[Mapping[str, Any]], schedule: str = "daily", **rule: objec
         ([{"pushedWithinDays": 1}], {"enabled": False}),
     ],
 )
-def test_what_does_not_undo_each_other(keep: list[Mapping[str, Any]], rule: Mapping[str, Any]) -> None:
+def test_retention_that_keeps_the_images_of_a_rule(keep: list[Mapping[str, Any]], rule: Mapping[str, Any]) -> None:
     assert warned(keep, **rule) == []
 
 
-def test_a_retention_by_hand_is_nobodys_night() -> None:
+def test_a_manual_retention_gets_no_caution() -> None:
     assert warned([{"pushedWithinDays": 1}], schedule="manual") == []
 
 
@@ -60,7 +60,9 @@ def test_a_retention_by_hand_is_nobodys_night() -> None:
         ([{"repositories": "hub/**", "pushedWithinDays": 30}], {"path": "hub"}, "may delete hub/library/nginx:1.0.0"),
     ],
 )
-def test_what_undoes_each_other(keep: list[Mapping[str, Any]], rule: Mapping[str, Any], words: str) -> None:
+def test_retention_that_deletes_the_images_of_a_rule(
+    keep: list[Mapping[str, Any]], rule: Mapping[str, Any], words: str
+) -> None:
     (text,) = warned(keep, **rule)
     assert words in text
     assert text.startswith("the retention of project mirror ")

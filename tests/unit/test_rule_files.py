@@ -1,4 +1,4 @@
-"""Rules in files of their own: read as the stack's, with faults that name file and line."""
+"""Rule files: merged into the stack, with file and line in faults."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def faults(raw: dict[str, Any], base: Path) -> list[str]:
     return [str(fault) for fault in caught.value.faults]
 
 
-def test_rules_of_all_files_and_of_the_stack_are_one_set(teams: Path, tmp_path: Path) -> None:
+def test_rules_of_all_files_are_merged_with_the_stack(teams: Path, tmp_path: Path) -> None:
     (teams / "data").mkdir()
     (teams / "data" / "etl.yml").write_text(WEB.replace("web-base", "etl").replace("httpd", "redis"))
     (teams / "README.md").write_text("no rules")
@@ -52,7 +52,7 @@ def test_rules_of_all_files_and_of_the_stack_are_one_set(teams: Path, tmp_path: 
     assert list(configuration(RAW, tmp_path).rules) == ["nginx", "etl", "web-base"]
 
 
-def test_without_the_setting_no_file_is_read(teams: Path, tmp_path: Path) -> None:
+def test_no_file_is_read_without_rules_dir(teams: Path, tmp_path: Path) -> None:
     (teams / "web.yaml").write_text("{")
     assert list(configuration({**RAW, "rulesDir": ""}, tmp_path).rules) == ["nginx"]
 
@@ -67,12 +67,12 @@ def test_faults_name_file_and_line(teams: Path, tmp_path: Path) -> None:
     assert found.startswith("mirrors/dev/web.yaml:5: rules.web-base.repositories: 'library/{a,b' has a brace")
 
 
-def test_a_missing_key_is_told_at_the_rule(teams: Path, tmp_path: Path) -> None:
+def test_a_missing_key_has_the_line_of_its_rule(teams: Path, tmp_path: Path) -> None:
     (teams / "web.yaml").write_text(WEB.replace("    endpoint: hub\n", ""))
     assert faults(RAW, tmp_path) == ["mirrors/dev/web.yaml:3: rules.web-base.endpoint: is missing. Example: docker-hub"]
 
 
-def test_one_name_stands_in_one_place(teams: Path, tmp_path: Path) -> None:
+def test_a_rule_that_is_defined_twice_is_a_fault(teams: Path, tmp_path: Path) -> None:
     (teams / "zoo.yaml").write_text(WEB)
     (teams / "own.yaml").write_text(WEB.replace("web-base", "nginx"))
     assert faults(RAW, tmp_path) == [
@@ -81,7 +81,7 @@ def test_one_name_stands_in_one_place(teams: Path, tmp_path: Path) -> None:
     ]
 
 
-def test_rules_of_two_files_that_land_on_one_repository(teams: Path, tmp_path: Path) -> None:
+def test_rules_of_two_files_that_collide(teams: Path, tmp_path: Path) -> None:
     other = WEB.replace("web-base", "copy").replace("library/httpd", "other/httpd") + "    flatten: 1\n"
     (teams / "web.yaml").write_text(WEB + "    flatten: 1\n")
     (teams / "zoo.yaml").write_text(other)
@@ -103,12 +103,12 @@ def test_rules_of_two_files_that_land_on_one_repository(teams: Path, tmp_path: P
         ),
     ],
 )
-def test_what_is_no_rule_file(teams: Path, tmp_path: Path, text: str, says: str) -> None:
+def test_invalid_rule_files(teams: Path, tmp_path: Path, text: str, says: str) -> None:
     (teams / "web.yaml").write_text(text)
     assert faults(RAW, tmp_path)[0].startswith(says)
 
 
-def test_a_directory_without_rules_is_a_mistake(tmp_path: Path) -> None:
+def test_a_directory_without_rule_files_is_a_fault(tmp_path: Path) -> None:
     assert faults(RAW, tmp_path) == [
         "rulesDir: 'mirrors/dev' is not a directory beside Pulumi.yaml. Example: mirrors/prod"
     ]
@@ -130,7 +130,7 @@ def test_every_value_has_its_line(tmp_path: Path) -> None:
     assert found.line("projects") == 2, "the content's own"
 
 
-def test_every_recorded_scalar_is_read_as_the_engine_reads_it(tmp_path: Path) -> None:
+def test_scalars_agree_with_the_engine(tmp_path: Path) -> None:
     file = tmp_path / "web.yaml"
     recorded = rows("yaml-scalars")
     file.write_text("".join(f"- {row['text']}\n" for row in recorded))
@@ -141,14 +141,14 @@ def test_every_recorded_scalar_is_read_as_the_engine_reads_it(tmp_path: Path) ->
     print(f"scalars of YAML: all {len(recorded)} as the engine has them")
 
 
-def test_keys_are_text_as_the_engine_has_it(tmp_path: Path) -> None:
+def test_keys_agree_with_the_engine(tmp_path: Path) -> None:
     file = tmp_path / "web.yaml"
     file.write_text("{true: 1, False: 2, ~: 3, 0x11: 4, 1.50: 5, yes: 6, 2026-11-25: 7, 'a b': 8}")
     known = ["true", "false", "<nil>", "17", "1.5", "yes", "2026-11-25 00:00:00 +0000 UTC", "a b"]
     assert list(located_yaml.read(file).content) == known
 
 
-def test_what_a_merge_brings_may_be_overridden(tmp_path: Path) -> None:
+def test_merged_keys_may_be_overridden(tmp_path: Path) -> None:
     file = tmp_path / "web.yaml"
     file.write_text("base: &base {project: mirror, schedule: daily}\nown: {<<: *base, schedule: hourly}\n")
     read = located_yaml.read(file)
@@ -170,14 +170,14 @@ def test_what_a_merge_brings_may_be_overridden(tmp_path: Path) -> None:
         "? [a]\n: &a {b: *a}",
     ],
 )
-def test_no_text_ends_in_a_traceback(tmp_path: Path, text: str) -> None:
+def test_random_text_gives_no_traceback(tmp_path: Path, text: str) -> None:
     file = tmp_path / "web.yaml"
     file.write_text(text)
     with pytest.raises(Unreadable):
         located_yaml.read(file)
 
 
-def test_aliases_in_aliases_are_cut_short(tmp_path: Path) -> None:
+def test_nested_aliases_are_limited(tmp_path: Path) -> None:
     file = tmp_path / "web.yaml"
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
@@ -186,7 +186,7 @@ def test_aliases_in_aliases_are_cut_short(tmp_path: Path) -> None:
         located_yaml.read(file)
 
 
-def test_what_cannot_be_opened(tmp_path: Path) -> None:
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "missing.yaml"):
         with pytest.raises(Unreadable):
             located_yaml.read(path)

@@ -1,4 +1,4 @@
-"""`mirrorctl check` and the program judge a stack alike: the same lines, but for what only a secret's value tells."""
+"""`mirrorctl check` and the program report the same, except for faults that depend on the value of a secret."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ BY_VALUE = {
 
 
 def encrypted(where: tuple[str, ...], value: Any) -> Any:
-    """A value as the stack's file has it."""
+    """Return a value as in the stack's file."""
     if stack_file._pattern(where) in stack_file.SECRETS and isinstance(value, str | int) and value:
         return {"secure": "v1:abc"}
     if isinstance(value, Mapping):
@@ -49,7 +49,7 @@ def said_by_the_tool(raw: Mapping[str, Any], folder: Path) -> tuple[list[str], l
 
 
 @pytest.mark.parametrize("kind", ["bad", "good"])
-def test_both_say_the_same(kind: str, tmp_path: Path) -> None:
+def test_check_and_program_report_the_same(kind: str, tmp_path: Path) -> None:
     differ = {}
     for case in configurations(kind):
         raw = stack(case, source="http://registry.example.com")
@@ -62,7 +62,7 @@ def test_both_say_the_same(kind: str, tmp_path: Path) -> None:
 
 
 def secrets(model: type[Section], where: str = "") -> Iterator[str]:
-    """Paths of the model's secrets, with * for names."""
+    """Yield the paths of the model's secrets, with * for names."""
     for name, field in model.model_fields.items():
         path = f"{where}{field.alias or name}"
         kinds = [field.annotation, *get_args(field.annotation)]
@@ -73,5 +73,5 @@ def secrets(model: type[Section], where: str = "") -> Iterator[str]:
                 yield from secrets(kind, f"{path}.{'*.' if str in kinds else ''}")
 
 
-def test_the_tool_knows_every_secret() -> None:
+def test_the_cli_knows_every_secret() -> None:
     assert set(secrets(Configuration)) == set(stack_file.SECRETS)

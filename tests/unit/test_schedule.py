@@ -1,4 +1,4 @@
-"""Schedules: held against Harbor's recorded answers and against the cron library that Harbor uses."""
+"""Schedules, compared with recorded answers of Harbor and of the cron library that it uses."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def purpose(text: str) -> str | None:
     return next((name for name, words in ON_PURPOSE.items() if words.search(reason(text) or "")), None)
 
 
-def test_every_recorded_cron_of_a_rule_agrees() -> None:
+def test_crons_of_rules_agree_with_recorded_answers() -> None:
     purposes: Counter[str] = Counter()
     agreed = 0
     for row in rows("cron-rules"):
@@ -52,7 +52,7 @@ def test_every_recorded_cron_of_a_rule_agrees() -> None:
     assert agreed == len(rows("cron-rules")) - 13 - 1
 
 
-def test_every_recorded_cron_of_maintenance_agrees_or_is_refused_on_purpose() -> None:
+def test_crons_of_maintenance_agree_with_recorded_answers() -> None:
     purposes: Counter[str] = Counter()
     for row in rows("cron-maintenance"):
         try:
@@ -66,14 +66,14 @@ def test_every_recorded_cron_of_maintenance_agrees_or_is_refused_on_purpose() ->
     assert purposes == {"0 * * * * *": 3, " 0 0 0 * * *": 2, "": 1}
 
 
-def test_maintenance_is_not_told_of_a_key_that_rules_have() -> None:
+def test_messages_for_maintenance_do_not_name_allow_frequent() -> None:
     with pytest.raises(Refused) as refused:
         parse_maintenance("0 */2 * * * *", name="gc")
     assert "allowFrequent" not in refused.value.reason
     assert "allowFrequent" in (reason("0 */2 * * * *") or "")
 
 
-def test_the_cron_library_agrees_on_what_is_a_cron_and_when_it_fires() -> None:
+def test_crons_agree_with_the_recorded_library() -> None:
     fired = 0
     for row in rows("cron-library"):
         cron = row["cron"]
@@ -156,7 +156,7 @@ def test_the_cron_library_agrees_on_what_is_a_cron_and_when_it_fires() -> None:
         ("0 H/2 * * * *", "2 minutes between", "0 0 * * * *"),
     ],
 )
-def test_a_refusal_says_why_and_what_was_probably_meant(text: str, words: str, example: str) -> None:
+def test_a_rejected_schedule_has_a_reason_and_an_example(text: str, words: str, example: str) -> None:
     with pytest.raises(Refused) as refused:
         Schedule.parse(text, name="nginx")
     assert words in refused.value.reason
@@ -168,7 +168,7 @@ FIELD = st.text("0123456789*/,-?HLW#MONFEBsu ", max_size=5)
 
 
 @given(st.one_of(st.text(max_size=20), st.lists(FIELD, min_size=5, max_size=7).map(" ".join)))
-def test_any_text_is_taken_or_refused_with_an_example_that_is_taken(text: str) -> None:
+def test_the_example_of_a_rejected_schedule_is_accepted(text: str) -> None:
     try:
         schedule = Schedule.parse(text, name="any")
     except Refused as refused:
@@ -181,16 +181,16 @@ def test_any_text_is_taken_or_refused_with_an_example_that_is_taken(text: str) -
 
 
 @pytest.mark.parametrize("text", ["0 */1 * * * *", "0 ? * * * *", "0 */3 * * * *", "0 0,1 * * * *"])
-def test_frequent_runs_are_taken_when_allowed(text: str) -> None:
+def test_allow_frequent_accepts_frequent_runs(text: str) -> None:
     assert Schedule.parse(text, name="x", allow_frequent=True).cron == text
 
 
-def test_the_literal_star_stays_refused_since_harbor_refuses_it() -> None:
+def test_allow_frequent_does_not_accept_a_star_for_the_minute() -> None:
     assert reason("0 * * * * *", allow_frequent=True)
 
 
 @pytest.mark.parametrize("text", ["0 */5 * * * *", "0 */7 * * * *", "0 0,5 * * * *", "0 58 * * * *", "0 0,58 * * * *"])
-def test_five_minutes_apart_is_enough(text: str) -> None:
+def test_five_minutes_between_runs_are_accepted(text: str) -> None:
     assert Schedule.parse(text, name="x").cron == text
 
 
@@ -231,16 +231,16 @@ def test_a_schedule_in_words(text: str, words: str) -> None:
         ("0 0 0 29 2 *", "once in four years"),
     ],
 )
-def test_what_may_surprise_is_noted(text: str, words: str) -> None:
+def test_surprising_schedules_have_notes(text: str, words: str) -> None:
     (note,) = Schedule.parse(text, name="x").notes()
     assert words in note
 
 
-def test_a_plain_schedule_has_no_notes() -> None:
+def test_a_simple_schedule_has_no_notes() -> None:
     assert Schedule.parse("0 17 */6 * * *", name="x").notes() == ()
 
 
-def test_next_runs_are_in_utc_whatever_zone_is_asked_from() -> None:
+def test_next_runs_are_in_utc() -> None:
     shanghai = timezone(timedelta(hours=8))
     runs = Schedule.parse("0 0 2 * * *", name="x").next(datetime(2026, 11, 25, 9, tzinfo=shanghai), 2)
     assert runs == [datetime(2026, 11, 25, 2, tzinfo=UTC), datetime(2026, 11, 26, 2, tzinfo=UTC)]
@@ -261,16 +261,16 @@ def test_next_runs_are_in_utc_whatever_zone_is_asked_from() -> None:
         ("0 */30 1-3 * * *", 6),
     ],
 )
-def test_runs_in_the_fullest_six_hours(text: str, runs: int) -> None:
+def test_most_runs_in_six_hours(text: str, runs: int) -> None:
     assert Schedule.parse(text, name="x").runs_per(6) == runs
 
 
-def test_words_stand_for_hashed_crons() -> None:
+def test_words_are_hashed_crons() -> None:
     for word, form in (("hourly", "0 H * * * *"), ("daily", "0 H H * * *"), ("weekly", "0 H H * * H")):
         assert Schedule.parse(word, name="web").cron == Schedule.parse(form, name="web").cron
 
 
-def test_a_hashed_value_depends_on_the_name_alone_and_never_changes() -> None:
+def test_a_hashed_value_depends_only_on_the_name() -> None:
     # These values are a promise: a release that moves them moves every rule of every user.
     crons = {name: Schedule.parse("weekly", name=name).cron for name in ("nginx", "rule-0", "rule-1", "Alpine_3")}
     assert crons == PROMISED
@@ -325,6 +325,6 @@ def test_a_thousand_daily_rules_spread_evenly(family: str) -> None:
     assert max(hourly.values()) <= 35
 
 
-def test_numbered_rules_share_no_minute_of_the_day() -> None:
+def test_numbered_rules_have_different_minutes() -> None:
     assert len({slot(f"rule-{number}") % 1440 for number in range(1440)}) == 1440
     assert len({slot(f"rule-{number}") % 60 for number in range(60)}) == 60

@@ -1,4 +1,4 @@
-"""What a stack's file and its rule files can have wrong as files, line by line; each line was once tried by hand."""
+"""Faults of stack files and rule files, with their lines."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def said(text: str, folder: Path) -> list[str]:
         "public: True",
     ],
 )
-def test_numbers_and_truth_are_what_the_engine_makes_of_them(text: str, tmp_path: Path) -> None:
+def test_numbers_and_booleans_agree_with_the_engine(text: str, tmp_path: Path) -> None:
     assert said(STACK.replace("{mirror: {}}", f"{{mirror: {{{text}}}}}"), tmp_path) == []
 
 
 @pytest.mark.parametrize("change", ["\ufeff", "\r\n", "bare", "config:", "merge", "json", "tag"])
-def test_what_the_engine_takes_is_taken(change: str, tmp_path: Path) -> None:
+def test_forms_that_the_engine_accepts_are_accepted(change: str, tmp_path: Path) -> None:
     changed = {
         "\ufeff": "\ufeff" + STACK,
         "\r\n": STACK.replace("\n", "\r\n"),
@@ -66,7 +66,7 @@ def test_what_the_engine_takes_is_taken(change: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("case", table("stack-files"), ids=lambda case: case["text"].strip()[:60])
-def test_one_line_for_each_fault_with_its_place(case: Mapping[str, str], tmp_path: Path) -> None:
+def test_each_fault_has_its_line(case: Mapping[str, str], tmp_path: Path) -> None:
     assert said(STACK + case["text"], tmp_path) == case["says"].splitlines()
 
 
@@ -82,7 +82,7 @@ def test_one_line_for_each_fault_with_its_place(case: Mapping[str, str], tmp_pat
         ("username: 100012345678, secret: {secure: v1:abc}", ["endpoints.hub.username: 100012345678 must be text"]),
     ],
 )  # fmt: skip
-def test_secrets_are_encrypted_and_nothing_else_is(settings: str, lines: list[str], tmp_path: Path) -> None:
+def test_only_secrets_may_be_encrypted(settings: str, lines: list[str], tmp_path: Path) -> None:
     found = said(STACK.replace("{type: docker-hub}", f"{{type: docker-hub, {settings}}}"), tmp_path)
     assert len(found) == len(lines), found
     for line, beginning in zip(found, lines, strict=True):
@@ -90,12 +90,12 @@ def test_secrets_are_encrypted_and_nothing_else_is(settings: str, lines: list[st
     assert "S3CRET" not in " ".join(found)
 
 
-def test_a_section_that_is_encrypted_whole(tmp_path: Path) -> None:
+def test_an_encrypted_section_is_a_fault(tmp_path: Path) -> None:
     (line,) = said(f"config:\n{HARBOR}  harbor-mirror:rules: {{secure: v1:abc}}\n", tmp_path)
     assert line.startswith("4: rules: is encrypted, so it can't be reviewed or checked")
 
 
-def test_what_the_host_keeps_secret(tmp_path: Path) -> None:
+def test_secrets_of_the_host(tmp_path: Path) -> None:
     host = "region: sg-sin-2, hostname: harbor.example.com, objectStorage: {}, tls: provided"
     encrypted = (
         "certificate: {secure: a}, certificateKey: {secure: b}, redis: {host: r.example.com, password: {secure: c}}"
@@ -112,7 +112,7 @@ def test_what_the_host_keeps_secret(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["config: [a]", "- config", "config", "config:\n\trules: {}", "config: {a: *b}", "a: &a [*a]"]
 )
-def test_what_is_no_stacks_file_is_one_sentence(text: str, tmp_path: Path) -> None:
+def test_an_invalid_stack_file_is_one_message(text: str, tmp_path: Path) -> None:
     file = tmp_path / "Pulumi.dev.yaml"
     file.write_text(text)
     with pytest.raises(Failure) as caught:

@@ -1,4 +1,4 @@
-"""The tables in this directory; README.md says where they come from."""
+"""Loads the tables in this directory; README.md has their sources."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ STACK: dict[str, Any] = {
 
 
 def rows(table: str) -> list[dict[str, Any]]:
-    """The rows of `table`.jsonl."""
+    """Return the rows of `table`.jsonl."""
     return [json.loads(line) for line in (HERE / f"{table}.jsonl").read_text().splitlines()]
 
 
 def configurations(kind: str) -> list[dict[str, Any]]:
-    """The cases of configurations-`kind`.yaml, bad or good."""
+    """Return the cases of configurations-`kind`.yaml, bad or good."""
     return table(f"configurations-{kind}")
 
 
 def table(name: str) -> list[dict[str, Any]]:
-    """The cases of `name`.yaml."""
+    """Return the cases of `name`.yaml."""
     cases: list[dict[str, Any]] = yaml.safe_load((HERE / f"{name}.yaml").read_text())
     return cases
 
 
 def resolved(raw: Mapping[str, Any], base: Path = HERE) -> ResolvedStack:
-    """What program and tool make of a raw configuration."""
+    """Resolve a raw configuration as program and CLI do."""
     return resolve_stack({f"{PROJECT}:{key}": value for key, value in raw.items()}, PROJECT, base, "dev")
 
 
 def stack(case: Mapping[str, Any], *, source: str | None = None) -> dict[str, Any]:
-    """The raw configuration of a case; a case with `lands` has its endpoint `hub` at the registry `source`."""
+    """Return the raw configuration of a case; with `lands`, its endpoint `hub` is the registry `source`."""
     config = copy.deepcopy(STACK)
     if "lands" in case:
         config["endpoints"]["hub"] = {"type": "docker-registry", "url": source}
