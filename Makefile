@@ -43,20 +43,26 @@ setup: .venv/installed .tools/bin/pulumi
 pipeline: .venv/locked
 	@ci/engine/install.sh --verified
 
-.venv/locked: ci/requirements.lock
-	@echo "$$(date +%T) python: installing ci/requirements.lock into .venv"
+# With pulumi-kubernetes only if a stack has a cluster: Pulumi fetches the plugin of every package that is installed.
+LOCK := ci/requirements$(if $(shell grep -ls harbor-mirror:cluster Pulumi.*.yaml),-cluster).lock
+
+.venv/locked: $(LOCK)
+	@echo "$$(date +%T) python: installing $< into .venv"
 	@$(PYTHON) -m venv .venv
-	@.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r ci/requirements.lock
+	@.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
 
-# After a change of requirements.txt or ci/requirements.txt; `make lock UPGRADE=--upgrade` also takes newer indirect ones.
+# After a change of a requirements file. `make lock UPGRADE=--upgrade` also updates indirect requirements.
+COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate $(UPGRADE) \
+	--custom-compile-command "make lock"
+
 lock: .venv/installed
-	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate $(UPGRADE) \
-		--custom-compile-command "make lock" ci/requirements.txt --output-file ci/requirements.lock
+	@$(COMPILE) ci/requirements.txt --output-file ci/requirements.lock
+	@$(COMPILE) ci/requirements.txt requirements-cluster.txt --output-file ci/requirements-cluster.lock
 
 # Known vulnerabilities in what the pipelines install. Needs a network path to PyPI's own API.
 audit: .venv/installed
-	@pip-audit --strict --disable-pip --require-hashes --requirement ci/requirements.lock
+	@pip-audit --strict --disable-pip --require-hashes --requirement ci/requirements-cluster.lock
 
 # After a change of the version in ci/engine/install.sh: record the checksums of Pulumi's release. Review before you commit.
 pin-engine:

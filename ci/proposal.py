@@ -27,7 +27,7 @@ import yaml
 NEEDS_REVIEWER = 3
 LABEL = "preview-program"
 PROGRAM = re.compile(
-    r"(Pulumi\.ya?ml|__main__\.py|settings\.py|pyproject\.toml|requirements\.txt"
+    r"(Pulumi\.ya?ml|__main__\.py|settings\.py|pyproject\.toml|requirements[\w-]*\.txt"
     r"|(components|harbor_mirror|mirrorctl|ci)/.*|policy/.*(?<!\.json))"
 )
 #: Everything else in a stack's file can send credentials to another address or replace the encryption.
@@ -164,7 +164,7 @@ def _places(repository: Repository, base: str, tree: str, environment: str) -> t
         folder = posixpath.normpath(str(config.get("harbor-mirror:rulesDir") or "."))
         if folder != "." and not folder.startswith(("/", "..")):
             folders.add(folder)
-    return {f"Pulumi.{environment}.yaml", f"policy/{environment}.json"}, folders
+    return {f"Pulumi.{environment}.yaml", f"mirror.lock.{environment}.yaml", f"policy/{environment}.json"}, folders
 
 
 def _own(path: str, files: set[str], folders: set[str]) -> bool:

@@ -31,10 +31,11 @@ def pins(*files: str) -> dict[str, str]:
     return {name.lower().replace("_", "-"): version for name, version in found}
 
 
-def test_the_lock_has_each_requirement_at_its_version_and_hashes_for_all() -> None:
-    lock = (PROJECT / "ci/requirements.lock").read_text()
-    locked = pins("ci/requirements.lock")
-    wanted = pins("requirements.txt", "ci/requirements.txt")
+@pytest.mark.parametrize("name", ["requirements", "requirements-cluster"])
+def test_the_lock_has_each_requirement_at_its_version_and_hashes_for_all(name: str) -> None:
+    lock = (PROJECT / f"ci/{name}.lock").read_text()
+    locked = pins(f"ci/{name}.lock")
+    wanted = pins("requirements.txt", "ci/requirements.txt", f"{name}.txt")
     assert {name: locked.get(name) for name in wanted} == wanted, "run: make lock"
     packages = re.split(r"^(?=\w)", re.sub(r"^#.*\n", "", lock, flags=re.MULTILINE), flags=re.MULTILINE)[1:]
     assert len(packages) == len(locked)
@@ -44,6 +45,7 @@ def test_the_lock_has_each_requirement_at_its_version_and_hashes_for_all() -> No
 def test_what_only_tests_need_is_not_installed_beside_credentials() -> None:
     tests = pins("requirements-dev.txt")
     assert set(tests) & set(pins("ci/requirements.lock")) == set()
+    assert "pulumi-kubernetes" not in pins("ci/requirements.lock")
 
 
 # --- the engine -------------------------------------------------------------------------------------------------------

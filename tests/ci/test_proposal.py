@@ -81,6 +81,7 @@ def test_settings_are_taken_and_the_program_is_not(repository: Repository, base:
             "teams/shared/new/api.yml": "rules: {api: {}}\n",
             "teams/shared/evil.py": "evil",
             "policy/dev.json": "{}",
+            "mirror.lock.dev.yaml": "rules: {}\n",
             "policy/evil.yaml": "evil",
             "__main__.py": "evil",
             "Pulumi.yaml": "evil",
@@ -95,6 +96,7 @@ def test_settings_are_taken_and_the_program_is_not(repository: Repository, base:
     assert content(repository, "teams/shared/web.yaml") == "rules: {web: {}}\n"
     assert content(repository, "teams/shared/new/api.yml") == "rules: {api: {}}\n"
     assert content(repository, "policy/dev.json") == "{}"
+    assert content(repository, "mirror.lock.dev.yaml") == "rules: {}\n"
     assert not (repository.path / "teams/shared/gone.yaml").exists()
     files = [path for path in repository.path.rglob("*") if path.is_file() and ".git" not in path.parts]
     assert [path.name for path in files if "evil" in path.read_text()] == []
@@ -135,6 +137,7 @@ def test_a_directory_of_rules_never_replaces_the_program(repository: Repository,
         ({"config__harbor-mirror:harbor": {"url": "https://evil.example.com"}}, "config.harbor-mirror:harbor"),
         ({"config__harbor-mirror:config:harbor": {"url": "https://evil.example.com"}}, "harbor-mirror:config:harbor"),
         ({"config__harbor-mirror:harborPassword": "x"}, "harborPassword"),
+        ({"config__harbor-mirror:cluster": {"existing": {"kubeconfig": "x"}}}, "harbor-mirror:cluster"),
         ({"config__pulumi:disable-default-providers": ["*"]}, "pulumi:disable-default-providers"),
     ],
 )
@@ -214,10 +217,12 @@ def test_an_unknown_commit_is_an_error_and_no_option(repository: Repository, bas
         ("teams/other/new.yaml", []),
         ("mirrors/prod/web.yaml", []),
         ("policy/dev.json", ["dev"]),
+        ("mirror.lock.prod.yaml", ["prod"]),
         ("policy/rules.py", ["dev", "prod"]),
         ("components/harbor_host.py", ["dev", "prod"]),
         ("harbor_mirror/config/models.py", ["dev", "prod"]),
         ("requirements.txt", ["dev", "prod"]),
+        ("requirements-cluster.txt", ["dev", "prod"]),
         ("Pulumi.yaml", ["dev", "prod"]),
         ("Pulumi.local.yaml", []),
         ("docs/Pulumi.dev.yaml", []),
