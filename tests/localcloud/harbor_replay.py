@@ -1,7 +1,7 @@
-"""Replays recorded requests against the local Harbor and says where its answers differ from the recorded ones.
+"""Sends recorded requests to the Harbor simulator, and compares its answers with the recorded ones.
 
 A recording (tests/data/harbor/cases.jsonl.gz) is a line for each request to a real Harbor 2.15.2: `given` steps that
-set the stage (each is taken once in an area), the request, and its status, body and headers. `$kind.name` stands for an
+prepare it (each is taken once in an area), the request, and its status, body and headers. `$kind.name` stands for an
 id that an earlier answer gave; `<time>`, `<id>` and the like stand for values that differ each time. What was deleted
 between two recorded requests was not recorded: what a create would meet, and what a name stood for before, is removed.
 """
@@ -71,28 +71,28 @@ class Unresolved(Exception):
     """A request names an id that no earlier answer gave."""
 
 
-class Valve:
-    """Stands before a source and holds every request whose path contains one of `held`, until that is emptied."""
+class Pause:
+    """In front of a source: delays every request whose path contains one of `paths`, until `paths` is empty."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self.held: tuple[str, ...] = ()
+        self.paths: tuple[str, ...] = ()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        while any(part in scope.get("path", "") for part in self.held):
+        while any(part in scope.get("path", "") for part in self.paths):
             await asyncio.sleep(0.01)
         await self._app(scope, receive, send)
 
 
-class Stage:
-    """A fresh Harbor with the sources that the recordings speak of, behind ports of this run."""
+class Replay:
+    """A new Harbor with the sources of the recordings, on the ports of this run."""
 
     def __init__(
         self,
         harbor: httpx.Client,
         ports: dict[int, int],
         sources: dict[int, RegistrySimulator],
-        slow: Valve,
+        slow: Pause,
         doomed: Server,
     ) -> None:
         self.sources, self.slow, self.doomed = sources, slow, doomed
@@ -126,11 +126,11 @@ class Stage:
         return response
 
     def until(self, execution: str, reached: Callable[[dict[str, Any]], bool]) -> None:
-        """Until this execution, as Harbor shows it, is `reached`."""
+        """Wait until `reached` accepts what Harbor shows of this execution."""
         until(lambda: reached(self.call("GET", f"/replication/executions/{execution}").json()), every=0.02)
 
     def pull(self, name: str, repository: str, tag: str, project: str) -> None:
-        """Replicates images of the open source into a project of Harbor."""
+        """Replicate images of the open source into a project of Harbor."""
         registry = {"name": name, "type": "docker-registry", "url": "http://127.0.0.1:25000", "insecure": True}
         self.call("POST", "/registries", registry, f"$reg.{name}")
         policy = {
@@ -205,7 +205,7 @@ class Stage:
             self._robots.setdefault("probot" if "+" in answer["name"] else "robot", (answer["name"], answer["secret"]))
 
     def _skopeo(self, row: Row) -> Iterator[str]:
-        """Run what a robot did with skopeo, whose exit code is recorded as the status."""
+        """Run the recorded skopeo command of a robot; the recorded status is its exit code."""
         command, image = row["request"]["skopeo"].split()
         where = f"docker://127.0.0.1:{self._ports[8080]}/{image}"
         secret = ":".join(self._robots[row["request"]["auth"]])
@@ -225,7 +225,7 @@ class Stage:
             yield from _unlike(row["response"], self._recorded_ports(ran.stderr).strip(), "")
 
     def _seen(self, response: httpx.Response) -> Any:
-        """Return the body with the recorded ports in it; text if it isn't JSON."""
+        """Return the body with the recorded ports, as text if it isn't JSON."""
         text = self._recorded_ports(response.text)
         try:
             return json.loads(text)
@@ -264,12 +264,12 @@ def _location(response: httpx.Response) -> int | None:
 
 
 @contextmanager
-def stage() -> Iterator[Stage]:
-    """A fresh stage: sources open (25000), with credentials (25011), slow (25012) and doomed (25013); Harbor (8080)."""
+def fresh_harbor() -> Iterator[Replay]:
+    """Serve Harbor (8080) and its sources: open (25000), with credentials (25011), slow (25012), failing (25013)."""
     with ExitStack() as stack:
         sources = {port: RegistrySimulator() for port in (25000, 25012, 25013)}
         sources[25011] = RegistrySimulator("alice", "alicepw")
-        slow = Valve(sources[25012].app)
+        slow = Pause(sources[25012].app)
         servers = {}
         for recorded_port, source in sources.items():
             _seed(source.store)
@@ -283,20 +283,20 @@ def stage() -> Iterator[Stage]:
         stack.enter_context(serve(harbor.app, port=ports[8080]))
         client = stack.enter_context(httpx.Client(base_url=url, timeout=60.0))
         try:
-            yield Stage(client, ports, sources, slow, servers[25013])
+            yield Replay(client, ports, sources, slow, servers[25013])
         finally:
-            slow.held = ()
+            slow.paths = ()
 
 
 def _seed(store: ImageStore) -> None:
-    """What the recorded sources held."""
+    """Fill a source with the images that the recorded ones had."""
     for repository in ("library/nginx", "team/app/web", "team/app/api"):
         for tag in ("1.0.0", "1.1.0", "2.0.0-rc1", "latest"):
             push(store, repository, tag, f"{repository}:{tag}")
 
 
 def push(store: ImageStore, repository: str, tag: str, content: str) -> None:
-    """An image of 730 bytes as the recorded ones were: the manifest, a config of 292 bytes and one layer."""
+    """Add an image of 730 bytes, as in the recordings: a manifest, a config of 292 bytes and one layer."""
     config: dict[str, Any] = {
         **{"architecture": "amd64", "os": "linux", "created": "2026-01-01T00:00:00Z", "config": {}, "comment": ""},
         **{"rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(content.encode()).hexdigest()}"]}},
@@ -314,7 +314,7 @@ def push(store: ImageStore, repository: str, tag: str, content: str) -> None:
 
 
 def differences(row: Row, status: int, body: Any, headers: httpx.Headers) -> Iterator[str]:
-    """Where an answer differs from the recorded one; nothing if it agrees."""
+    """Yield the differences between an answer and the recorded one."""
     if status != row["status"]:
         yield f"status {status}, recorded {row['status']}: {json.dumps(body)[:300]}"
         return

@@ -1,4 +1,4 @@
-"""What a booted instance makes of its user data: what it starts, with what, and what it refuses and says so."""
+"""What an instance starts from its user data, and what it refuses, with the reason on its console."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_with_its_own_tls_clients_come_in_by_https() -> None:
 
 @dataclass
 class Running:
-    """A Harbor that was started, and with what."""
+    """A started Harbor and its settings."""
 
     data: list[str]
     hostname: str
@@ -137,7 +137,7 @@ class Running:
 
 @dataclass
 class Harbors:
-    """Stands in for Harbor: what was started, in order."""
+    """Replaces Harbor: records what was started, in order."""
 
     started: list[Running] = field(default_factory=list)
 
@@ -149,8 +149,8 @@ class Harbors:
 
 
 @dataclass
-class Stage:
-    """A Linode account, what its instances start, and a client."""
+class Cloud:
+    """A Linode simulator, the Harbors that its instances started, and a client."""
 
     api: LinodeSimulator
     boot: Boot
@@ -183,18 +183,18 @@ class Stage:
 
 
 @pytest.fixture
-def stage() -> Iterator[Stage]:
+def cloud() -> Iterator[Cloud]:
     harbors = Harbors()
     boot = Boot(harbors.start, list, volume_seconds=PATIENCE)
     with LinodeSimulator(TOKEN, boot, boot_seconds=0.02, job_seconds=0.01) as api, serve(api.app) as server:
         headers = {"Authorization": f"Bearer {TOKEN}"}
         with httpx.Client(base_url=f"{server.url}/v4", headers=headers, timeout=PATIENCE, verify=False) as http:
-            yield Stage(api, boot, harbors, http)
+            yield Cloud(api, boot, harbors, http)
 
 
-def test_harbor_starts_with_what_the_user_data_says(stage: Stage) -> None:
-    instance = stage.host(gzip.compress(user_data(host_files())))
-    running = stage.running(1)
+def test_harbor_starts_with_what_the_user_data_says(cloud: Cloud) -> None:
+    instance = cloud.host(gzip.compress(user_data(host_files())))
+    running = cloud.running(1)
     assert (running.hostname, running.external_url) == ("harbor.example.com", "http://harbor.example.com:8123")
     assert (running.password, running.port, running.version) == ("Admin-Pass-1", 8123, "v2.15.1")
     until(lambda: len(instance.console) == 2)
@@ -209,88 +209,88 @@ def test_harbor_starts_with_what_the_user_data_says(stage: Stage) -> None:
         (user_data(host_files(harbor_yml(hostname=None))), "failed: harbor.yml lacks hostname"),
     ],
 )
-def test_what_fails_is_said_on_the_console(stage: Stage, data: bytes | None, line: str) -> None:
-    instance = stage.host(data)
+def test_what_fails_is_said_on_the_console(cloud: Cloud, data: bytes | None, line: str) -> None:
+    instance = cloud.host(data)
     until(lambda: instance.console)
     assert instance.console == [line]
     assert instance.status == "running"
-    assert stage.harbors.started == []
+    assert cloud.harbors.started == []
 
 
-def test_an_image_without_cloud_init_installs_nothing(stage: Stage) -> None:
-    instance = stage.host(user_data(host_files()), image="linode/slackware15.0")
+def test_an_image_without_cloud_init_installs_nothing(cloud: Cloud) -> None:
+    instance = cloud.host(user_data(host_files()), image="linode/slackware15.0")
     until(lambda: instance.console)
     assert instance.console == ["failed: linode/slackware15.0 has no cloud-init: nothing reads the user data"]
 
 
-def test_the_data_on_the_volume_comes_back_in_a_new_instance(stage: Stage) -> None:
-    volume = stage.volume()
+def test_the_data_on_the_volume_comes_back_in_a_new_instance(cloud: Cloud) -> None:
+    volume = cloud.volume()
     data = user_data(host_files(VOLUME_DEVICE=DEVICE))
-    first = stage.host(data)
+    first = cloud.host(data)
     time.sleep(0.1)
-    assert stage.harbors.started == [], "it waits for its volume"
-    stage.do("POST", f"/volumes/{volume}/attach", {"linode_id": first.id})
-    before = stage.running(1)
-    stage.delete(first)
+    assert cloud.harbors.started == [], "it waits for its volume"
+    cloud.do("POST", f"/volumes/{volume}/attach", {"linode_id": first.id})
+    before = cloud.running(1)
+    cloud.delete(first)
     assert before.closed
-    second = stage.host(data)
-    stage.do("POST", f"/volumes/{volume}/attach", {"linode_id": second.id})
-    assert stage.running(2).data is before.data
+    second = cloud.host(data)
+    cloud.do("POST", f"/volumes/{volume}/attach", {"linode_id": second.id})
+    assert cloud.running(2).data is before.data
 
 
-def test_a_volume_that_never_comes(stage: Stage) -> None:
-    stage.boot.volume_seconds = 0.1
-    instance = stage.host(user_data(host_files(VOLUME_DEVICE=DEVICE)))
+def test_a_volume_that_never_comes(cloud: Cloud) -> None:
+    cloud.boot.volume_seconds = 0.1
+    instance = cloud.host(user_data(host_files(VOLUME_DEVICE=DEVICE)))
     until(lambda: instance.console)
     assert instance.console == [f"failed: {DEVICE} did not appear in 0.1 s; is the volume attached?"]
-    assert stage.harbors.started == []
+    assert cloud.harbors.started == []
 
 
-def test_without_a_volume_the_data_dies_with_the_instance(stage: Stage) -> None:
+def test_without_a_volume_the_data_dies_with_the_instance(cloud: Cloud) -> None:
     data = user_data(host_files())
-    first = stage.host(data)
-    before = stage.running(1)
+    first = cloud.host(data)
+    before = cloud.running(1)
     until(lambda: first.status == "running" and not first.busy)
-    stage.do("POST", f"/linode/instances/{first.id}/reboot")
-    assert stage.running(2).data is before.data, "a reboot keeps its own disk"
+    cloud.do("POST", f"/linode/instances/{first.id}/reboot")
+    assert cloud.running(2).data is before.data, "a reboot keeps its own disk"
     assert "data will die with this instance" in first.console[0]
-    stage.delete(first)
-    stage.host(data)
-    assert stage.running(3).data is not before.data
+    cloud.delete(first)
+    cloud.host(data)
+    assert cloud.running(3).data is not before.data
 
 
-def test_an_older_harbor_does_not_touch_the_data(stage: Stage) -> None:
-    volume = stage.volume()
-    first = stage.host(user_data(host_files(VOLUME_DEVICE=DEVICE)))
-    stage.do("POST", f"/volumes/{volume}/attach", {"linode_id": first.id})
-    stage.running(1)
-    stage.delete(first)
+def test_an_older_harbor_does_not_touch_the_data(cloud: Cloud) -> None:
+    volume = cloud.volume()
+    first = cloud.host(user_data(host_files(VOLUME_DEVICE=DEVICE)))
+    cloud.do("POST", f"/volumes/{volume}/attach", {"linode_id": first.id})
+    cloud.running(1)
+    cloud.delete(first)
     older = host_files(VOLUME_DEVICE=DEVICE) | {"/etc/harbor-mirror/version": "2.14.3\n"}
-    second = stage.host(user_data(older))
-    stage.do("POST", f"/volumes/{volume}/attach", {"linode_id": second.id})
+    second = cloud.host(user_data(older))
+    cloud.do("POST", f"/volumes/{volume}/attach", {"linode_id": second.id})
     until(lambda: second.console)
     assert second.console == ["failed: Harbor 2.15.1 has written to this volume; 2.14.3 is older and cannot read it"]
 
 
-def test_a_server_that_must_find_its_data(stage: Stage) -> None:
-    instance = stage.host(user_data(host_files(VOLUME_DEVICE=DEVICE, REQUIRE_DATA="1")))
-    stage.volume(linode_id=instance.id)
+def test_a_server_that_must_find_its_data(cloud: Cloud) -> None:
+    instance = cloud.host(user_data(host_files(VOLUME_DEVICE=DEVICE, REQUIRE_DATA="1")))
+    cloud.volume(linode_id=instance.id)
     until(lambda: instance.console)
     assert "the volume is blank" in instance.console[0]
-    assert stage.harbors.started == []
+    assert cloud.harbors.started == []
 
 
-def test_the_firewall_decides_whether_harbor_can_be_reached(stage: Stage) -> None:
+def test_the_firewall_decides_whether_harbor_can_be_reached(cloud: Cloud) -> None:
     closed: Json = {"inbound": [], "inbound_policy": "DROP", "outbound": [], "outbound_policy": "ACCEPT"}
     rule = {"action": "ACCEPT", "protocol": "TCP", "ports": "8123", "addresses": {"ipv4": ["0.0.0.0/0"]}}
-    firewall = stage.do("POST", "/networking/firewalls", {"label": "web", "rules": closed})
-    instance = stage.host(user_data(host_files()), firewall_id=firewall["id"])
+    firewall = cloud.do("POST", "/networking/firewalls", {"label": "web", "rules": closed})
+    instance = cloud.host(user_data(host_files()), firewall_id=firewall["id"])
     until(lambda: len(instance.console) == 2)
     assert instance.console[1] == "Harbor is up, but the firewall lets nobody in to port 8123"
-    assert stage.harbors.started == []
-    stage.do("PUT", f"/networking/firewalls/{firewall['id']}/rules", closed | {"inbound": [rule]})
-    running = stage.running(1)
-    stage.do("PUT", f"/networking/firewalls/{firewall['id']}/rules", closed)
+    assert cloud.harbors.started == []
+    cloud.do("PUT", f"/networking/firewalls/{firewall['id']}/rules", closed | {"inbound": [rule]})
+    running = cloud.running(1)
+    cloud.do("PUT", f"/networking/firewalls/{firewall['id']}/rules", closed)
     until(lambda: running.closed)
 
 
@@ -304,20 +304,20 @@ def test_a_port_that_is_taken_is_said_so() -> None:
     with LinodeSimulator(TOKEN, boot, boot_seconds=0.02, job_seconds=0.01) as api, serve(api.app) as server:
         headers = {"Authorization": f"Bearer {TOKEN}"}
         with httpx.Client(base_url=f"{server.url}/v4", headers=headers, timeout=PATIENCE, verify=False) as http:
-            instance = Stage(api, boot, Harbors(), http).host(user_data(host_files()))
+            instance = Cloud(api, boot, Harbors(), http).host(user_data(host_files()))
             until(lambda: len(instance.console) == 2)
             assert instance.console[1] == "failed: harbor: 127.0.0.1:8123: Address already in use"
 
 
-def test_shutdown_ends_harbor_and_boot_starts_it_again(stage: Stage) -> None:
-    instance = stage.host(user_data(host_files()))
-    running = stage.running(1)
+def test_shutdown_ends_harbor_and_boot_starts_it_again(cloud: Cloud) -> None:
+    instance = cloud.host(user_data(host_files()))
+    running = cloud.running(1)
     until(lambda: instance.guest is not None)
-    stage.do("POST", f"/linode/instances/{instance.id}/shutdown")
+    cloud.do("POST", f"/linode/instances/{instance.id}/shutdown")
     until(lambda: instance.status == "offline")
     assert running.closed
-    stage.do("POST", f"/linode/instances/{instance.id}/boot")
-    stage.running(2)
+    cloud.do("POST", f"/linode/instances/{instance.id}/boot")
+    cloud.running(2)
 
 
 def test_a_real_harbor_keeps_its_first_admin_password_on_the_volume() -> None:
@@ -338,14 +338,14 @@ def test_a_real_harbor_keeps_its_first_admin_password_on_the_volume() -> None:
     with harbor, LinodeSimulator(TOKEN, boot, boot_seconds=0.02, job_seconds=0.01) as api, serve(api.app) as server:
         headers = {"Authorization": f"Bearer {TOKEN}"}
         with httpx.Client(base_url=f"{server.url}/v4", headers=headers, timeout=PATIENCE, verify=False) as http:
-            stage = Stage(api, boot, Harbors(), http)
-            volume = stage.volume()
+            cloud = Cloud(api, boot, Harbors(), http)
+            volume = cloud.volume()
             for password in ("First-Pass-1", "Second-Pass-2"):
                 text = harbor_yml(hostname="localhost", http={"port": port}, harbor_admin_password=password)
-                instance = stage.host(user_data(host_files(text, VOLUME_DEVICE=DEVICE)))
-                stage.do("POST", f"/volumes/{volume}/attach", {"linode_id": instance.id})
+                instance = cloud.host(user_data(host_files(text, VOLUME_DEVICE=DEVICE)))
+                cloud.do("POST", f"/volumes/{volume}/attach", {"linode_id": instance.id})
                 until(healthy)
                 assert logs_in("First-Pass-1")
                 assert not logs_in("Second-Pass-2")
-                stage.delete(instance)
+                cloud.delete(instance)
                 assert not healthy()

@@ -1,4 +1,4 @@
-"""The fault injector, as clients meet it over a real connection."""
+"""The fault injector over real connections."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from localcloud.providers import Providers
 from localcloud.registry import RegistrySimulator
 from localcloud.tls import trust
 from tests.localcloud.conftest import PASSWORD, RunningHarbor
-from tests.localcloud.providers_stage import Engine
+from tests.localcloud.providers_replay import Engine
 
 ROBOT = {"name": "r", "level": "system", "duration": -1, "permissions": []}
 #: Schedules of 64 and 65 characters.

@@ -1,4 +1,4 @@
-"""The local Harbor answers as the real one did: 1,212 recorded requests, area by area."""
+"""The Harbor simulator answers as the real Harbor did: 1,212 recorded requests, by area."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.localcloud.harbor_replay import Row, Stage, push, recorded, stage
+from tests.localcloud.harbor_replay import Replay, Row, fresh_harbor, push, recorded
 
 AREAS = recorded()
 #: What is answered differently on purpose: pattern over a row's id -> why.
@@ -20,7 +20,7 @@ DIFFERENCES = {
 }
 
 
-def _an_installation_in_use(on: Stage) -> None:
+def _an_installation_in_use(on: Replay) -> None:
     mirror = {
         **{"auto_sbom_generation": "false", "auto_scan": "true", "enable_content_trust": "false"},
         **{"enable_content_trust_cosign": "false", "prevent_vul": "false", "public": "false"},
@@ -35,34 +35,34 @@ def _an_installation_in_use(on: Stage) -> None:
     on.until("$exec.again", lambda shown: shown["status"] == "Succeed")
 
 
-def _two_projects_with_images(on: Stage) -> None:
+def _two_projects_with_images(on: Replay) -> None:
     for project in ("b-r1", "b-r2"):
         on.call("POST", "/projects", {"project_name": project}, f"$prj.{project[2:]}")
     for project in ("library", "b-r1"):
         on.pull(f"b_s_{project[-2:]}", "library/nginx", "1.0.0", project)
 
 
-def _every_image(on: Stage) -> None:
+def _every_image(on: Replay) -> None:
     on.pull("stage", "**", "**", "b-stage")
 
 
-def _a_moving_tag(on: Stage) -> None:
+def _a_moving_tag(on: Replay) -> None:
     _every_image(on)
     push(on.sources[25011].store, "library/nginx", "moving", "library/nginx:1.0.0")
     push(on.sources[25011].store, "other/web", "1.0.0", "other/web:1.0.0")
 
 
-def _the_tag_moved(on: Stage) -> None:
+def _the_tag_moved(on: Replay) -> None:
     push(on.sources[25011].store, "library/nginx", "moving", "library/nginx:latest")
 
 
-def _a_source_that_goes_away(on: Stage) -> None:
+def _a_source_that_goes_away(on: Replay) -> None:
     registry = {"name": "b-y-down", "type": "docker-registry", "url": "http://127.0.0.1:25013", "insecure": True}
     on.call("POST", "/registries", registry, "$reg.down")
     on.doomed.close()
 
 
-def _another_robot(on: Stage) -> None:
+def _another_robot(on: Replay) -> None:
     on.clear("/robots", "robot$b-ro")
     on.call("POST", "/projects", {"project_name": "b-k-proj"})
     permissions = [
@@ -73,20 +73,20 @@ def _another_robot(on: Stage) -> None:
     on.call("PUT", "/robots/$rob.k", {**robot, "name": "robot$b-k-sys", "disable": True})
 
 
-def _hold(*parts: str) -> Callable[[Stage], None]:
-    def hold(on: Stage) -> None:
-        on.slow.held = parts
+def _pause(*parts: str) -> Callable[[Replay], None]:
+    def pause(on: Replay) -> None:
+        on.slow.paths = parts
 
-    return hold
+    return pause
 
 
-def _copying(execution: str, tasks: int) -> Callable[[Stage], None]:
+def _copying(execution: str, tasks: int) -> Callable[[Replay], None]:
     return lambda on: on.until(execution, lambda shown: shown["in_progress"] == tasks)
 
 
-def _over(*executions: str) -> Callable[[Stage], None]:
-    def over(on: Stage) -> None:
-        on.slow.held = ()
+def _over(*executions: str) -> Callable[[Replay], None]:
+    def over(on: Replay) -> None:
+        on.slow.paths = ()
         for execution in executions:
             on.until(execution, lambda shown: shown["status"] != "InProgress")
 
@@ -94,7 +94,7 @@ def _over(*executions: str) -> Callable[[Stage], None]:
 
 
 #: What happened before a recorded request, beside it: row -> what to do first.
-BEFORE: dict[str, Callable[[Stage], None]] = {
+BEFORE: dict[str, Callable[[Replay], None]] = {
     "auth-001": _an_installation_in_use,
     "robots-001": _two_projects_with_images,
     "system-001": _two_projects_with_images,
@@ -110,14 +110,14 @@ BEFORE: dict[str, Callable[[Stage], None]] = {
     "registries2-113": lambda on: on.clear("/registries", "b-a2", "b-c", "b-h2", "b-a"),
     "registries2-126": lambda on: on.clear("/replication/policies"),
     "registries2-127": lambda on: on.clear("/projects", "library"),
-    "executions3-001": _hold("/manifests/"),
+    "executions3-001": _pause("/manifests/"),
     "executions3-002": _copying("$exec.x1", 1),
-    "executions3-011": _hold("/manifests/", "/tags/"),
+    "executions3-011": _pause("/manifests/", "/tags/"),
     "executions3-013": _over("$exec.x1"),
-    "executions3-019": _hold("/manifests/"),
+    "executions3-019": _pause("/manifests/"),
     "executions3-020": _copying("$exec.x2", 2),
-    "executions3-023": _hold(),
-    "executions3-025": _hold("/manifests/"),
+    "executions3-023": _pause(),
+    "executions3-025": _pause("/manifests/"),
     "executions3-029": _over("$exec.x3"),
 }
 
@@ -125,7 +125,7 @@ BEFORE: dict[str, Callable[[Stage], None]] = {
 @pytest.mark.parametrize("area", sorted(AREAS))
 def test_answers_as_recorded(area: str, record_property: Callable[[str, object], None]) -> None:
     findings: dict[str, list[str]] = {}
-    with stage() as on:
+    with fresh_harbor() as on:
         for row in AREAS[area]:
             if prepare := BEFORE.get(row["id"]):
                 prepare(on)
@@ -138,10 +138,10 @@ def test_answers_as_recorded(area: str, record_property: Callable[[str, object],
     assert unexplained == {}
 
 
-def test_at_least_95_percent_are_held_to() -> None:
+def test_at_least_95_percent_are_compared() -> None:
     rows: list[Row] = [row for area in AREAS.values() for row in area]
     left_out = [row["id"] for row in rows if _reason(row["id"])]
-    print(f"{len(rows) - len(left_out)} of {len(rows)} recorded answers are held to; not {', '.join(left_out)}")
+    print(f"{len(rows) - len(left_out)} of {len(rows)} recorded answers are compared; not {', '.join(left_out)}")
     assert len(rows) == 1212
     assert len(left_out) <= 0.05 * len(rows)
 

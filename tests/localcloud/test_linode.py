@@ -1,4 +1,4 @@
-"""The simulated Linode account over HTTP: its rules, what changes over time, what it refuses."""
+"""The Linode simulator over HTTP: its rules, its changes over time, and its errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The local cloud's S3, asked by the client that everybody uses: it takes what the real one takes, and no more."""
+"""Object storage, used through boto3: which requests it accepts, and which it refuses."""
 
 from __future__ import annotations
 

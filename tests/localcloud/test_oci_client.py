@@ -1,4 +1,4 @@
-"""The client that stands for Harbor's: against our registry and Debian's, with every kind of credentials."""
+"""The registry client of the Harbor simulator, with every kind of credentials."""
 
 from __future__ import annotations
 

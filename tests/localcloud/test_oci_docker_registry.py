@@ -1,4 +1,4 @@
-"""Our registry answers as Debian's docker-registry does: the same requests to both, the whole answers compared.
+"""The registry simulator answers as Debian's docker-registry: the same requests to both, all answers compared.
 
 Left out, because the real one breaks there: a range outside of a blob (its 416 announces more bytes than it sends), an
 upper-case repository (500 with an empty object), a manifest's Docker schema 1 form, and pages of tags (it has none).

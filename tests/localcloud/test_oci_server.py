@@ -1,4 +1,4 @@
-"""What the registry does beyond Debian's docker-registry, and how it fits into another application."""
+"""Where the registry simulator goes beyond Debian's docker-registry."""
 
 from __future__ import annotations
 

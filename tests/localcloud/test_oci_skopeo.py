@@ -1,4 +1,4 @@
-"""A real client, Debian's skopeo: inspects, lists, and copies in and out, with and without credentials."""
+"""The real client skopeo inspects, lists, and copies images of the registry simulator."""
 
 from __future__ import annotations
 

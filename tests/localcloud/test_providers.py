@@ -1,4 +1,4 @@
-"""What the stand-ins have in common: the wire, sets, configuration, and the values of the random provider."""
+"""What the stand-in providers have in common: protocol, sets, configuration, and random values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from localcloud.http import serve
 from localcloud.providers import Providers
 from localcloud.providers.schema import bag, clean, listing, record, state_order, text
 from localcloud.providers.values import Secret, decode, encode
-from tests.localcloud.providers_stage import METHODS, Engine, StepFailed
+from tests.localcloud.providers_replay import METHODS, Engine, StepFailed
 
 REGISTRY = "harbor:index/registry:Registry"
 PASSWORD = "random:index/randomPassword:RandomPassword"

@@ -1,4 +1,4 @@
-"""The Harbor stand-in sends, sees and keeps what the real plugin did in the recorded story of one stack."""
+"""The Harbor stand-in's requests, steps and state are those of the real plugin, as recorded for one stack."""
 
 from __future__ import annotations
 
@@ -10,7 +10,16 @@ import pytest
 
 from localcloud.providers import Providers
 from localcloud.providers.values import Values
-from tests.localcloud.providers_stage import Engine, Replay, StepFailed, Story, by_path, call_of, recordings, replaying
+from tests.localcloud.providers_replay import (
+    Engine,
+    RecordedStack,
+    Replay,
+    StepFailed,
+    by_path,
+    call_of,
+    recordings,
+    replaying,
+)
 
 PHASES = recordings("harbor")
 TOKENS = {
@@ -80,15 +89,15 @@ def engine(replay: Replay, port: int) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def story(replay: Replay, engine: Engine) -> Story:
+def stack(replay: Replay, engine: Engine) -> RecordedStack:
     """The stack after its first `up`."""
-    story = Story(replay, engine, PHASES, TOKENS, program())
-    assert story.up("01-up") == [f"create {name}" for name in program()]
-    return story
+    stack = RecordedStack(replay, engine, PHASES, TOKENS, program())
+    assert stack.up("01-up") == [f"create {name}" for name in program()]
+    return stack
 
 
-def test_the_first_up_leaves_the_plugins_state(story: Story) -> None:
-    state = story.engine.state
+def test_the_first_up_leaves_the_plugins_state(stack: RecordedStack) -> None:
+    state = stack.engine.state
     assert {name: known.id for name, known in state.items()} == {
         "p": "/projects/45",
         "r": "/registries/73",
@@ -121,99 +130,99 @@ def test_the_first_up_leaves_the_plugins_state(story: Story) -> None:
     assert state["ret"].outputs["schedule"] == "Daily"
 
 
-def test_an_unchanged_up_asks_nothing(story: Story) -> None:
-    assert story.up("02-up-again") == []
+def test_an_unchanged_up_asks_nothing(stack: RecordedStack) -> None:
+    assert stack.up("02-up-again") == []
 
 
-def test_a_clean_refresh_sees_nothing_and_changes_nothing(story: Story) -> None:
+def test_a_clean_refresh_sees_nothing_and_changes_nothing(stack: RecordedStack) -> None:
     def inputs() -> dict[str, Values]:
         # Without the filters: the bridge lays a set's elements, which state sorts, over the program's one by one.
-        found = {name: copy.deepcopy(known.inputs) for name, known in story.engine.state.items()}
+        found = {name: copy.deepcopy(known.inputs) for name, known in stack.engine.state.items()}
         del found["rep"]["filters"]
         return found
 
     before = inputs()
-    assert story.refresh("03-refresh") == {}
+    assert stack.refresh("03-refresh") == {}
     assert inputs() == before
-    assert story.up("02-up-again") == []
+    assert stack.up("02-up-again") == []
 
 
 def filters(*blocks: Values) -> Callable[[dict[str, Values]], object]:
     return lambda wanted: wanted["rep"].update(filters=list(blocks))
 
 
-def test_replication_is_updated_as_recorded(story: Story) -> None:
+def test_replication_is_updated_as_recorded(stack: RecordedStack) -> None:
     name, tag, kind = {"name": "library/nginx"}, {"tag": "1.*", "decoration": "excludes"}, {"resource": "image"}
-    assert story.up("04-update-rep-filters", filters(name, tag, kind)) == ["update rep"]
+    assert stack.up("04-update-rep-filters", filters(name, tag, kind)) == ["update rep"]
     many = {"description": "x", "destNamespaceReplace": 1, "enabled": False, "override": False, "copyByChunk": True}
     many |= {"schedule": "0 0 4 * * *", "speed": 100}
-    assert story.up("05-update-rep-many", lambda wanted: wanted["rep"].update(many)) == ["update rep"]
+    assert stack.up("05-update-rep-many", lambda wanted: wanted["rep"].update(many)) == ["update rep"]
 
     def manual(wanted: dict[str, Values]) -> None:
         wanted["rep"] |= {"schedule": "manual", "override": True}
         for gone in ("filters", "description", "destNamespace"):
             del wanted["rep"][gone]
 
-    assert story.up("06-update-rep-schedule-manual-nofilters", manual) == ["update rep"]
+    assert stack.up("06-update-rep-schedule-manual-nofilters", manual) == ["update rep"]
     # One block with name and tag sends the tag alone.
     one = filters({"name": "library/nginx", "tag": "1.*"})
-    assert story.up("07-update-rep-filter-name-and-tag-in-one", one) == ["update rep"]
+    assert stack.up("07-update-rep-filter-name-and-tag-in-one", one) == ["update rep"]
     with pytest.raises(StepFailed, match=r"unexpected status code got: 400 expected: 200"):
-        story.up("08-update-rep-bad-cron", lambda wanted: wanted["rep"].update(schedule="0 3 * * *"))
+        stack.up("08-update-rep-bad-cron", lambda wanted: wanted["rep"].update(schedule="0 3 * * *"))
     # The refused value is the state's now, and the next diff is against it.
-    assert story.engine.state["rep"].outputs["schedule"] == "0 3 * * *"
+    assert stack.engine.state["rep"].outputs["schedule"] == "0 3 * * *"
     back = program()["rep"] | {"destNamespaceReplace": -1, "override": True}
-    assert story.up("09-update-rep-back", lambda wanted: wanted.update(rep=back)) == ["update rep"]
+    assert stack.up("09-update-rep-back", lambda wanted: wanted.update(rep=back)) == ["update rep"]
 
 
-def test_registry_is_updated_in_place_but_for_its_type(story: Story) -> None:
+def test_registry_is_updated_in_place_but_for_its_type(stack: RecordedStack) -> None:
     def registry(**values: object) -> Callable[[dict[str, Values]], object]:
         return lambda wanted: wanted["r"].update(values)
 
-    assert story.up("10-update-reg-description", registry(description="d2")) == ["update r"]
+    assert stack.up("10-update-reg-description", registry(description="d2")) == ["update r"]
     with pytest.raises(StepFailed, match="the registry is unhealthy"):
-        story.up("11-update-reg-url-unreachable", registry(endpointUrl="http://127.0.0.1:9"))
+        stack.up("11-update-reg-url-unreachable", registry(endpointUrl="http://127.0.0.1:9"))
     credential = {"accessId": "alice", "accessSecret": "alicepw"}
     url = "http://127.0.0.1:25011"
-    assert story.up("12-update-reg-url-htpasswd-with-cred", registry(endpointUrl=url, **credential)) == ["update r"]
-    assert story.up("13-update-reg-name", registry(name="b-k-reg2")) == ["update r"]
-    removed = story.wanted["r"] | {"accessId": None, "accessSecret": None}
-    story.wanted["r"] = {key: value for key, value in removed.items() if value is not None}
-    assert story.up("14-update-reg-cred-removed") == ["update r"]
+    assert stack.up("12-update-reg-url-htpasswd-with-cred", registry(endpointUrl=url, **credential)) == ["update r"]
+    assert stack.up("13-update-reg-name", registry(name="b-k-reg2")) == ["update r"]
+    removed = stack.wanted["r"] | {"accessId": None, "accessSecret": None}
+    stack.wanted["r"] = {key: value for key, value in removed.items() if value is not None}
+    assert stack.up("14-update-reg-cred-removed") == ["update r"]
     with pytest.raises(StepFailed, match="412 expected: 200"):
-        story.up("15-update-reg-type", registry(providerName="harbor"))
-    assert story.up("16-update-reg-type-back", registry(providerName="docker-registry", **credential)) == ["update r"]
+        stack.up("15-update-reg-type", registry(providerName="harbor"))
+    assert stack.up("16-update-reg-type-back", registry(providerName="docker-registry", **credential)) == ["update r"]
 
 
-def test_the_others_are_updated_as_recorded(story: Story) -> None:
-    quota = story.up("17-update-project-public-quota", lambda w: w["p"].update(public=True, storageQuota=5))
+def test_the_others_are_updated_as_recorded(stack: RecordedStack) -> None:
+    quota = stack.up("17-update-project-public-quota", lambda w: w["p"].update(public=True, storageQuota=5))
     assert quota == ["update p"]
     change = {"duration": 30, "disable": True, "description": "x"}
-    assert story.up("18-update-robot-duration-disable", lambda w: w["rs"].update(change)) == ["update rs"]
-    schedule = story.up("19-update-retention-schedule", lambda w: w["ret"].update(schedule="0 0 6 * * *"))
+    assert stack.up("18-update-robot-duration-disable", lambda w: w["rs"].update(change)) == ["update rs"]
+    schedule = stack.up("19-update-retention-schedule", lambda w: w["ret"].update(schedule="0 0 6 * * *"))
     assert schedule == ["update ret"]
     hourly = {"schedule": "Hourly", "deleteUntagged": False}
-    assert story.up("20-update-gc-schedule", lambda w: w["gc"].update(hourly)) == ["update gc"]
+    assert stack.up("20-update-gc-schedule", lambda w: w["gc"].update(hourly)) == ["update gc"]
 
 
 @pytest.fixture
-def settled(replay: Replay, engine: Engine) -> Story:
+def settled(replay: Replay, engine: Engine) -> RecordedStack:
     """The stack as it was when the recorded drift began."""
-    story = Story(replay, engine, PHASES, TOKENS, program())
-    story.up("01-up")
+    stack = RecordedStack(replay, engine, PHASES, TOKENS, program())
+    stack.up("01-up")
     later = [PHASES[name]["calls"] for name in ("24-failed-update-refresh-then-up", "25-repaired")]
-    story.wanted["rep"] |= {"description": "want-d", "destNamespaceReplace": -1, "speed": 50}
-    story.wanted["r"] |= {"name": "b-k-reg2", "description": "d2", "endpointUrl": "http://127.0.0.1:25011"}
-    story.wanted["r"] |= {"accessId": "alice", "accessSecret": "alicepw"}
-    story.wanted["rs"] |= {"duration": 30, "disable": True, "description": "x"}
-    story.wanted["gc"] |= {"schedule": "Hourly", "deleteUntagged": False}
-    story.wanted["ret"] |= {"schedule": "0 0 6 * * *"}
+    stack.wanted["rep"] |= {"description": "want-d", "destNamespaceReplace": -1, "speed": 50}
+    stack.wanted["r"] |= {"name": "b-k-reg2", "description": "d2", "endpointUrl": "http://127.0.0.1:25011"}
+    stack.wanted["r"] |= {"accessId": "alice", "accessSecret": "alicepw"}
+    stack.wanted["rs"] |= {"duration": 30, "disable": True, "description": "x"}
+    stack.wanted["gc"] |= {"schedule": "Hourly", "deleteUntagged": False}
+    stack.wanted["ret"] |= {"schedule": "0 0 6 * * *"}
     answers = [row for calls in later for row in calls if row["method"] == "GET"]
     updates = [{**row, "method": "PUT", "status": 200, "response": None} for row in answers]
-    story.replay.play([*answers, *updates])
-    for name, inputs in story.wanted.items():
-        story.engine.up(name, TOKENS[name], inputs)
-    return story
+    stack.replay.play([*answers, *updates])
+    for name, inputs in stack.wanted.items():
+        stack.engine.up(name, TOKENS[name], inputs)
+    return stack
 
 
 #: Recorded drift: field by field, what was changed behind the provider's back, and what the refresh showed.
@@ -221,7 +230,7 @@ DRIFT = {name: row for name, row in PHASES.items() if "-drift-" in name}
 
 
 @pytest.mark.parametrize("phase", DRIFT)
-def test_drift_is_seen_and_missed_as_recorded(phase: str, settled: Story) -> None:
+def test_drift_is_seen_and_missed_as_recorded(phase: str, settled: RecordedStack) -> None:
     shown = {re.sub(r" *:.*", "", line) for line in DRIFT[phase]["diff"]}
     seen = settled.refresh(phase)
     assert {f"{sign} {name}" for changed in seen.values() for name, sign in changed.items()} == shown
@@ -239,7 +248,7 @@ def test_most_recorded_drift_is_seen_and_the_blind_spots_are_not() -> None:
     assert len(DRIFT) - len(missed) > 15
 
 
-def test_an_update_of_what_was_deleted_fails_with_harbors_words(settled: Story) -> None:
+def test_an_update_of_what_was_deleted_fails_with_harbors_words(settled: RecordedStack) -> None:
     with pytest.raises(StepFailed) as failure:
         settled.up("56-update-of-deleted-replication", lambda wanted: wanted["rep"].update(description="changed"))
     assert str(failure.value).split(": ", 1)[1] == (
@@ -248,7 +257,7 @@ def test_an_update_of_what_was_deleted_fails_with_harbors_words(settled: Story) 
     )
 
 
-def test_a_refused_update_is_sent_again_until_it_is_repaired(settled: Story) -> None:
+def test_a_refused_update_is_sent_again_until_it_is_repaired(settled: RecordedStack) -> None:
     refused = r"\* is not allowed for the Minutes field of the cron setting of replication policy"
     with pytest.raises(StepFailed, match=refused):
         settled.up("22-failed-update", lambda wanted: wanted["rep"].update(schedule="0 * * * * *"))
@@ -264,7 +273,7 @@ def test_a_refused_update_is_sent_again_until_it_is_repaired(settled: Story) -> 
     assert settled.up("25-repaired", lambda wanted: wanted["rep"].update(schedule="0 0 3 * * *")) == ["update rep"]
 
 
-def test_a_refresh_forgets_what_is_gone_and_the_up_makes_it_anew(settled: Story) -> None:
+def test_a_refresh_forgets_what_is_gone_and_the_up_makes_it_anew(settled: RecordedStack) -> None:
     settled.wanted["rep"]["description"] = "changed"
     settled.play("57-up-refresh-of-deleted-replication")
     for name in list(settled.engine.state):
@@ -325,7 +334,7 @@ def test_an_imported_robot_has_no_secret(replay: Replay, engine: Engine) -> None
     ]
 
 
-def test_destroy_empties_retention_and_schedule_and_spares_a_project_with_images(settled: Story) -> None:
+def test_destroy_empties_retention_and_schedule_and_spares_a_project_with_images(settled: RecordedStack) -> None:
     settled.play("69-destroy-with-foreign-policy-images-and-running-execution")
     state = settled.engine.state
     state["rep"].id, state["r"].id = "/replication/policies/231", "/registries/79"

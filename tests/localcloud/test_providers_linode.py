@@ -1,4 +1,4 @@
-"""The Linode stand-in sends, sees and keeps what the real plugin did in the recorded phases."""
+"""The Linode stand-in's requests, steps and state are those of the real plugin, as recorded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from localcloud.providers import Providers
 from localcloud.providers.linode import client, objects
 from localcloud.providers.linode import instance as instances
 from localcloud.providers.values import Values
-from tests.localcloud.providers_stage import Engine, Replay, StepFailed, Story, recordings, replaying
+from tests.localcloud.providers_replay import Engine, RecordedStack, Replay, StepFailed, recordings, replaying
 
 PHASES = recordings("linode")
 TOKENS = {
@@ -93,8 +93,8 @@ def program(firewall_id: int = 1002) -> dict[str, Values]:
     }
 
 
-class LinodeStory(Story):
-    """As the story, but without the calls that come from functions (no resource here depends on them)."""
+class LinodeStory(RecordedStack):
+    """As the stack, but without the calls that come from functions (no resource here depends on them)."""
 
     settings: Mapping[str, str] = MappingProxyType({})
 
@@ -140,15 +140,15 @@ def tell(replay: Replay, engine: Engine, wanted: dict[str, Values]) -> LinodeSto
 
 
 @pytest.fixture
-def story(replay: Replay, engine: Engine) -> LinodeStory:
+def stack(replay: Replay, engine: Engine) -> LinodeStory:
     """The whole set after its first `up`."""
-    story = tell(replay, engine, program())
-    assert story.up("02-up") == [f"create {name}" for name in program()]
-    return story
+    stack = tell(replay, engine, program())
+    assert stack.up("02-up") == [f"create {name}" for name in program()]
+    return stack
 
 
-def test_the_first_up_leaves_the_plugins_state(story: LinodeStory) -> None:
-    state = story.engine.state
+def test_the_first_up_leaves_the_plugins_state(stack: LinodeStory) -> None:
+    state = stack.engine.state
     assert {name: known.id for name, known in state.items()} == {
         "rip": "198.51.100.11",
         "vol": "1001",
@@ -179,31 +179,31 @@ def test_the_first_up_leaves_the_plugins_state(story: LinodeStory) -> None:
     assert state["key"].outputs["secretKey"] == "FAKE-S3-SECRET-1009"
 
 
-def test_only_the_bucket_needs_a_second_up(story: LinodeStory) -> None:
+def test_only_the_bucket_needs_a_second_up(stack: LinodeStory) -> None:
     # `cors_enabled: false` is not sent at creation; where the API thinks otherwise, the next run says it.
-    assert story.up("03-up-again") == ["update bucket"]
+    assert stack.up("03-up-again") == ["update bucket"]
 
 
-def test_a_refresh_of_what_nobody_touched_is_clean(story: LinodeStory) -> None:
-    assert story.refresh("04-refresh") == {}
+def test_a_refresh_of_what_nobody_touched_is_clean(stack: LinodeStory) -> None:
+    assert stack.refresh("04-refresh") == {}
     # That the firewall has a device by now is in its state, and no difference to the program.
-    assert story.engine.state["fw"].outputs["linodes"] == [1003]
-    assert {story.engine.up(name, TOKENS[name], inputs) for name, inputs in story.wanted.items()} == {"same"}
+    assert stack.engine.state["fw"].outputs["linodes"] == [1003]
+    assert {stack.engine.up(name, TOKENS[name], inputs) for name, inputs in stack.wanted.items()} == {"same"}
 
 
 def test_any_update_of_an_instance_writes_its_config_back(replay: Replay, engine: Engine) -> None:
-    story = tell(replay, engine, program(1001))
-    story.up("13-up")
+    stack = tell(replay, engine, program(1001))
+    stack.up("13-up")
 
     def tags(tag: str) -> Callable[[dict[str, Values]], object]:
         return lambda wanted: wanted["inst"].update(tags=["harbor", tag])
 
     # The devices are those that state knows: the volume came after the instance.
-    assert story.up("13b-tags-stale-devices", tags("t2")) == ["update bucket", "update inst"]
-    story.refresh("13c-refresh")
-    assert story.up("13d-tags-fresh", tags("t3")) == ["update inst"]
-    story.refresh("13e-refresh")
-    assert story.up("13f-tags-with-volume-in-state", tags("t4")) == ["update inst"]
+    assert stack.up("13b-tags-stale-devices", tags("t2")) == ["update bucket", "update inst"]
+    stack.refresh("13c-refresh")
+    assert stack.up("13d-tags-fresh", tags("t3")) == ["update inst"]
+    stack.refresh("13e-refresh")
+    assert stack.up("13f-tags-with-volume-in-state", tags("t4")) == ["update inst"]
 
     # With another label the new host may come first; the old one goes last.
     def move(wanted: dict[str, Values]) -> None:
@@ -211,16 +211,16 @@ def test_any_update_of_an_instance_writes_its_config_back(replay: Replay, engine
         wanted["att"]["linodeId"] = 1012
         wanted["rec"]["target"] = wanted["rdns"]["address"] = "198.51.100.13"
 
-    moved = story.up("14-ud-replace-newlabel", move)
+    moved = stack.up("14-ud-replace-newlabel", move)
     assert moved == ["replace inst", "update att", "update rec", "replace rdns"]
 
 
 @pytest.fixture
-def tagged(story: LinodeStory) -> LinodeStory:
+def tagged(stack: LinodeStory) -> LinodeStory:
     """The set after its first update."""
     tags = ["Extra", "harbor", "prod"]
-    assert story.up("05-tags2", lambda wanted: wanted["inst"].update(tags=tags)) == ["update bucket", "update inst"]
-    return story
+    assert stack.up("05-tags2", lambda wanted: wanted["inst"].update(tags=tags)) == ["update bucket", "update inst"]
+    return stack
 
 
 def test_a_resize_powers_off_and_reboots(tagged: LinodeStory) -> None:
@@ -273,18 +273,18 @@ UPDATING: dict[str, Values] = {
 }
 
 
-def test_what_replaces_an_instance_and_what_updates_it(story: LinodeStory) -> None:
+def test_what_replaces_an_instance_and_what_updates_it(stack: LinodeStory) -> None:
     for name, change in (REPLACING | UPDATING).items():
-        diff = story.engine.diff("inst", TOKENS["inst"], story.wanted["inst"] | change)
+        diff = stack.engine.diff("inst", TOKENS["inst"], stack.wanted["inst"] | change)
         assert list(diff.diffs) == [name]
         assert list(diff.replaces) == ([name] if name in REPLACING else [])
-    without = {key: value for key, value in story.wanted["inst"].items() if key != "metadatas"}
-    assert list(story.engine.diff("inst", TOKENS["inst"], without).replaces) == ["metadatas"]
+    without = {key: value for key, value in stack.wanted["inst"].items() if key != "metadatas"}
+    assert list(stack.engine.diff("inst", TOKENS["inst"], without).replaces) == ["metadatas"]
 
 
-def test_what_replaces_the_others(story: LinodeStory) -> None:
+def test_what_replaces_the_others(stack: LinodeStory) -> None:
     def replaces(name: str, **change: object) -> list[str]:
-        diff = story.engine.diff(name, TOKENS[name], story.wanted[name] | change)
+        diff = stack.engine.diff(name, TOKENS[name], stack.wanted[name] | change)
         assert diff.diffs
         return list(diff.replaces)
 
@@ -294,17 +294,17 @@ def test_what_replaces_the_others(story: LinodeStory) -> None:
     assert replaces("rec", target="192.0.2.1") == []
     assert replaces("fw", label="other") == []
     # Tags that differ in case only are the same tags.
-    diff = story.engine.diff("inst", TOKENS["inst"], story.wanted["inst"] | {"tags": ["Harbor", "PROD"]})
+    diff = stack.engine.diff("inst", TOKENS["inst"], stack.wanted["inst"] | {"tags": ["Harbor", "PROD"]})
     assert not diff.diffs
 
 
-def test_destroy_in_the_recorded_order(story: LinodeStory) -> None:
-    story.engine.state["inst"].id = "1015"
-    story.engine.state["rdns"].id = story.engine.state["rdns"].outputs["address"] = "198.51.100.13"
-    story.play("08-destroy")
+def test_destroy_in_the_recorded_order(stack: LinodeStory) -> None:
+    stack.engine.state["inst"].id = "1015"
+    stack.engine.state["rdns"].id = stack.engine.state["rdns"].outputs["address"] = "198.51.100.13"
+    stack.play("08-destroy")
     for name in ("rec", "rdns", "att", "key", "inst", "fw", "bucket", "rip", "vol"):
-        story.engine.delete(name)
-    story.agree()
+        stack.engine.delete(name)
+    stack.agree()
 
 
 def test_reserved_address_stays_when_the_host_is_replaced(replay: Replay, engine: Engine) -> None:
@@ -316,46 +316,46 @@ def test_reserved_address_stays_when_the_host_is_replaced(replay: Replay, engine
         "inst": instance(1001, ipv4s=["198.51.100.11"]),
         "att": program()["att"],
     }
-    story = tell(replay, engine, wanted)
-    story.up("15-reservedip-up")
-    assert story.up("15a-up-again") == []
+    stack = tell(replay, engine, wanted)
+    stack.up("15-reservedip-up")
+    assert stack.up("15a-up-again") == []
     # Delete-before-replace is the program's wish; the engine carries it out.
-    story.play("15c-reservedip-replace-dbr")
+    stack.play("15c-reservedip-replace-dbr")
     engine.delete("inst")
     engine.up("inst", TOKENS["inst"], wanted["inst"] | {"metadatas": user_data(2)})
     for name, step in (("rec", "same"), ("rdns", "same"), ("att", "update")):
         assert engine.up(name, TOKENS[name], wanted[name] | ({"linodeId": 1012} if name == "att" else {})) == step
-    story.agree()
-    assert story.refresh("15d-refresh") == {}
+    stack.agree()
+    assert stack.refresh("15d-refresh") == {}
     assert engine.state["rip"].outputs["linodeId"] == 1012
     assert engine.state["inst"].outputs["configs"][0]["devices"]["sdc"] == {"volumeId": 1009}
     assert {engine.up(name, TOKENS[name], engine.state[name].inputs) for name in wanted} == {"same"}
-    story.play("15e-destroy")
+    stack.play("15e-destroy")
     for name in ("att", "rec", "rdns", "inst", "rip", "fw"):
         engine.delete(name)
-    story.agree()
+    stack.agree()
 
 
 def test_volume_attached_later_resized_and_removed(replay: Replay, engine: Engine) -> None:
-    story = tell(replay, engine, {"vol": data_volume(), "fw": firewall(), "inst": instance(1002)})
-    story.up("20a-volfirst-up")
-    assert story.up("20b-attach-later", lambda wanted: wanted["vol"].update(linodeId=1003)) == ["update vol"]
+    stack = tell(replay, engine, {"vol": data_volume(), "fw": firewall(), "inst": instance(1002)})
+    stack.up("20a-volfirst-up")
+    assert stack.up("20b-attach-later", lambda wanted: wanted["vol"].update(linodeId=1003)) == ["update vol"]
     # Leaving the attachment out again detaches nothing.
-    assert story.up("20c-remove-linodeid", lambda wanted: wanted["vol"].pop("linodeId")) == []
-    assert story.up("20d-resize-vol", lambda wanted: wanted["vol"].update(size=30)) == ["update vol"]
-    story.play("20e-destroy")
+    assert stack.up("20c-remove-linodeid", lambda wanted: wanted["vol"].pop("linodeId")) == []
+    assert stack.up("20d-resize-vol", lambda wanted: wanted["vol"].update(size=30)) == ["update vol"]
+    stack.play("20e-destroy")
     for name in ("vol", "inst", "fw"):
         engine.delete(name)
-    story.agree()
+    stack.agree()
 
 
 def test_a_volume_that_was_never_attached_is_detached_before_it_is_deleted(replay: Replay, engine: Engine) -> None:
-    story = tell(replay, engine, {"vol": data_volume()})
-    story.up("28a-up")
-    story.play("28b-destroy-detach400")
+    stack = tell(replay, engine, {"vol": data_volume()})
+    stack.up("28a-up")
+    stack.play("28b-destroy-detach400")
     with pytest.raises(StepFailed, match=r"^Failed to Detach Volume 1001: \[400\] "):
         engine.delete("vol")
-    story.agree()
+    stack.agree()
 
 
 @pytest.mark.parametrize(
@@ -366,24 +366,24 @@ def test_a_volume_that_was_never_attached_is_detached_before_it_is_deleted(repla
     ],
 )
 def test_a_refused_instance_leaves_nothing_behind(phase: str, message: str, replay: Replay, engine: Engine) -> None:
-    story = tell(replay, engine, {"fw": firewall(), "inst": instance(1001)})
+    stack = tell(replay, engine, {"fw": firewall(), "inst": instance(1001)})
     with pytest.raises(StepFailed) as failure:
-        story.up(phase)
+        stack.up(phase)
     assert str(failure.value).startswith(message)
     assert list(engine.state) == ["fw"]
     if phase == "17d-500-post":
-        assert story.up("17d2-500-post-retry") == ["create inst"]
+        assert stack.up("17d2-500-post-retry") == ["create inst"]
 
 
 def test_a_failed_wait_keeps_the_instance_and_the_next_up_updates_it(replay: Replay, engine: Engine) -> None:
-    story = tell(replay, engine, {"fw": firewall(), "inst": instance(1001)})
+    stack = tell(replay, engine, {"fw": firewall(), "inst": instance(1001)})
     with pytest.raises(
         StepFailed, match=r"timed-out waiting for Linode instance 1002 to reach status running: \[500\]"
     ):
-        story.up("17g-500-poll")
+        stack.up("17g-500-poll")
     assert engine.state["inst"].id == "1002"
     assert engine.state["inst"].errors
-    assert story.up("17g3-up") == ["update inst"]
+    assert stack.up("17g3-up") == ["update inst"]
 
 
 def test_an_instance_that_never_runs_fails_after_the_programs_own_limit(replay: Replay, engine: Engine) -> None:
@@ -413,15 +413,15 @@ def test_shutting_down_ends_what_waits(replay: Replay) -> None:
 
 
 def test_an_instance_deleted_behind_the_back(replay: Replay, engine: Engine) -> None:
-    story = tell(replay, engine, {"fw": firewall(), "inst": instance(1001)})
-    story.up("22a-up")
+    stack = tell(replay, engine, {"fw": firewall(), "inst": instance(1001)})
+    stack.up("22a-up")
     with pytest.raises(StepFailed, match=r"Error fetching data about the current linode: \[404\] Not found"):
-        story.up("22c-update-gone", lambda wanted: wanted["inst"].update(tags=["z"]))
-    story.play("22d-destroy-gone")
+        stack.up("22c-update-gone", lambda wanted: wanted["inst"].update(tags=["z"]))
+    stack.play("22d-destroy-gone")
     with pytest.raises(StepFailed, match=r"Error deleting Linode instance 1002: \[404\] Not found"):
         engine.delete("inst")
-    story.agree()
-    story.refresh("22e-refresh-gone")
+    stack.agree()
+    stack.refresh("22e-refresh-gone")
     assert list(engine.state) == ["fw"]
 
 
@@ -435,27 +435,27 @@ def test_an_instance_deleted_behind_the_back(replay: Replay, engine: Engine) -> 
 )
 def test_variants_of_an_instance(phase: str, change: Values, replay: Replay, engine: Engine) -> None:
     inputs = {key: value for key, value in (instance(1001) | change).items() if value is not None}
-    story = tell(replay, engine, {"fw": firewall(), "inst": inputs})
-    story.up(phase)
-    assert {engine.up(name, TOKENS[name], inputs) for name, inputs in story.wanted.items()} == {"same"}
+    stack = tell(replay, engine, {"fw": firewall(), "inst": inputs})
+    stack.up(phase)
+    assert {engine.up(name, TOKENS[name], inputs) for name, inputs in stack.wanted.items()} == {"same"}
 
 
 @pytest.mark.parametrize("phase", ["17c-429-post", "17c3-429-poll"])
 def test_a_busy_api_is_asked_again(phase: str, replay: Replay, engine: Engine) -> None:
-    story = tell(replay, engine, {"fw": firewall(), "inst": instance(1001)})
-    assert story.up(phase) == ["create fw", "create inst"]
+    stack = tell(replay, engine, {"fw": firewall(), "inst": instance(1001)})
+    assert stack.up(phase) == ["create fw", "create inst"]
 
 
 def test_waiting_can_be_left_out(replay: Replay, engine: Engine) -> None:
-    story = tell(replay, engine, {"fw": firewall(), "inst": instance(1001)})
-    story.settings = {"skipInstanceReadyPoll": "true", "skipInstanceDeletePoll": "true"}
-    story.up("21a-skipready")
+    stack = tell(replay, engine, {"fw": firewall(), "inst": instance(1001)})
+    stack.settings = {"skipInstanceReadyPoll": "true", "skipInstanceDeletePoll": "true"}
+    stack.up("21a-skipready")
     assert engine.state["inst"].outputs["status"] == "provisioning"
-    assert story.up("21a2-up-again") == []
-    story.play("21b-skipdel-destroy")
+    assert stack.up("21a2-up-again") == []
+    stack.play("21b-skipdel-destroy")
     engine.delete("inst")
     engine.delete("fw")
-    story.agree()
+    stack.agree()
 
 
 def test_url_token_and_interval_come_from_the_environment(replay: Replay) -> None:

@@ -1,4 +1,4 @@
-"""What the tests of the stand-in providers stand on: recorded answers to replay, and an engine in miniature.
+"""For tests of the stand-in providers: a server of recorded answers, and a small engine.
 
 `Replay` serves a recorded phase: each request gets the answer that the same request got then. `Engine` drives the
 providers over gRPC as the real engine does, one resource after the other, without its seconds.
@@ -33,7 +33,7 @@ UNEXPECTED = 599
 
 @dataclass(frozen=True)
 class Call:
-    """One request as it is compared: query included, volatile headers left out."""
+    """What is compared of a request: the query too, but no headers that vary."""
 
     method: str
     path: str
@@ -65,7 +65,7 @@ def _canonical(body: Any) -> str:
 
 @dataclass
 class Replay:
-    """Answers from recorded rows; `calls` is what was asked. Change `rows` to play another phase."""
+    """Answers from recorded rows. `calls` lists the requests; set `rows` for another phase."""
 
     rows: list[Values] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
@@ -120,7 +120,7 @@ def replaying() -> Iterator[Replay]:
 
 @dataclass
 class Known:
-    """A resource as the engine's state has it."""
+    """A resource in the engine's state."""
 
     token: str
     id: str
@@ -130,13 +130,13 @@ class Known:
 
 
 class StepFailed(Exception):
-    """A step of the engine failed; the text is the provider's, `half` the state that it left all the same."""
+    """A step of the engine failed, with the provider's text. `half` is the state that it left."""
 
     half: provider_pb2.ErrorResourceInitFailed | None = None
 
 
 class Engine:
-    """Creates, updates, replaces, refreshes, imports and deletes, step by step; `state` is by resource name."""
+    """Creates, updates, replaces, refreshes, imports and deletes resources. `state` is by resource name."""
 
     def __init__(self, port: int, package: str, config: Values) -> None:
         self.state: dict[str, Known] = {}
@@ -259,7 +259,7 @@ class Engine:
         del self.state[name]
 
     def secrets_of(self, name: str, token: str, inputs: Values) -> str:
-        """Return what a preview's answer would look like on the wire, secrets marked."""
+        """Return a preview's answer as sent to the engine, with its secrets marked."""
         request = provider_pb2.CreateRequest(
             urn=self._urn(name, token), properties=encode(self.check(name, token, inputs)), preview=True
         )
@@ -311,8 +311,8 @@ class Engine:
             raise failed from None
 
 
-class Story:
-    """The stack on its way through the recorded phases."""
+class RecordedStack:
+    """A stack that goes through the recorded phases."""
 
     def __init__(
         self,
@@ -352,7 +352,7 @@ class Story:
         return {name: changed for name, changed in seen.items() if changed}
 
     def agree(self) -> None:
-        """The requests sent are those recorded. The real engine works in parallel: only the order per path counts."""
+        """Assert that the recorded requests were sent, in the recorded order per path."""
         sent, recorded = by_path(self.replay.calls), by_path([call_of(row) for row in self.replay.rows])
         differences = {
             path: {"sent": sent.get(path), "recorded": recorded.get(path)}
@@ -363,7 +363,7 @@ class Story:
 
 
 def signs(diff: provider_pb2.DiffResponse) -> dict[str, str]:
-    """Return what the CLI shows in front of each property of a diff."""
+    """Return the sign that the CLI shows before each property of a diff."""
     kinds = provider_pb2.PropertyDiff.Kind
     shown: dict[str, str] = {}
     for path, change in diff.detailedDiff.items():
