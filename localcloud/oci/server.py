@@ -1,7 +1,8 @@
 """The OCI distribution API over an `ImageStore`, with the answers of Debian's docker-registry (distribution 2.8.2).
 
-It differs from distribution 2.8.2 where OCI distribution 1.1 or other registries go further: one POST with `?digest=`
-and a body completes an upload, and tags/list is paged. It never rewrites a Docker manifest to schema 1.
+It differs where OCI distribution 1.1 or other registries go further: one POST with `?digest=` and a body completes an
+upload, and tags/list is paged. It leaves out what no client here uses: ranges of blobs, conditional requests, deleting
+blobs, status and cancellation of uploads, and other forms of a Docker manifest or list than the pushed one.
 """
 
 from __future__ import annotations
@@ -31,13 +32,11 @@ from localcloud.oci.auth import (
     registry_errors,
 )
 from localcloud.oci.store import (
-    DOCKER_MANIFEST_LIST,
     INDEX_TYPES,
     MANIFEST_TYPES,
     OCI_INDEX,
     OCI_MANIFEST,
     ImageStore,
-    Manifest,
     catalog_key,
     digest_of,
     is_digest,
@@ -130,23 +129,18 @@ class _Registry:
             (
                 re.compile(rf"/v2/{_NAME}/blobs/uploads/(?P<upload_id>[A-Za-z0-9._=-]+)"),
                 {
-                    "DELETE": self._cancel_upload,
-                    "GET": self._upload_status,
-                    "HEAD": self._upload_status,
                     "PATCH": self._append,
                     "PUT": self._finish_upload,
                 },
             ),
             (
                 re.compile(rf"/v2/{_NAME}/blobs/(?P<digest>sha256:[^/]+)"),
-                {"DELETE": self._delete_blob, "GET": self._get_blob, "HEAD": self._get_blob},
+                {"GET": self._get_blob, "HEAD": self._get_blob},
             ),
         ]
 
     async def dispatch(self, request: Request) -> Response:
         path = request.url.path
-        if path == "/":
-            return Response(headers={"Cache-Control": "no-cache"})
         if path == "/v2" or path.endswith("/blobs/uploads"):
             return RedirectResponse(f"{path}/", 301, API_VERSION)
         if path == "/v2/":
@@ -156,8 +150,7 @@ class _Registry:
             if match := pattern.fullmatch(path):
                 handler = handlers.get(request.method)
                 if handler is None:
-                    allow = {"Allow": ", ".join(handlers)}
-                    return _plain(405, "Method not allowed\n", allow)
+                    return _plain(405, "Method not allowed\n")
                 refusal = await self._refusal(request, match.groupdict().get("name"), _action(request))
                 return refusal or await handler(request, **match.groupdict())
         return _plain(404, "404 page not found\n")
@@ -176,14 +169,10 @@ class _Registry:
     # Lists
 
     async def _catalog(self, request: Request) -> Response:
-        try:
-            count = int(request.query_params.get("n", CATALOG_PAGE))
-        except ValueError:
-            count = CATALOG_PAGE
+        n = request.query_params.get("n", "")
+        count = int(n) if n.isdecimal() else CATALOG_PAGE
         if count > CATALOG_MAXIMUM:
             return _bad_page({"n": count})
-        if count < 0:
-            count = CATALOG_PAGE
         page, more = _page(request, self._store.repositories(), self._limit(count), catalog_key)
         return json_response({"repositories": page}, headers=_link(request, page, more))
 
@@ -206,27 +195,13 @@ class _Registry:
         manifest = self._store.manifest(name, reference)
         if manifest is None:
             return self._missing(name, reference)
-        etag = f'"{manifest.digest}"'
-        if request.headers.get("if-none-match", "").strip() in (etag, manifest.digest):
-            return Response(None, 304, API_VERSION)
         accepted = _accepted(request)
         if manifest.media_type in _NOT_ACCEPTED and manifest.media_type not in accepted:
             return _manifest_unknown(_NOT_ACCEPTED[manifest.media_type])
-        if manifest.media_type == DOCKER_MANIFEST_LIST and manifest.media_type not in accepted:
-            manifest = self._default_platform(name, manifest) if not is_digest(reference) else manifest
-            if manifest is None:
-                return _manifest_unknown("manifest unknown", None)
         if request.method == "GET":
             await self._tell("pull", request, name, reference, manifest.digest)
         headers = {**API_VERSION, "Docker-Content-Digest": manifest.digest, "ETag": f'"{manifest.digest}"'}
         return Response(manifest.body, 200, headers, manifest.media_type)
-
-    def _default_platform(self, name: str, index: Manifest) -> Manifest | None:
-        for child in references(index.body):
-            platform = child.platform or {}
-            if (platform.get("os"), platform.get("architecture")) == ("linux", "amd64"):
-                return self._store.manifest(name, child.digest)
-        return None
 
     async def _put_manifest(self, request: Request, name: str, reference: str) -> Response:
         body = await request.body()
@@ -262,7 +237,7 @@ class _Registry:
 
     # Blobs
 
-    async def _get_blob(self, request: Request, name: str, digest: str) -> Response:
+    async def _get_blob(self, _request: Request, name: str, digest: str) -> Response:
         if not is_digest(digest):
             return _digest_invalid({})
         data = self._store.blob(digest, name)
@@ -270,25 +245,11 @@ class _Registry:
             return registry_error(404, "BLOB_UNKNOWN", "blob unknown to registry", digest)
         headers = {
             **API_VERSION,
-            "Accept-Ranges": "bytes",
             "Cache-Control": "max-age=31536000",
             "Docker-Content-Digest": digest,
             "ETag": f'"{digest}"',
         }
-        span = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("range", ""))
-        if span is None:
-            return Response(data, 200, headers, "application/octet-stream")
-        first, last = int(span[1]), min(int(span[2] or len(data)), len(data) - 1)
-        if first > last:
-            headers["Content-Range"] = f"bytes */{len(data)}"
-            return Response(b"invalid range: failed to overlap\n", 416, headers, "text/plain; charset=utf-8")
-        headers["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
-        return Response(data[first : last + 1], 206, headers, "application/octet-stream")
-
-    async def _delete_blob(self, _request: Request, name: str, digest: str) -> Response:
-        if not self._store.delete_blob(name, digest):
-            return registry_error(404, "BLOB_UNKNOWN", "blob unknown to registry")
-        return Response(None, 202, API_VERSION)
+        return Response(data, 200, headers, "application/octet-stream")
 
     # Uploads
 
@@ -307,15 +268,6 @@ class _Registry:
         upload_id = str(uuid.uuid4())
         self._uploads[upload_id] = _Upload(name)
         return self._progress(request, upload_id, 202)
-
-    async def _upload_status(self, request: Request, name: str, upload_id: str) -> Response:
-        return self._upload_refusal(request, name, upload_id) or self._progress(request, upload_id, 204)
-
-    async def _cancel_upload(self, request: Request, name: str, upload_id: str) -> Response:
-        refusal = self._upload_refusal(request, name, upload_id)
-        if refusal is None:
-            del self._uploads[upload_id]
-        return refusal or Response(None, 204, {**API_VERSION, "Docker-Upload-UUID": upload_id})
 
     async def _append(self, request: Request, name: str, upload_id: str) -> Response:
         refusal = self._upload_refusal(request, name, upload_id)
@@ -412,8 +364,8 @@ def _created(request: Request, path: str, digest: str) -> Response:
     return Response(None, 201, headers)
 
 
-def _plain(status: int, text: str, headers: dict[str, str] | None = None) -> Response:
-    return Response(text, status, {**API_VERSION, **(headers or {})}, "text/plain; charset=utf-8")
+def _plain(status: int, text: str) -> Response:
+    return Response(text, status, API_VERSION, "text/plain; charset=utf-8")
 
 
 def _bad_page(detail: dict[str, Any]) -> Response:

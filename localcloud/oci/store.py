@@ -126,14 +126,6 @@ class ImageStore:
             self._repository(repository).blobs.add(digest)
             return True
 
-    def delete_blob(self, repository: str, digest: str) -> bool:
-        """Remove the blob from `repository`."""
-        with self._lock:
-            known = self._known(repository)
-            found = digest in known.blobs
-            known.blobs.discard(digest)
-            return found
-
     def repositories_with_blob(self, digest: str) -> list[str]:
         """Return the repositories from which the blob can be mounted, the newest repository first."""
         with self._lock:
