@@ -24,6 +24,8 @@ lint: setup
 	@ruff check .
 	@mypy
 	@lint-imports --no-logo
+	@vulture
+	@vulture localcloud bench tests
 	@shellcheck .ci/run
 	@ci/lint.sh
 	@python ci/reference.py --check

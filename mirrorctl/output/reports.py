@@ -16,10 +16,6 @@ class Report(BaseModel):
         frozen=True, alias_generator=to_camel, populate_by_name=True, use_attribute_docstrings=True
     )
 
-    def as_json(self) -> str:
-        """The report as `--json` prints it."""
-        return self.model_dump_json(by_alias=True, indent=2)
-
 
 class Failed(Report):
     """What `--json` prints when a command fails."""

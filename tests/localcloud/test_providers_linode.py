@@ -29,7 +29,6 @@ TOKENS = {
     "bucket": "linode:index/objectStorageBucket:ObjectStorageBucket",
     "key": "linode:index/objectStorageKey:ObjectStorageKey",
 }
-CONFIGURE = "GET /v4/linode/types?page=100"
 PASSWORD = "RootPassMark-Aa1!xyz99"
 
 
