@@ -27,7 +27,7 @@ import yaml
 NEEDS_REVIEWER = 3
 LABEL = "preview-program"
 PROGRAM = re.compile(
-    r"(Pulumi\.ya?ml|__main__\.py|settings\.py|pyproject\.toml|requirements[\w-]*\.txt"
+    r"(Pulumi\.ya?ml|__main__\.py|pyproject\.toml|requirements[\w-]*\.txt"
     r"|(components|harbor_mirror|mirrorctl|ci)/.*|policy/.*(?<!\.json))"
 )
 #: Everything else in a stack's file can send credentials to another address or replace the encryption.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pulumi
+from pydantic import SecretStr
 
 from harbor_mirror.config.faults import Fault
 from harbor_mirror.plan.report import EntryReport, Report
@@ -17,6 +18,11 @@ class InvalidArguments(pulumi.RunError):
         noun = "fault" if len(faults) == 1 else "faults"
         lines = [f"{arguments} {name}: {len(faults)} {noun}; nothing was changed:"]
         super().__init__("\n".join([*lines, *(f"  {fault}" for fault in faults)]))
+
+
+def encrypt(secrets: Mapping[str, SecretStr]) -> dict[str, pulumi.Output[str]]:
+    """Return secrets of the configuration as Outputs, which Pulumi keeps encrypted."""
+    return {path: pulumi.Output.secret(secret.get_secret_value()) for path, secret in secrets.items()}
 
 
 def check(arguments: object, name: str, checks: Callable[[EntryReport], object]) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import pulumi
 
 from harbor_mirror.cluster.backends import external_database, redis_address
 from harbor_mirror.config.cluster import Cluster
 from harbor_mirror.plan.charts import harbor_chart
-from settings import Secrets
 
+from .arguments import encrypt
 from .cluster.address import ClusterAddress
 from .cluster.checks import look_up
 from .cluster.database import ClusterDatabase
@@ -46,10 +47,12 @@ class HarborClusterArgs:
     secrets: Mapping[str, pulumi.Output[str]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, cluster: Cluster, stack: str, secrets: Secrets) -> HarborClusterArgs:
+    def from_configuration(
+        cls, cluster: Cluster, stack: str, admin_password: pulumi.Output[str] | None
+    ) -> HarborClusterArgs:
         """Return what the entry `cluster` means in a stack."""
         label = re.sub(r"[^a-z0-9]+", "-", f"harbor-{stack.lower()}")[:LABEL_LENGTH].rstrip("-")
-        return cls(label=label, cluster=cluster, admin_password=secrets.harbor_password, secrets=secrets.cluster)
+        return cls(label=label, cluster=cluster, admin_password=admin_password, secrets=encrypt(cluster.secrets))
 
 
 class HarborCluster(pulumi.ComponentResource):
@@ -112,6 +115,10 @@ class HarborCluster(pulumi.ComponentResource):
         self.database_id = managed.id if managed else None
         self.admin_password = generated.values["admin"] if args.admin_password is None else args.admin_password
         self.register_outputs({"ip": self.ip, "id": self.id, "databaseId": self.database_id})
+
+    def stack_output(self) -> dict[str, Any]:
+        """Return the output `cluster` of a stack."""
+        return {"cluster": {"ip": self.ip, "id": self.id, "databaseId": self.database_id}}
 
     def _bucket(self, name: str, label: str, cluster: Cluster) -> OwnBucket:
         return OwnBucket(

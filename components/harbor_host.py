@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pulumi
 import pulumi_linode as linode
@@ -20,8 +21,8 @@ from harbor_mirror.host import (
     user_data,
 )
 from harbor_mirror.host.pins import pins
-from settings import Secrets
 
+from .arguments import encrypt
 from .hooks.health import healthy_before
 from .hooks.host import announced, explained
 from .host_checks import SERVER_TAG, VERSION_TAG, Findings, look_up
@@ -65,10 +66,10 @@ class HarborHostArgs:
     secrets: Mapping[str, pulumi.Output[str]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, host: Host, stack: str, secrets: Secrets) -> HarborHostArgs:
+    def from_configuration(cls, host: Host, stack: str, admin_password: pulumi.Output[str] | None) -> HarborHostArgs:
         """Return the arguments for the configuration's `host` in a stack."""
         label = re.sub(r"[^a-z0-9]+", "-", f"harbor-{stack.lower()}")[:LABEL_LENGTH].rstrip("-")
-        return cls(label=label, host=host, admin_password=secrets.harbor_password, secrets=secrets.host)
+        return cls(label=label, host=host, admin_password=admin_password, secrets=encrypt(host.secrets))
 
 
 class HarborHost(pulumi.ComponentResource):
@@ -109,6 +110,10 @@ class HarborHost(pulumi.ComponentResource):
         self.volume_id = volume.id
         self.admin_password = passwords.admin.result if args.admin_password is None else args.admin_password
         self.register_outputs({"ip": self.ip, "instanceId": self.instance_id, "volumeId": self.volume_id})
+
+    def stack_output(self) -> dict[str, Any]:
+        """Return the output `host` of a stack."""
+        return {"host": {"ip": self.ip, "instanceId": self.instance_id, "volumeId": self.volume_id}}
 
     @property
     def _volume_label(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 
@@ -11,6 +11,7 @@ from harbor_mirror.plan.mirror import PlannedMirror
 from harbor_mirror.plan.outputs import endpoint_output, pull_robot, rule_output
 from harbor_mirror.plan.rule import PlannedRule
 
+from .arguments import encrypt
 from .harbor_maintenance import HarborMaintenance, HarborMaintenanceArgs
 from .harbor_provider import harbor_provider
 from .mirror_project import MirrorProject, MirrorProjectArgs
@@ -18,27 +19,27 @@ from .pull_access import PullAccess, PullAccessArgs
 from .pull_replication import PullReplication, PullReplicationArgs
 from .registry_endpoint import RegistryEndpoint, RegistryEndpointArgs
 
+if TYPE_CHECKING:
+    from .harbor_cluster import HarborCluster
+    from .harbor_host import HarborHost
+
 
 class Mirror:
-    """Creates everything that a resolved configuration declares in Harbor.
+    """Creates everything that a resolved configuration declares for a stack: what runs Harbor, and what is in it.
 
-    No resource itself: a parent would change the URN of each resource in existing stacks. `host` runs the Harbor, None
-    for an existing one; `password` is the administrator's. `outputs` are the stack's (docs/outputs.md).
+    No resource itself: a parent would change the URN of each resource in existing stacks. `outputs` are the stack's
+    (docs/outputs.md).
     """
 
     outputs: dict[str, Any]
 
-    def __init__(
-        self,
-        plan: PlannedMirror,
-        *,
-        stack: str,
-        password: pulumi.Input[str] | None,
-        host: pulumi.ComponentResource | None = None,
-    ) -> None:
+    def __init__(self, plan: PlannedMirror, *, stack: str) -> None:
         self._plan = plan
-        self._host = host
-        self._provider = harbor_provider("harbor", plan.url, plan.admin_username, password, depends_on=host)
+        secret = plan.configuration.harbor_password
+        password = encrypt({"harborPassword": secret})["harborPassword"] if secret else None
+        self._server = self._create_server(stack, password)
+        password = self._server.admin_password if self._server else password
+        self._provider = harbor_provider("harbor", plan.url, plan.admin_username, password, depends_on=self._server)
         self.endpoints = {
             key: RegistryEndpoint(key, RegistryEndpointArgs.from_plan(endpoint), self._after())
             for key, endpoint in plan.endpoints.items()
@@ -60,6 +61,19 @@ class Mirror:
         self.maintenance = self._create_maintenance()
         self._warn()
         self.outputs = self._collect_outputs(password)
+
+    def _create_server(self, stack: str, password: pulumi.Output[str] | None) -> HarborHost | HarborCluster | None:
+        """Create what runs Harbor, unless it exists. Imported here: each needs an SDK that other stacks do not."""
+        configuration = self._plan.configuration
+        if configuration.host:
+            from .harbor_host import HarborHost, HarborHostArgs
+
+            return HarborHost("harbor", HarborHostArgs.from_configuration(configuration.host, stack, password))
+        if configuration.cluster:
+            from .harbor_cluster import HarborCluster, HarborClusterArgs
+
+            return HarborCluster("harbor", HarborClusterArgs.from_configuration(configuration.cluster, stack, password))
+        return None
 
     def _after(self, *resources: pulumi.Resource) -> pulumi.ResourceOptions:
         """Resource options for objects in this Harbor. Ordered by depends_on so that previews show real names."""
@@ -94,7 +108,7 @@ class Mirror:
         }
         for caution in self._plan.cautions:
             if caution.section == "host":
-                pulumi.log.warn(f"{caution.path}: {caution.text}", self._host)
+                pulumi.log.warn(f"{caution.path}: {caution.text}", self._server)
             else:
                 pulumi.log.warn(caution.text, resources.get(caution.section, {}).get(caution.name))
 
@@ -113,6 +127,7 @@ class Mirror:
             "pullPassword": self.access.password,
             "adminUsername": plan.admin_username,
             "adminPassword": password,
+            **(self._server.stack_output() if self._server else {}),
         }
 
     def _ids(self, rule: str) -> dict[str, Any]:

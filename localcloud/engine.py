@@ -18,7 +18,7 @@ import yaml
 
 PROJECT = Path(__file__).resolve().parent.parent
 #: Files of the checkout that the engine and the program need.
-PROGRAM = ("Pulumi.yaml", "__main__.py", "settings.py", "components", "harbor_mirror", "mirrorctl", ".venv")
+PROGRAM = ("Pulumi.yaml", "__main__.py", "components", "harbor_mirror", "mirrorctl", ".venv")
 #: Above the engine's own limits: a command that takes longer hangs.
 COMMAND_SECONDS = 300
 

@@ -33,7 +33,6 @@ from harbor_mirror.plan.globs import (
 __all__ = [
     "MUTABLE_TAGS",
     "TagFilter",
-    "can_match_repository",
     "check",
     "depths",
     "exact",
@@ -111,11 +110,6 @@ def _impossible(pattern: str, kind: Kind) -> Refused:
     elif kind == "repository" and lower != pattern:
         hint, shown = "; repository names are lower case", _clean(lower, kind)
     return Refused(pattern, f"can never match: no {kind} can have such a name{hint}", shown)
-
-
-def can_match_repository(pattern: str) -> bool:
-    """Return whether a valid repository name can match."""
-    return example(pattern) is not None
 
 
 def takes_everything(pattern: str) -> bool:
@@ -237,11 +231,6 @@ class TagFilter:
         check(self.pattern, "tag")
         if self.decoration == "excludes" and re.fullmatch(r"\*+", self.pattern):
             raise Refused(self.pattern, "excludes every tag, so nothing would be copied", "*-rc*")
-
-    @property
-    def mutable_tag(self) -> str | None:
-        """Return a tag that usually moves and that this filter keeps, or None."""
-        return moving_tag([self])
 
 
 def _check_path(pattern: str) -> None:

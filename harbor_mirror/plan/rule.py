@@ -98,7 +98,7 @@ def plan_rule(
     if pattern is None or tags is None:
         return None
     report.attempt("", lambda: filters.check_stored_length(pattern, tags, rule.labels, rule.resource))
-    _check_destination(pattern, rule, report)
+    _check_destination(pattern, rule.namespace, rule.flatten, "path", report)
     if endpoint is not None:
         report.add(
             check_rule(
@@ -154,7 +154,10 @@ def check_policy(policy: PlannedPolicy, report: EntryReport) -> None:
         report.attempt(f"tag_{tag.decoration}", tag.check)
     if report.is_valid:
         report.attempt("tag_excludes", lambda: filters.check_together(tags))
-        report.attempt("namespace", lambda: destinations.check(policy.repositories, policy.namespace, policy.flatten))
+        report.attempt(
+            "", lambda: filters.check_stored_length(policy.repositories, tags, policy.labels, policy.resource)
+        )
+        _check_destination(policy.repositories, policy.namespace, policy.flatten, "namespace", report)
 
 
 def _filters(rule: Rule, report: EntryReport) -> tuple[str | None, tuple[TagFilter, ...] | None]:
@@ -201,10 +204,11 @@ def _tag_filters(matches: str | None, excludes: str | None) -> tuple[TagFilter, 
     return tuple(found)
 
 
-def _check_destination(pattern: str, rule: Rule, report: EntryReport) -> None:
-    for field, flatten in (("path", 0), ("flatten", rule.flatten)):
+def _check_destination(pattern: str, namespace: str, flatten: int, key: str, report: EntryReport) -> None:
+    """Report a wrong namespace under `key`, or else a wrong `flatten`."""
+    for field, cut in ((key, 0), ("flatten", flatten)):
         try:
-            destinations.check(pattern, rule.namespace, flatten)
+            destinations.check(pattern, namespace, cut)
         except Refused as refused:
             report.refuse(refused, field)
             return

@@ -74,7 +74,7 @@ def test_a_wrong_schedule_stops_the_program_with_reason_and_example(program: Oth
     assert "PullReplicationArgs team-nginx: 1 fault; nothing was changed:" in result.output
     said = next(text for severity, _, text in result.diagnostics if severity == "error")
     assert said.splitlines()[1].strip() == (
-        "schedule: '0 */1 * * * *' fires every minute; pass allow_frequent=True to allow it. Example: 0 0 * * * *"
+        "schedule: '0 */1 * * * *' runs every minute; pass allow_frequent=True to allow it. Example: 0 0 * * * *"
     )
     assert "Traceback" not in result.output
 

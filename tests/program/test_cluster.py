@@ -140,7 +140,7 @@ def test_what_linode_lacks_is_said_before_anything_is_planned(
 
 def test_a_stack_without_a_cluster_does_not_need_the_kubernetes_sdk() -> None:
     code = (
-        "import sys; sys.modules['pulumi_kubernetes'] = None; import components, settings; "
+        "import sys; sys.modules['pulumi_kubernetes'] = None; import components; "
         "from components import HarborHost, Mirror; print('fine')"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=PROGRAM.parent, capture_output=True, text=True, check=False)

@@ -222,4 +222,4 @@ def test_strict_refuses_what_exceeds_the_budget(program: Program) -> None:
 
 def test_faults_stop_the_program_before_it_registers_anything(program: Program) -> None:
     with pytest.raises(pulumi.RunError, match="2 faults"):
-        program(stack(flatten=9, endpoint="nowhere"))
+        program(stack(enabled="yes", endpoint="nowhere"))

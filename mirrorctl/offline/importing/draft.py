@@ -12,8 +12,8 @@ import yaml
 from harbor_mirror.config.faults import ConfigurationError, Fault
 from harbor_mirror.config.models import Rule
 from harbor_mirror.config.paths import join_path, split_path
-from harbor_mirror.plan.filters import join
-from harbor_mirror.plan.tag_locks import FILTERS_LENGTH, filters_length
+from harbor_mirror.plan.filters import STORED_LENGTH, join
+from harbor_mirror.plan.tag_locks import filters_length
 from harbor_mirror.plan.validation import validate
 from mirrorctl.output.reports import ImportDecision
 
@@ -246,7 +246,7 @@ def _parts(settings: dict[str, Any]) -> Iterable[dict[str, Any]]:
     if not isinstance(tags, list):
         return [settings]
     rule = Rule.read({**settings, "tags": tags})
-    room = FILTERS_LENGTH - filters_length(rule, join(rule.repositories), "")
+    room = STORED_LENGTH - filters_length(rule, join(rule.repositories), "")
     parts: list[list[str]] = [[]]
     for tag in tags:
         if parts[-1] and len(f"{{{','.join([*parts[-1], tag])}}}") > room:
