@@ -107,8 +107,12 @@ class Gate:
 
 
 def token_endpoint(gate: Gate) -> Callable[[Request], Response]:
-    """Return the handler of GET /service/token."""
-    return gate.token
+    """Return the handler of /service/token: clients that ask with POST are told to use GET."""
+
+    def answer(request: Request) -> Response:
+        return gate.token(request) if request.method == "GET" else Response(status_code=405)
+
+    return answer
 
 
 def registry_app(core: Core, gate: Gate) -> Starlette:
