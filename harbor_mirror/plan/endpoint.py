@@ -102,7 +102,7 @@ def check_values(name: str, type_: str, values: Mapping[str, str | None], report
     if not name or len(name.encode()) > ENDPOINT_NAME_LENGTH:
         report.fault("name", name, f"is not 1 to {ENDPOINT_NAME_LENGTH} bytes long", "hub")
     if kind is None:
-        report.fault("type", type_, f"is none of {', '.join(REGISTRY_TYPES)}", "docker-registry")
+        report.fault("type", type_, f"is not one of {', '.join(REGISTRY_TYPES)}", "docker-registry")
         return
     examples = {"url": kind.url_example, "username": kind.username_example, "secret": "unknown"}
     url, username, secret = (values.get(field, example) for field, example in examples.items())

@@ -106,5 +106,5 @@ def test_rule_files_belong_to_the_stack_and_their_faults_name_file_and_line(
     result = stack.preview()
     said = next(text for severity, _, text in result.diagnostics if severity == "error")
     assert "mirrors/dev/data.yaml:4: rules.etl.repositories: 'Data/etl' can never match" in said
-    assert "mirrors/dev/web.yaml:2: rules.nginx: stands in the stack's own configuration, too" in said
+    assert "mirrors/dev/web.yaml:2: rules.nginx: is already defined in the stack's own configuration" in said
     assert not [step for step in result.steps if step.type.startswith("harbor")]
