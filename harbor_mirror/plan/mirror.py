@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from harbor_mirror.config.faults import Caution
 from harbor_mirror.config.models import Configuration, Host, Project
@@ -26,6 +27,8 @@ from harbor_mirror.plan.retention import undone_rules
 from harbor_mirror.plan.rule import PlannedRule, plan_rule
 from harbor_mirror.plan.schedule import crowds
 
+#: Hosts that are reached without a network.
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 #: How many examples of possible collisions a rule's warnings show: wide globs may collide with many rules.
 SHOWN_COLLISIONS = 3
 #: Harbor's installer creates these projects.
@@ -137,7 +140,8 @@ def _check_projects_of_host(projects: Mapping[str, Project], host: Host, report:
 
 
 def _insecure_settings(configuration: Configuration) -> Iterator[Caution]:
-    if configuration.harbor is not None and configuration.harbor.url.startswith("http:"):
+    harbor = urlsplit(configuration.harbor.url if configuration.harbor else "")
+    if harbor.scheme == "http" and harbor.hostname not in LOOPBACK:
         text = "Harbor's http sends passwords unencrypted, the administrator's included; use https"
         yield Caution("harbor", "url", text)
     for name, endpoint in configuration.endpoints.items():
