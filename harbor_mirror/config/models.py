@@ -111,29 +111,6 @@ class ExistingHarbor(Section):
     sets its other system settings (read-only, robots' prefix and lifetime, quota) to their defaults."""
 
 
-class Endpoint(Section):
-    """A source registry as Harbor knows it (Administration > Registries)."""
-
-    type: EndpointType = Field(examples=["docker-hub"])
-    """Type of the registry, as Harbor calls it."""
-    url: HttpUrl | None = Field(None, examples=["https://registry.example.com"])
-    """Endpoint URL; types with a fixed address need none."""
-    # Endpoints that were made in Harbor may end with a space, and are adopted as they are.
-    name: Annotated[str, AfterValidator(one_line)] | None = Field(None, min_length=1, examples=["hub-docker-hub"])
-    """Name in Harbor; by default `<key>-<type>`, so that a change of type converges in one `up`."""
-    username: Name | None = Field(None, min_length=1, max_length=USERNAME_LENGTH, examples=["acme-bot"])
-    """Access ID; not set for anonymous access."""
-    secret: Annotated[SecretStr | None, AfterValidator(_secret)] = Field(None, examples=["{secure: v1:…}"])
-    """Access secret; set it with `pulumi config set --path --secret 'endpoints["NAME"].secret'`."""
-    description: FreeText = Field("", examples=["Docker Hub, paid account"])
-    """Free text shown in Harbor."""
-    insecure: bool = Field(False, examples=[False])
-    """Accepts any certificate of the source."""
-    plan: Plan | None = Field(None, examples=["personal"])
-    """Docker Hub's plan, whose limit the pulls of the rules must not exceed; by default `anonymous`, or `personal` with
-    an account."""
-
-
 class TagFilter(Section):
     """Harbor's tag filter: globs that a tag must match, or must not."""
 
@@ -210,21 +187,15 @@ class Project(Section):
     """Deletes old images; by default all are kept."""
 
 
-class Rule(Section):
-    """One pull replication policy."""
+class RuleSettings(Section):
+    """What a rule and its defaults can say."""
 
-    endpoint: str = Field(min_length=1, examples=["docker-hub"])
-    """Key of the source under `endpoints`."""
-    repositories: Globs = Field(min_length=1, examples=["library/nginx"])
-    """Repository glob (`*` within a path component, `**` across, `?`, `{a,b}`) or a list of them."""
     tags: Annotated[RuleTags, BeforeValidator(_tag_filter)] = Field(default_factory=RuleTags, examples=["1.2*"])
     """Tag glob, a list of them, or a map; every tag without it."""
     labels: tuple[Annotated[str, Field(min_length=1, max_length=LABEL_LENGTH)], ...] = Field((), examples=[["release"]])
     """Labels that an artifact must have; only Harbor sources have labels."""
     resource: Literal["image", "artifact"] | None = Field(None, examples=["image"])
     """Kind of artifact: container images only, or any artifact."""
-    project: str = Field(min_length=1, examples=["mirror"])
-    """Key of the destination under `projects`."""
     path: Annotated[str, AfterValidator(_path)] = Field("", examples=["hub"])
     """Path below the project under which the images are stored."""
     flatten: int = Field(0, ge=-1, le=MOST_COMPONENTS, examples=[0])
@@ -252,10 +223,60 @@ class Rule(Section):
     listed_tags: int | None = Field(None, ge=1, examples=[17400])
     """Number of all tags in these repositories, for the request budget: Harbor lists them in each run."""
 
+
+class EndpointDefaults(RuleSettings):
+    """Values for the rules of one endpoint that do not set them."""
+
+    project: str | None = Field(None, min_length=1, examples=["mirror"])
+    """Key of the destination under `projects`."""
+
+
+class RuleDefaults(EndpointDefaults):
+    """Values for all rules that do not set them, of the stack or of a rule file."""
+
+    endpoint: str | None = Field(None, min_length=1, examples=["docker-hub"])
+    """Key of the source under `endpoints`."""
+
+
+class Rule(RuleSettings):
+    """One pull replication policy."""
+
+    endpoint: str = Field(min_length=1, examples=["docker-hub"])
+    """Key of the source under `endpoints`."""
+    repositories: Globs = Field(min_length=1, examples=["library/nginx"])
+    """Repository glob (`*` within a path component, `**` across, `?`, `{a,b}`) or a list of them."""
+    project: str = Field(min_length=1, examples=["mirror"])
+    """Key of the destination under `projects`."""
+
     @property
     def namespace(self) -> str:
         """Return Harbor's destination namespace: the project and the path below it."""
         return f"{self.project}/{self.path}" if self.path else self.project
+
+
+class Endpoint(Section):
+    """A source registry as Harbor knows it (Administration > Registries)."""
+
+    type: EndpointType = Field(examples=["docker-hub"])
+    """Type of the registry, as Harbor calls it."""
+    url: HttpUrl | None = Field(None, examples=["https://registry.example.com"])
+    """Endpoint URL; types with a fixed address need none."""
+    # Endpoints that were made in Harbor may end with a space, and are adopted as they are.
+    name: Annotated[str, AfterValidator(one_line)] | None = Field(None, min_length=1, examples=["hub-docker-hub"])
+    """Name in Harbor; by default `<key>-<type>`, so that a change of type converges in one `up`."""
+    username: Name | None = Field(None, min_length=1, max_length=USERNAME_LENGTH, examples=["acme-bot"])
+    """Access ID; not set for anonymous access."""
+    secret: Annotated[SecretStr | None, AfterValidator(_secret)] = Field(None, examples=["{secure: v1:…}"])
+    """Access secret; set it with `pulumi config set --path --secret 'endpoints["NAME"].secret'`."""
+    description: FreeText = Field("", examples=["Docker Hub, paid account"])
+    """Free text shown in Harbor."""
+    insecure: bool = Field(False, examples=[False])
+    """Accepts any certificate of the source."""
+    plan: Plan | None = Field(None, examples=["personal"])
+    """Docker Hub's plan, whose limit the pulls of the rules must not exceed; by default `anonymous`, or `personal` with
+    an account."""
+    defaults: EndpointDefaults | None = Field(None, examples=[{"project": "mirror", "path": "hub"}])
+    """Values for the rules of this endpoint that do not set them."""
 
 
 class GarbageCollection(Section):
@@ -306,6 +327,8 @@ class Configuration(Section):
     """Destination projects by name."""
     rules: Mapping[str, Rule] = Field(default_factory=dict)
     """Pull replication rules by name."""
+    defaults: RuleDefaults | None = Field(None, examples=[{"endpoint": "docker-hub", "schedule": "daily"}])
+    """Values for rules that do not set them. A rule's own value comes first, then its file's, its endpoint's, these."""
     rules_dir: str | None = Field(None, examples=["mirrors/prod"])
     """Directory with YAML files of more `rules`, one for each team, relative to Pulumi.yaml."""
     maintenance: Maintenance = Field(default_factory=Maintenance)

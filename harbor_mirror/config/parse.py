@@ -28,6 +28,7 @@ from harbor_mirror.config.models import (
     Maintenance,
     Project,
     Rule,
+    RuleDefaults,
 )
 from harbor_mirror.config.paths import join_path, set_command, split_path
 
@@ -36,6 +37,7 @@ SINGLE: Mapping[str, type[Section]] = {
     "cluster": Cluster,
     "harbor": ExistingHarbor,
     "maintenance": Maintenance,
+    "defaults": RuleDefaults,
 }
 KEYED: Mapping[str, type[Section]] = {"endpoints": Endpoint, "projects": Project, "rules": Rule}
 #: Top-level keys as written in `Pulumi.<stack>.yaml`, without the `harbor-mirror:` in front.

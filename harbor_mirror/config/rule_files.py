@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from harbor_mirror.config import located_yaml
+from harbor_mirror.config.defaults import SETTING as DEFAULTS
+from harbor_mirror.config.defaults import Origin, apply_defaults
 from harbor_mirror.config.faults import Fault
 from harbor_mirror.config.located_yaml import LocatedYaml, Unreadable
-from harbor_mirror.config.parse import unknown_key
+from harbor_mirror.config.models import RuleDefaults
+from harbor_mirror.config.parse import read_section, unknown_key
 from harbor_mirror.config.paths import join_path, split_path
 
 SETTING = "rulesDir"
-#: The only key of a rule file. Endpoints and projects belong to the whole stack.
+#: What a rule file may have beside `defaults`. Endpoints and projects belong to the whole stack.
 RULES = "rules"
 SUFFIXES = {".yaml", ".yml"}
 
@@ -23,13 +26,15 @@ SUFFIXES = {".yaml", ".yml"}
 class Gathered:
     """A stack's raw configuration together with its rule files.
 
-    `files` has each file by its path as shown in messages, `owners` the file of each rule that comes from one.
+    `files` has each file by its path as shown in messages, `owners` the file of each rule that comes from one, and
+    `origins` the origin of each rule's value that is a default.
     """
 
     raw: Mapping[str, Any] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
     files: Mapping[str, LocatedYaml] = field(default_factory=dict)
     owners: Mapping[str, str] = field(default_factory=dict)
+    origins: Mapping[tuple[str, str], Origin] = field(default_factory=dict)
 
     def owner(self, path: str) -> str | None:
         """Return the file that a path ("rules.nginx.tags") comes from; None for the stack's own configuration."""
@@ -37,23 +42,30 @@ class Gathered:
         return self.owners.get(str(name)) if section == RULES else None
 
     def located(self, fault: Fault) -> Fault:
-        """Return the fault with its file and line, if it comes from a rule file."""
-        file = self.owner(fault.path)
-        if fault.place or file is None:
+        """Return the fault at the default that caused it, and with its file and line if it comes from a rule file."""
+        if fault.place:
             return fault
-        return replace(fault, place=f"{file}:{self.files[file].line(fault.path) or 1}")
+        file = self.owner(fault.path)
+        section, *parts = split_path(fault.path)
+        origin = self.origins.get((str(parts[0]), str(parts[1]))) if section == RULES and len(parts) > 1 else None
+        if origin is not None:
+            file = origin.file
+            fault = replace(fault, path=join_path(*split_path(origin.path), *parts[2:]))
+        return fault if file is None else replace(fault, place=f"{file}:{self.files[file].line(fault.path) or 1}")
 
 
 def gather(raw: Mapping[str, Any], base: Path) -> Gathered:
-    """Return the configuration with the rules of its rule files, if any."""
+    """Return the configuration with complete rules: with those of its rule files, if any, and with defaults."""
     directory, own = raw.get(SETTING), raw.get(RULES) or {}
     if not isinstance(directory, str) or not directory or not isinstance(own, Mapping):
-        return Gathered(raw)
+        complete, origins = apply_defaults(raw, {}, {})
+        return Gathered(complete, origins=origins)
     faults: list[Fault] = []
     paths = _rule_files(base, directory, faults)
     rules: dict[str, Any] = dict(own)
     files: dict[str, LocatedYaml] = {}
     owners: dict[str, str] = {}
+    file_defaults: dict[str, Any] = {}
     for path in paths:
         shown = _shown(path, base)
         try:
@@ -62,7 +74,7 @@ def gather(raw: Mapping[str, Any], base: Path) -> Gathered:
             faults.append(Fault(SETTING, shown, str(error), ""))
             continue
         faults += (replace(fault, place=f"{shown}:{file.line(fault.path) or 1}") for fault in file.faults)
-        entries, wrong = _entries(file.content)
+        entries, file_defaults[shown], wrong = _entries(file.content)
         faults += (replace(fault, place=f"{shown}:{file.line(fault.path) or 1}") for fault in wrong)
         for name, rule in entries.items():
             if name in rules:
@@ -73,7 +85,8 @@ def gather(raw: Mapping[str, Any], base: Path) -> Gathered:
                 faults.append(Fault(where, None, reason, "", place=f"{shown}:{file.line(where) or 1}"))
                 continue
             rules[name], owners[name] = rule, shown
-    return Gathered({**raw, RULES: rules}, tuple(faults), files, owners)
+    complete, origins = apply_defaults({**raw, RULES: rules}, file_defaults, owners)
+    return Gathered(complete, tuple(faults), files, owners, origins)
 
 
 def _shown(path: Path, base: Path) -> str:
@@ -111,21 +124,23 @@ def _as_rule(key: str, value: object) -> str:
     return f"rules: {{{key}: {{…}}}}" if isinstance(value, Mapping) and "repositories" in value else ""
 
 
-def _entries(content: object) -> tuple[Mapping[str, Any], list[Fault]]:
-    """Return the rules of one file, and the faults of everything else in it."""
+def _entries(content: object) -> tuple[Mapping[str, Any], object, list[Fault]]:
+    """Return the rules of one file, its defaults, and the faults of everything else in it."""
     example = "rules: {nginx: {endpoint: docker-hub, repositories: library/nginx, project: mirror}}"
     if content is None:
-        return {}, []
+        return {}, None, []
     if not isinstance(content, Mapping):
-        return {}, [Fault(RULES, None, "is missing: a rule file needs this key, and no other", example)]
+        return {}, None, [Fault(RULES, None, "is missing: a rule file needs this key", example)]
     faults = [
-        replace(unknown_key(key, [RULES], value=None, path=key), example=_as_rule(key, value))
+        replace(unknown_key(key, [RULES, DEFAULTS], value=None, path=key), example=_as_rule(key, value))
         for key, value in content.items()
-        if key != RULES
+        if key not in {RULES, DEFAULTS}
     ]
-    rules = content.get(RULES)
+    defaults, rules = content.get(DEFAULTS), content.get(RULES)
+    if defaults is not None:
+        read_section(RuleDefaults, DEFAULTS, defaults, faults)
     if rules is None:
-        return {}, faults
+        return {}, defaults, faults
     if not isinstance(rules, Mapping):
-        return {}, [*faults, Fault(RULES, rules, "must be a map keyed by name", example)]
-    return rules, faults
+        return {}, defaults, [*faults, Fault(RULES, rules, "must be a map keyed by name", example)]
+    return rules, defaults, faults

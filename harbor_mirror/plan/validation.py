@@ -48,7 +48,8 @@ def resolve_stack(settings: Mapping[str, Any], project: str, base: Path, stack: 
     cautions: tuple[Caution, ...] = ()
     try:
         mirror, own_faults, cautions = _resolve(gathered.raw, read_locks(lock), f"mirrorctl resolve --stack {stack}")
-        faults += map(gathered.located, own_faults)
+        # Many rules may have the same default.
+        faults += {str(fault): fault for fault in map(gathered.located, own_faults)}.values()
     except LockError as error:
         faults.append(Fault(lock.name, None, str(error), "remove it and run mirrorctl resolve"))
     faults += _missing_projects(gathered.raw)

@@ -12,7 +12,7 @@ from harbor_mirror.config.models import Configuration
 from mirrorctl.failure import unknown
 from mirrorctl.output import reports
 
-CONFIG, RULES = "config", "rules"
+CONFIG, RULES, DEFAULTS = "config", "rules", "defaults"
 PREFIX = "harbor-mirror:"
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 #: The report of each command; `error` is what every command prints when it fails.
@@ -79,7 +79,7 @@ def rule_file_schema() -> dict[str, Any]:
         "$schema": DRAFT,
         "title": "harbor-mirror: a file of rules",
         "type": "object",
-        "properties": {RULES: properties[RULES]},
+        "properties": {RULES: properties[RULES], DEFAULTS: properties[DEFAULTS]},
         "additionalProperties": False,
         "$defs": definitions,
     }
@@ -89,6 +89,8 @@ def _configuration() -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the schemas of our keys, and the definitions that they refer to."""
     schema = Configuration.model_json_schema(by_alias=True)
     definitions = {name: _with_secrets(_with_short_forms(name, value)) for name, value in schema.pop("$defs").items()}
+    # Endpoint and project may come from defaults, in this file or in the stack's.
+    definitions["Rule"]["required"] = ["repositories"]
     return {name: _with_secrets(value) for name, value in schema["properties"].items()}, definitions
 
 
