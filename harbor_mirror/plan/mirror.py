@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from harbor_mirror.config.faults import Caution
-from harbor_mirror.config.models import Configuration, Host, Project
+from harbor_mirror.config.host import Host
+from harbor_mirror.config.models import Configuration, Project
 from harbor_mirror.plan import destinations
 from harbor_mirror.plan.budget import Budget, budget
 from harbor_mirror.plan.destinations import Collision
