@@ -264,3 +264,22 @@ def test_commits_of_a_second_checkout_are_fetched_and_its_files_deleted(
     assert ran.code == 0, ran.errors
     assert checkout.git("cat-file", "-t", head) == "commit"
     assert not (tmp_path / "proposal").exists()
+
+
+@pytest.mark.usefixtures("base")
+def test_an_approved_program_is_merged_into_the_base_branch(repository: Repository) -> None:
+    merge = repository.path / "ci/merge_proposal.sh"
+    repository.commit(**{f"ci/{name}": (PROJECT / "ci" / name).read_text() for name in (merge.name, "lib.sh")})
+    head = propose(repository, **{"__main__.py": "changed", "docs/page.md": "theirs"})
+    ahead = repository.commit(**{"docs/other.md": "meanwhile"})
+    ran = script(str(merge), head)
+    assert ran.code == 0, ran.errors
+    assert content(repository, "__main__.py") == "changed"
+    assert content(repository, "docs/other.md") == "meanwhile"
+    assert repository.git("rev-parse", "main") == ahead, "no branch moves"
+
+    repository.git("checkout", "--quiet", "main")
+    repository.commit(**{"docs/page.md": "ours"})
+    ran = script(str(merge), head)
+    assert ran.code != 0
+    assert "CONFLICT" in ran.errors

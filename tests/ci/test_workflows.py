@@ -65,6 +65,10 @@ def test_no_job_has_more_rights_than_it_needs() -> None:
             assert (scope, access) == ("contents", "read") or (file, scope) in WRITES, (file, name, scope)
 
 
+#: For pull_request_target, github.sha is the last commit of the default branch.
+BASE, HEAD = "${{ github.sha }}", "${{ github.event.pull_request.head.sha }}"
+
+
 def steps(job: dict[str, Any]) -> list[str]:
     """What a job runs and checks out, in order."""
     return [
@@ -92,12 +96,10 @@ def test_only_preview_runs_beside_code_of_a_pull_request() -> None:
 
 
 def test_a_preview_runs_nothing_of_the_pull_request() -> None:
-    base, head = (f"${{{{ github.event.pull_request.{end}.sha }}}}" for end in ("base", "head"))
     preview = workflow(PROJECT / ".github/workflows/preview.yml")["jobs"]
     for name in ("changed", "preview"):
         first, second, third, *_ = steps(preview[name])
-        assert first == f"actions/checkout {base}"
-        assert second == f"actions/checkout {head}"
+        assert (first, second) == (f"actions/checkout {BASE}", f"actions/checkout {HEAD}")
         assert preview[name]["steps"][1]["with"]["path"] == "proposal"
         assert third == "ci/fetch_proposal.sh proposal", "nothing runs while its files are here"
     assert 'ci/preview.sh "$ENVIRONMENT" "$BASE" "$HEAD"' in steps(preview["preview"])[-2]
@@ -109,10 +111,11 @@ def test_a_changed_program_runs_at_the_labelled_commit_after_a_maintainer_was_ve
     assert "github.event.action == 'labeled'" in approved["if"]
     assert "github.event.label.name == 'preview-program'" in approved["if"]
     assert steps(approved) == [
-        "actions/checkout ${{ github.event.pull_request.base.sha }}", 'ci/require_maintainer.sh "$SENDER"',
+        f"actions/checkout {BASE}", 'ci/require_maintainer.sh "$SENDER"',
     ]  # fmt: skip
     assert approved["steps"][1]["env"]["SENDER"] == "${{ github.event.sender.login }}"
-    assert steps(preview["program"])[0] == "actions/checkout ${{ github.event.pull_request.head.sha }}"
+    assert steps(preview["program"])[1] == f"actions/checkout {HEAD}"
+    assert steps(preview["program"])[3] == 'ci/merge_proposal.sh "$HEAD"'
     assert "environment" not in approved
 
 
