@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel, BeforeValidator
 
-from harbor_mirror.config import models as config
-from harbor_mirror.config.models import Configuration
+from harbor_mirror.config.models import Configuration, Section
 from mirrorctl.failure import unknown
 from mirrorctl.output import reports
 
@@ -96,7 +95,9 @@ def _configuration() -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _with_short_forms(section: str, schema: dict[str, Any]) -> dict[str, Any]:
     """Allow a string or a list of strings wherever the model accepts them as a short form."""
-    model: type[BaseModel] = getattr(config, section)
+    model = next((model for model in _subclasses(Section) if model.__name__ == section), None)
+    if model is None:
+        return schema
     for name, field in model.model_fields.items():
         if any(isinstance(part, BeforeValidator) for part in field.metadata):
             key = field.alias or name
@@ -105,6 +106,12 @@ def _with_short_forms(section: str, schema: dict[str, Any]) -> dict[str, Any]:
             short = [text, {"type": "array", "items": text}]
             schema["properties"][key] = {"anyOf": [*short, full], "description": field.description or ""}
     return schema
+
+
+def _subclasses(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    for subclass in model.__subclasses__():
+        yield subclass
+        yield from _subclasses(subclass)
 
 
 def _with_secrets(schema: Any) -> Any:

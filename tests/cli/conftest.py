@@ -1,4 +1,4 @@
-"""mirrorctl over real HTTP: a simulated Harbor and source registry, and the tool as a user runs it."""
+"""Fixtures: a simulated Harbor and source registry over real HTTP, and mirrorctl as a user runs it."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from localcloud.registry import RegistrySimulator
 from mirrorctl.app import main
 from tests.cli.fake_stack import FakeStack
 from tests.cli.harbor_fixture import ADMIN, PASSWORD, HarborFixture
-from tests.cli.stage import Stage
-from tests.cli.stage import stage as open_stage
+from tests.cli.simulated_mirror import SimulatedMirror
+from tests.cli.simulated_mirror import simulated_mirror as open_mirror
 
 ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
-class Done:
-    """What a run of the tool left."""
+class Result:
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -40,11 +40,11 @@ class Done:
         return json.loads(self.out)
 
 
-Run = Callable[..., Done]
+Run = Callable[..., Result]
 
 
-class Front:
-    """One server for all tests, so that each need not start its own; `app` is the present test's."""
+class SharedServer:
+    """A server for all tests, because starting one takes time; `app` is the current test's."""
 
     def __init__(self) -> None:
         self.app: ASGIApp | None = None
@@ -56,36 +56,36 @@ class Front:
 
 
 @pytest.fixture(scope="session")
-def fronts() -> Iterator[tuple[Front, Front]]:
-    fronts = Front(), Front()
-    yield fronts
-    for front in fronts:
-        front.server.close()
+def servers() -> Iterator[tuple[SharedServer, SharedServer]]:
+    servers = SharedServer(), SharedServer()
+    yield servers
+    for server in servers:
+        server.server.close()
 
 
 @pytest.fixture
-def harbor(fronts: tuple[Front, Front]) -> Iterator[HarborFixture]:
-    harbor = HarborFixture(fronts[0].server.url)
-    fronts[0].app = harbor.app
+def harbor(servers: tuple[SharedServer, SharedServer]) -> Iterator[HarborFixture]:
+    harbor = HarborFixture(servers[0].server.url)
+    servers[0].app = harbor.app
     yield harbor
     harbor.close()
 
 
 @pytest.fixture
-def source(fronts: tuple[Front, Front]) -> RegistrySimulator:
-    """Three tags of one repository and one of another, behind the token flow."""
+def source(servers: tuple[SharedServer, SharedServer]) -> RegistrySimulator:
+    """A registry with token authentication: `library/nginx` with three tags, `library/redis` with one."""
     source = RegistrySimulator(token_flow=True)
     for tag in ("1.25", "1.26", "2.0"):
         push_image(source.store, "library/nginx", tag, f"nginx-{tag}")
     push_image(source.store, "library/redis", "7", "redis-7")
-    fronts[1].app = source.app
+    servers[1].app = source.app
     return source
 
 
 @pytest.fixture
-def source_url(fronts: tuple[Front, Front]) -> str:
-    """Where the source is served."""
-    return fronts[1].server.url
+def source_url(servers: tuple[SharedServer, SharedServer]) -> str:
+    """The URL of the source."""
+    return servers[1].server.url
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def mirrored(harbor: HarborFixture, source: RegistrySimulator, source_url: str) 
 
 @pytest.fixture
 def environment(harbor: HarborFixture, tmp_path: Path) -> dict[str, str]:
-    """A user's environment, with the simulated Harbor in it and a home of its own."""
+    """Environment variables for the simulated Harbor, with an empty home."""
     return {
         "PATH": os.environ["PATH"],
         "HOME": str(tmp_path),
@@ -113,9 +113,9 @@ def environment(harbor: HarborFixture, tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def run(environment: dict[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs a command line in this process, which is quick; `process` does as a user does."""
+    """Run a command line in this process, which is quicker than `process`."""
 
-    def run(*arguments: str, **more: str) -> Done:
+    def run(*arguments: str, **more: str) -> Result:
         for name in list(os.environ):
             monkeypatch.delenv(name)
         for name, value in {**environment, **more}.items():
@@ -124,20 +124,20 @@ def run(environment: dict[str, str], capsys: pytest.CaptureFixture[str], monkeyp
         monkeypatch.chdir(environment["HOME"])
         capsys.readouterr()
         code = main(list(arguments))
-        done = Done(code, *capsys.readouterr())
-        assert PASSWORD not in done.out + done.err
-        return done
+        result = Result(code, *capsys.readouterr())
+        assert PASSWORD not in result.out + result.err
+        return result
 
     return run
 
 
 @pytest.fixture
 def process(environment: dict[str, str]) -> Run:
-    """Runs a command line as a user does, in a process of its own."""
+    """Run a command line in a new process, as a user does."""
 
-    def process(*arguments: str, **more: str) -> Done:
+    def process(*arguments: str, **more: str) -> Result:
         env = {**environment, "PYTHONPATH": str(ROOT), **more}
-        done = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-m", "mirrorctl", *arguments],
             env={name: value for name, value in env.items() if value},
             cwd=env["HOME"],
@@ -146,16 +146,16 @@ def process(environment: dict[str, str]) -> Run:
             timeout=120,
             check=False,
         )
-        assert PASSWORD not in done.stdout + done.stderr
-        assert "Traceback" not in done.stderr, done.stderr
-        return Done(done.returncode, done.stdout, done.stderr)
+        assert PASSWORD not in result.stdout + result.stderr
+        assert "Traceback" not in result.stderr, result.stderr
+        return Result(result.returncode, result.stdout, result.stderr)
 
     return process
 
 
 @pytest.fixture
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Retries without their pauses."""
+    """Retry without pauses."""
     monkeypatch.setattr("harbor_mirror.http.Retry.pause", _no_pause)
 
 
@@ -165,12 +165,12 @@ def _no_pause(_retry: Retry, _state: object) -> float:
 
 @pytest.fixture
 def stack(mirrored: HarborFixture, tmp_path: Path) -> FakeStack:
-    """A stack that declares what the Harbor has of it."""
+    """A stack that matches the Harbor `mirrored`."""
     return FakeStack(tmp_path, mirrored.url, mirrored.registries[1].url)
 
 
 @pytest.fixture
-def stage() -> Iterator[Stage]:
-    """The local cloud's Harbor, with the endpoint `hub` and the project `mirror`."""
-    with open_stage() as stage:
-        yield stage
+def simulated() -> Iterator[SimulatedMirror]:
+    """A Harbor with the endpoint `hub` and the project `mirror`, whose objects are created through its API."""
+    with open_mirror() as simulated:
+        yield simulated

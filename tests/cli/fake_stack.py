@@ -1,4 +1,4 @@
-"""A stack as `pulumi` shows it: a program on PATH that answers from files and keeps what it was asked."""
+"""A stand-in for the program `pulumi`: it answers from files and records its arguments."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class FakeStack:
 
     @property
     def environment(self) -> dict[str, str]:
-        """A user's environment in front of this stack; written out with the present state."""
+        """Write outputs and configuration; return environment variables that select this stack."""
         entries = {
             f"harbor-mirror:{key}": {"value": value if isinstance(value, str) else json.dumps(value)}
             | ({} if isinstance(value, str) else {"objectValue": value})
@@ -92,10 +92,10 @@ class FakeStack:
         return {"PATH": f"{self._folder / 'bin'}:{os.environ['PATH']}", "HARBOR_URL": ""}
 
     def saved_config(self) -> dict[str, Any]:
-        """The configuration as commands left it."""
+        """Return the configuration that commands have written."""
         saved: dict[str, Any] = json.loads((self._folder / "config.json").read_text())
         return {key.removeprefix("harbor-mirror:"): entry["value"] for key, entry in saved.items()}
 
     def calls(self) -> list[list[str]]:
-        """What pulumi was asked."""
+        """Return the arguments of every call of `pulumi`."""
         return [json.loads(line) for line in (self._folder / "calls").read_text().splitlines()]

@@ -40,7 +40,7 @@ ONE_COPY: tuple[TaskRow, ...] = (("library/nginx", "Succeed", ""),)
 
 
 def change(row: object, **fields: Any) -> None:
-    """Set fields of a row, as somebody does by hand in Harbor."""
+    """Set fields of a row, as a manual change in Harbor does."""
     for name, value in fields.items():
         assert hasattr(row, name), name
         setattr(row, name, value)
@@ -215,13 +215,13 @@ class HarborFixture:
     # Images
 
     def push(self, repository: str, tag: str, content: str) -> Artifact:
-        """Push an image by hand."""
+        """Push an image manually."""
         digest = push_image(self.images, repository, tag, content).digest
         with self.data.lock:
             return record_push(self.core, repository, digest, tag)
 
     def delete_tag(self, repository: str, tag: str) -> None:
-        """Delete a tag by hand; its artifact stays."""
+        """Delete a tag manually; its artifact stays."""
         self.images.delete_tag(repository, tag)
         row = self.data.repositories.find(name=repository)
         assert row is not None
@@ -230,7 +230,7 @@ class HarborFixture:
         self.data.tags.delete(tag_row.id)
 
     def delete_manifest(self, repository: str, digest: str) -> None:
-        """Delete a manifest by hand."""
+        """Delete a manifest manually."""
         self.images.delete_manifest(repository, digest)
         forget_manifest(self.core, repository, digest)
 

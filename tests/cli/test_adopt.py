@@ -1,4 +1,4 @@
-"""adopt writes what the configuration can express, leaves out the rest with its reason, and changes nothing."""
+"""Tests of `adopt`: what it writes, what it leaves out and why, and that it changes nothing in Harbor."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.cli.harbor_fixture import HarborFixture, change
 
 @pytest.fixture
 def by_hand(mirrored: HarborFixture) -> HarborFixture:
-    """A Harbor as people click it together."""
+    """A Harbor that was set up manually."""
     credential = Credential("basic", "bot", "Hub-Secret-1")
     hub = mirrored.add_registry("Docker Hub (paid)", "https://hub.docker.com", type="docker-hub", credential=credential)
     mirrored.add_project("team-a", public="true", auto_scan="true")
@@ -38,13 +38,13 @@ def by_hand(mirrored: HarborFixture) -> HarborFixture:
 
 
 def adopted(run: Run, folder: Path, *arguments: str) -> tuple[Any, Any]:
-    """The report, and the configuration that was written."""
-    done = run("adopt", "--name", "hand", "--json", *arguments)
-    assert done.code == 0, done.err
-    return done.json, yaml.safe_load((folder / "Pulumi.hand.yaml").read_text())["config"]
+    """Return the report and the written configuration."""
+    result = run("adopt", "--name", "hand", "--json", *arguments)
+    assert result.code == 0, result.err
+    return result.json, yaml.safe_load((folder / "Pulumi.hand.yaml").read_text())["config"]
 
 
-def test_the_configuration_says_what_harbor_has(by_hand: HarborFixture, run: Run, tmp_path: Path) -> None:
+def test_configuration_matches_harbor(by_hand: HarborFixture, run: Run, tmp_path: Path) -> None:
     before = by_hand.calls()
     report, config = adopted(run, tmp_path)
     assert config["harbor-mirror:harbor"] == {"url": by_hand.url, "username": "admin"}
@@ -84,7 +84,7 @@ def test_the_configuration_says_what_harbor_has(by_hand: HarborFixture, run: Run
     assert not changed
 
 
-def test_what_it_writes_is_right(by_hand: HarborFixture, run: Run, tmp_path: Path) -> None:
+def test_written_configuration_is_valid(by_hand: HarborFixture, run: Run, tmp_path: Path) -> None:
     _, config = adopted(run, tmp_path)
     secure = {"secure": "v1:abc"}
     config["harbor-mirror:harborPassword"] = secure
@@ -95,7 +95,7 @@ def test_what_it_writes_is_right(by_hand: HarborFixture, run: Run, tmp_path: Pat
 
 
 @pytest.mark.usefixtures("by_hand")
-def test_the_import_file_and_the_script(run: Run, tmp_path: Path) -> None:
+def test_import_file_and_script(run: Run, tmp_path: Path) -> None:
     report, _ = adopted(run, tmp_path)
     imports = json.loads((tmp_path / "import.hand.json").read_text())
     assert imports["nameTable"]["harbor"] == "urn:pulumi:hand::harbor-mirror::pulumi:providers:harbor::harbor"
@@ -137,7 +137,9 @@ def test_the_import_file_and_the_script(run: Run, tmp_path: Path) -> None:
         (lambda h: change(h.policies[1], dest_namespace_replace_count=2), "flatten"),
     ],
 )
-def test_what_is_left_out_and_why(mirrored: HarborFixture, run: Run, tmp_path: Path, change: Any, reason: str) -> None:
+def test_rules_that_cannot_be_expressed_are_left_out_with_the_reason(
+    mirrored: HarborFixture, run: Run, tmp_path: Path, change: Any, reason: str
+) -> None:
     change(mirrored)
     report, config = adopted(run, tmp_path)
     assert "nginx" not in config["harbor-mirror:rules"]
@@ -145,13 +147,13 @@ def test_what_is_left_out_and_why(mirrored: HarborFixture, run: Run, tmp_path: P
 
 
 @pytest.mark.usefixtures("by_hand")
-def test_one_rule_with_what_it_needs(run: Run, tmp_path: Path) -> None:
+def test_one_rule_with_its_endpoint_and_project(run: Run, tmp_path: Path) -> None:
     report, config = adopted(run, tmp_path, "--rule", "nginx")
     assert (report["rules"], report["endpoints"], report["projects"]) == (["nginx"], ["hub"], ["mirror"])
     assert list(config["harbor-mirror:rules"]) == ["nginx"]
 
 
-def test_names_that_become_one_key_stay_apart(mirrored: HarborFixture, run: Run, tmp_path: Path) -> None:
+def test_names_with_the_same_key_get_different_keys(mirrored: HarborFixture, run: Run, tmp_path: Path) -> None:
     for name in ("HUB!", "Hub "):
         number = mirrored.add_registry(name, mirrored.registries[1].url)
         mirrored.add_policy(f"of {name}", number, repositories=f"team/app-{number}")
@@ -161,19 +163,19 @@ def test_names_that_become_one_key_stay_apart(mirrored: HarborFixture, run: Run,
 
 
 @pytest.mark.usefixtures("by_hand")
-def test_wrong_use(run: Run, tmp_path: Path) -> None:
+def test_wrong_usage(run: Run, tmp_path: Path) -> None:
     assert run("adopt", "--name", "hand", "--rule", "ngin").code == 1
     assert run("adopt", "--name", "ha nd").code == 1
     assert run("adopt", "--name", "hand", "--into", "no/such/folder").code == 1
     assert run("adopt", "--name", "hand").code == 0
-    done = run("adopt", "--name", "hand")
-    assert done.code == 1
-    assert "already exists" in done.err
+    result = run("adopt", "--name", "hand")
+    assert result.code == 1
+    assert "already exists" in result.err
     assert tmp_path
 
 
 def kept(**fields: Any) -> dict[str, Any]:
-    """A retention rule as Harbor keeps it."""
+    """Return a retention rule in Harbor's JSON."""
     return {
         "action": "retain",
         "template": "latestPushedK",
@@ -191,7 +193,7 @@ def with_retention(harbor: HarborFixture, *rules: dict[str, Any], cron: str = "0
     harbor.add_retention("mirror", {"algorithm": "or", "rules": list(rules), "trigger": trigger})
 
 
-def test_retention_and_maintenance_come_along(mirrored: HarborFixture, run: Run, tmp_path: Path) -> None:
+def test_retention_and_maintenance_are_adopted(mirrored: HarborFixture, run: Run, tmp_path: Path) -> None:
     selector = {"kind": "doublestar", "decoration": "repoExcludes", "pattern": "keep/**"}
     with_retention(
         mirrored,
@@ -227,7 +229,7 @@ def test_retention_and_maintenance_come_along(mirrored: HarborFixture, run: Run,
     assert {("create", "harbor-garbage-collection"), ("create", "harbor-audit-purge")} <= announced
 
 
-def test_maintenance_is_the_whole_harbors(mirrored: HarborFixture, run: Run, tmp_path: Path) -> None:
+def test_adopting_one_rule_leaves_maintenance_out(mirrored: HarborFixture, run: Run, tmp_path: Path) -> None:
     mirrored.add_schedule(GC, "Custom", "0 0 5 * * *")
     report, config = adopted(run, tmp_path, "--rule", "nginx")
     assert "harbor-mirror:maintenance" not in config
@@ -256,7 +258,7 @@ def test_maintenance_is_the_whole_harbors(mirrored: HarborFixture, run: Run, tmp
         ),
     ],
 )
-def test_a_part_that_cannot_be_said_leaves_the_rest(
+def test_settings_that_cannot_be_expressed_are_left_out_alone(
     mirrored: HarborFixture, run: Run, tmp_path: Path, change: Any, reason: str
 ) -> None:
     change(mirrored)

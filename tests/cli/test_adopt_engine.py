@@ -1,4 +1,4 @@
-"""What adopt writes, taken by the real engine: a Harbor filled through its API becomes a stack, nothing is replaced."""
+"""Tests of `adopt` with the real engine: an existing Harbor becomes a stack, and nothing is replaced."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from localcloud.http import serve
 from localcloud.registry import RegistrySimulator
 from tests.cli.conftest import Run
 from tests.cli.harbor_fixture import PASSWORD
-from tests.cli.stage import Stage
+from tests.cli.simulated_mirror import SimulatedMirror
 from tests.plugins import plugins
 
 BOT, BOT_SECRET = "bot", "Secret-Of-The-Bot-1"
 
 
 @pytest.fixture
-def by_hand(stage: Stage) -> Iterator[Stage]:
-    """What people click together: two endpoints, two projects, three rules, retention, maintenance."""
+def by_hand(simulated: SimulatedMirror) -> Iterator[SimulatedMirror]:
+    """A Harbor that was set up manually: two endpoints, two projects, three rules, retention, maintenance."""
     partner = RegistrySimulator(BOT, BOT_SECRET)
     partner.seed()
     with serve(partner.app) as served:
-        create = stage.client.request
+        create = simulated.client.request
         credential = {"type": "basic", "access_key": BOT, "access_secret": BOT_SECRET}
         create(
             "POST",
@@ -44,8 +44,8 @@ def by_hand(stage: Stage) -> Iterator[Stage]:
                 "storage_limit": 5 * 1024**3,
             },
         )
-        stage.rule("nginx", "library/nginx", "1.*")
-        stage.rule(
+        simulated.rule("nginx", "library/nginx", "1.*")
+        simulated.rule(
             "Base images!",
             "library/{alpine,redis}",
             "3.*",
@@ -56,7 +56,7 @@ def by_hand(stage: Stage) -> Iterator[Stage]:
             speed=1024,
             override=False,
         )
-        stage.rule("stopped", "team/app/*", enabled=False)
+        simulated.rule("stopped", "team/app/*", enabled=False)
         kept = {
             "action": "retain",
             "template": "latestPushedK",
@@ -66,7 +66,7 @@ def by_hand(stage: Stage) -> Iterator[Stage]:
             },
             "tag_selectors": [{"kind": "doublestar", "decoration": "excludes", "pattern": "v*"}],
         }
-        team = next(project["project_id"] for project in stage.client.projects() if project["name"] == "team-a")
+        team = next(project["project_id"] for project in simulated.client.projects() if project["name"] == "team-a")
         create(
             "POST",
             "/retentions",
@@ -82,12 +82,12 @@ def by_hand(stage: Stage) -> Iterator[Stage]:
         purge = {"audit_retention_hour": 720, "include_event_types": "pull_artifact,other"}
         schedule = {"type": "Custom", "cron": "0 15 1 * * *"}
         create("POST", PURGE_SCHEDULE, body={"schedule": schedule, "parameters": purge})
-        yield stage
+        yield simulated
 
 
-def objects(stage: Stage) -> dict[str, Any]:
-    """Everything that adoption must leave as it is, by what it is. What is false may be said or left out."""
-    client = stage.client
+def objects(simulated: SimulatedMirror) -> dict[str, Any]:
+    """Return everything that the adoption must not change. Harbor may omit fields that are false."""
+    client = simulated.client
     found: dict[str, Any] = {f"rule {policy['id']}": _plain(policy) for policy in client.policies()}
     found |= {f"endpoint {entry['id']}": _plain(entry) for entry in client.registries()}
     for project in client.projects():
@@ -107,20 +107,22 @@ def objects(stage: Stage) -> dict[str, Any]:
 
 def _plain(entry: dict[str, Any]) -> dict[str, Any]:
     return {
-        # The provider sends filters in an order of its own.
+        # The provider changes the order of filters.
         name: sorted(map(str, value)) if name == "filters" else value
         for name, value in entry.items()
         if name not in ("name", "update_time", "src_registry")
     }
 
 
-def test_adoption(by_hand: Stage, run: Run, tmp_path: Path) -> None:
+def test_the_engine_imports_an_adopted_harbor_without_replacing_anything(
+    by_hand: SimulatedMirror, run: Run, tmp_path: Path
+) -> None:
     folder = tmp_path / "project"
     before = objects(by_hand)
     with plugins() as attached:
         Workspace(folder, "scratch", attached).create()
-        done = run("adopt", "--name", "hand", "--into", str(folder), "--json", **by_hand.environment)
-        report = done.json
+        result = run("adopt", "--name", "hand", "--into", str(folder), "--json", **by_hand.environment)
+        report = result.json
         assert (report["leftOut"], len(report["rules"])) == ([], 3)
         stack = Workspace(folder, "hand", attached)
         for line in report["commands"][:-1]:
@@ -140,5 +142,5 @@ def test_adoption(by_hand: Stage, run: Run, tmp_path: Path) -> None:
     assert objects(by_hand) == before, "what was announced sets what is there"
     assert {policy["name"] for policy in by_hand.client.policies()} == {"nginx", "Base-images", "stopped"}
     environment = {**stack.environment(), "HARBOR_URL": ""}
-    done = run("drift", "--stack", "hand", "--cwd", str(folder), **environment)
-    assert (done.code, done.out.splitlines()[-1]) == (0, "ok: Harbor has what the stack declares")
+    result = run("drift", "--stack", "hand", "--cwd", str(folder), **environment)
+    assert (result.code, result.out.splitlines()[-1]) == (0, "ok: Harbor has what the stack declares")

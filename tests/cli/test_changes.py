@@ -1,4 +1,4 @@
-"""explain --diff: what a change of a stack's files does since a commit, in a reviewer's words. Offline."""
+"""Tests of `explain --diff`: changes of a stack's files since a commit, described for reviewers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from tests.cli.conftest import ROOT, Done, Run
+from tests.cli.conftest import ROOT, Result, Run
 
 Config = dict[str, Any]
 
@@ -26,7 +26,7 @@ def dev() -> Config:
 
 @dataclass
 class Checkout:
-    """A git repository with the stack `dev`, and the tool in it."""
+    """A git repository with the stack `dev`."""
 
     path: Path
     run: Run
@@ -39,13 +39,13 @@ class Checkout:
         for command in (["add", "--all", "."], [*who, "commit", "--quiet", "--allow-empty", "--message", "x"]):
             subprocess.run(["git", *command], cwd=self.path, check=True)
 
-    def explain(self, *arguments: str, base: str = "HEAD") -> Done:
+    def explain(self, *arguments: str, base: str = "HEAD") -> Result:
         return self.run("explain", "--diff", base, "--stack", "dev", "--cwd", str(self.path), *arguments)
 
     def words(self) -> list[str]:
-        done = self.explain()
-        assert done.code == 0, done.err
-        return done.out.splitlines()
+        result = self.explain()
+        assert result.code == 0, result.err
+        return result.out.splitlines()
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def committed(checkout: Checkout, dev: Config) -> Checkout:
     return checkout
 
 
-def test_a_schedule_in_words_with_what_it_costs(checkout: Checkout, dev: Config) -> None:
+def test_a_schedule_change_in_words_with_its_cost(checkout: Checkout, dev: Config) -> None:
     dev["harbor-mirror:endpoints"]["docker-hub"] |= {"username": "acme-bot", "secret": {"secure": "v1:x:y"}}
     dev["harbor-mirror:rules"]["nginx"]["expectedTags"] = 12
     checkout.write(dev)
@@ -79,7 +79,7 @@ def test_a_schedule_in_words_with_what_it_costs(checkout: Checkout, dev: Config)
     assert list(Draft202012Validator(schema).iter_errors(report)) == []
 
 
-def test_everything_else_that_can_change(committed: Checkout, dev: Config) -> None:
+def test_all_other_kinds_of_changes(committed: Checkout, dev: Config) -> None:
     dev["harbor-mirror:host"]["volumeGb"] = 300
     dev["harbor-mirror:projects"] |= {"mirror": {"quotaGb": 200}, "apps": {}}
     dev["harbor-mirror:endpoints"]["quay"]["description"] = "Quay"
@@ -107,11 +107,11 @@ def test_everything_else_that_can_change(committed: Checkout, dev: Config) -> No
     ]
 
 
-def test_nothing_changes(committed: Checkout) -> None:
+def test_no_changes(committed: Checkout) -> None:
     assert committed.words() == ["Nothing changes in the stack's configuration."]
 
 
-def test_rule_files_count_too(checkout: Checkout, dev: Config) -> None:
+def test_rule_files_are_compared(checkout: Checkout, dev: Config) -> None:
     team = checkout.path / "teams" / "dev" / "web.yaml"
     team.parent.mkdir(parents=True)
     team.write_text(yaml.safe_dump({"rules": {"web": dev["harbor-mirror:rules"].pop("redis")}}))
@@ -121,19 +121,19 @@ def test_rule_files_count_too(checkout: Checkout, dev: Config) -> None:
     assert checkout.words() == ["web: tags 7.* -> tags 8.*"]
 
 
-def test_a_faulty_file_is_for_check(committed: Checkout, dev: Config) -> None:
+def test_a_file_with_faults_is_an_error(committed: Checkout, dev: Config) -> None:
     good = copy.deepcopy(dev)
     dev["harbor-mirror:rules"]["nginx"]["schedule"] = "0 */1 * * * *"
     committed.write(dev)
-    done = committed.explain()
-    assert (done.code, done.out) == (1, "")
-    assert "has faults (1); `python -m mirrorctl check` shows them" in done.err
+    result = committed.explain()
+    assert (result.code, result.out) == (1, "")
+    assert "has faults (1); `python -m mirrorctl check` shows them" in result.err
     committed.commit()
     committed.write(good)
     assert committed.words()[0] == "the stack's file had faults before, so everything counts as new"
 
 
-def test_a_stack_that_comes_and_one_that_goes(checkout: Checkout, dev: Config) -> None:
+def test_a_new_stack_and_a_removed_stack(checkout: Checkout, dev: Config) -> None:
     (checkout.path / "README.md").write_text("nothing yet\n")
     checkout.commit()
     checkout.write(dev)
@@ -147,18 +147,18 @@ def test_a_stack_that_comes_and_one_that_goes(checkout: Checkout, dev: Config) -
 
 
 @pytest.mark.parametrize("base", ["no-such-branch", "--output=stolen", ""])
-def test_what_is_no_commit(committed: Checkout, base: str) -> None:
-    done = committed.run("explain", f"--diff={base}", "--stack", "dev", "--cwd", str(committed.path))
-    assert done.code == 1
-    assert f"git finds no commit {base}" in done.err
+def test_an_unknown_commit_is_an_error(committed: Checkout, base: str) -> None:
+    result = committed.run("explain", f"--diff={base}", "--stack", "dev", "--cwd", str(committed.path))
+    assert result.code == 1
+    assert f"git finds no commit {base}" in result.err
     assert not (committed.path / "stolen").exists()
 
 
-def test_wrong_use(committed: Checkout, tmp_path: Path) -> None:
+def test_wrong_usage(committed: Checkout, tmp_path: Path) -> None:
     assert "name no rules" in committed.explain("nginx").err
     (tmp_path / "elsewhere").mkdir()
-    done = committed.run("explain", "--diff", "HEAD", "--cwd", str(tmp_path / "elsewhere"))
-    assert done.code == 1
-    assert "not a git repository" in done.err
-    done = committed.run("explain", "--diff", "HEAD", "--cwd", str(committed.path), PATH="/nonexistent")
-    assert (done.code, done.err) == (1, "mirrorctl: --diff needs git on PATH\n")
+    result = committed.run("explain", "--diff", "HEAD", "--cwd", str(tmp_path / "elsewhere"))
+    assert result.code == 1
+    assert "not a git repository" in result.err
+    result = committed.run("explain", "--diff", "HEAD", "--cwd", str(committed.path), PATH="/nonexistent")
+    assert (result.code, result.err) == (1, "mirrorctl: --diff needs git on PATH\n")

@@ -1,4 +1,4 @@
-"""The clients over real HTTP: the health gate, retries, registries of every kind, credentials of docker's kind."""
+"""Tests of the HTTP clients: health gate, retries, registries of every kind, stored credentials."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Answer = Callable[[Request], Response]
 
 
 class Scripted:
-    """A server that gives one answer after another, the last one for ever."""
+    """A server that sends the given responses in order, and repeats the last one."""
 
     def __init__(self, *answers: Response) -> None:
         self.answers = list(answers)
@@ -67,7 +67,7 @@ class Clock:
         self.now += seconds
 
 
-# The gate
+# The health gate
 
 
 def health(status: str, **components: str) -> Response:
@@ -75,8 +75,8 @@ def health(status: str, **components: str) -> Response:
     return JSONResponse({"status": status, "components": parts})
 
 
-def test_the_gate_waits_through_every_state_of_a_boot() -> None:
-    """A26: proxy without core, something else, unhealthy, healthy."""
+def test_the_health_gate_waits_through_a_boot() -> None:
+    """A proxy without Harbor, another server, an unhealthy Harbor, a healthy one."""
     server = Scripted(
         PlainTextResponse("Bad Gateway", 502),
         PlainTextResponse("404 page not found", 404),
@@ -106,7 +106,7 @@ def test_the_gate_waits_through_every_state_of_a_boot() -> None:
         (JSONResponse([]), "not the health of a Harbor"),
     ],
 )
-def test_the_gate_gives_up_with_the_last_state_seen(answer: Response, state: str) -> None:
+def test_the_health_gate_reports_the_last_state_at_its_time_limit(answer: Response, state: str) -> None:
     clock = Clock()
     with serve(Scripted(answer)) as server, pytest.raises(NotHealthy) as caught:
         wait_until_healthy(
@@ -116,7 +116,7 @@ def test_the_gate_gives_up_with_the_last_state_seen(answer: Response, state: str
     assert "not ready after 8 s" in str(caught.value)
 
 
-def test_the_gate_says_that_nobody_is_there() -> None:
+def test_the_health_gate_reports_an_unreachable_server() -> None:
     with pytest.raises(NotHealthy, match="connection refused"):
         wait_until_healthy("http://127.0.0.1:1", timeout_seconds=0, interval_seconds=1, report=print)
     with pytest.raises(NotHealthy, match="does not resolve"):
@@ -147,7 +147,7 @@ def retry(naps: list[float]) -> Retry:
     return Retry(sleep=naps.append)
 
 
-def test_reads_are_repeated_and_pauses_grow(harbor: HarborFixture, retry: Retry, naps: list[float]) -> None:
+def test_reads_are_retried_with_growing_pauses(harbor: HarborFixture, retry: Retry, naps: list[float]) -> None:
     harbor.faults.add(Fault("/replication/policies", 503, times=3))
     with Harbor(harbor.url, ADMIN, PASSWORD, retry=retry) as client:
         assert client.policies() == []
@@ -156,21 +156,21 @@ def test_reads_are_repeated_and_pauses_grow(harbor: HarborFixture, retry: Retry,
     assert 2 <= naps[2] <= 2.5
 
 
-def test_writes_are_not_repeated_after_an_answer(mirrored: HarborFixture, retry: Retry) -> None:
+def test_writes_are_not_retried_after_a_response(mirrored: HarborFixture, retry: Retry) -> None:
     mirrored.faults.add(Fault("/replication/executions", 502, "<html>", method="POST", times=9))
     with Harbor(mirrored.url, ADMIN, PASSWORD, retry=retry) as client, pytest.raises(HarborError):
         client.start(1)
     assert mirrored.calls().count(("POST", "/api/v2.0/replication/executions")) == 1
 
 
-def test_a_write_refused_for_its_rate_is_repeated(mirrored: HarborFixture, retry: Retry, naps: list[float]) -> None:
+def test_a_rate_limited_write_is_retried(mirrored: HarborFixture, retry: Retry, naps: list[float]) -> None:
     mirrored.faults.add(Fault("/replication/executions", 429, method="POST", headers={"Retry-After": "7"}))
     with Harbor(mirrored.url, ADMIN, PASSWORD, retry=retry) as client:
         assert client.start(1) == 1
     assert naps == [7]
 
 
-def test_a_pause_that_is_too_long_is_not_made(harbor: HarborFixture, retry: Retry, naps: list[float]) -> None:
+def test_a_long_retry_after_is_not_waited_for(harbor: HarborFixture, retry: Retry, naps: list[float]) -> None:
     harbor.faults.add(Fault("/replication/policies", 429, headers={"Retry-After": "3600"}, times=9))
     with Harbor(harbor.url, ADMIN, PASSWORD, retry=retry) as client, pytest.raises(HarborError):
         client.policies()
@@ -185,7 +185,7 @@ def test_retry_after_as_a_date() -> None:
     assert retry_after(httpx.Response(429, headers={"Retry-After": "soon"})) is None
 
 
-def test_lists_are_read_whole(mirrored: HarborFixture) -> None:
+def test_every_page_of_a_list_is_read(mirrored: HarborFixture) -> None:
     for number in range(250):
         mirrored.add_policy(f"rule-{number}", 1)
     with Harbor(mirrored.url, ADMIN, PASSWORD) as client:
@@ -205,7 +205,7 @@ def registry(request: pytest.FixtureRequest) -> Iterator[tuple[RegistrySimulator
         yield source, client
 
 
-def test_every_kind_of_registry(registry: tuple[RegistrySimulator, Registry]) -> None:
+def test_every_kind_of_registry_authentication(registry: tuple[RegistrySimulator, Registry]) -> None:
     source, client = registry
     assert client.catalog() == sorted(source.store.repositories())
     assert sorted(client.tags("ci/builds")) == sorted(source.store.tags("ci/builds"))
@@ -229,7 +229,7 @@ def test_one_challenge_for_many_repositories() -> None:
     assert [entry.status for entry in source.requests].count(401) == 1
 
 
-def test_a_token_is_renewed_before_it_ends() -> None:
+def test_a_token_is_renewed_before_it_expires() -> None:
     clock = Clock()
     source = RegistrySimulator(token_flow=True, clock=clock)
     source.seed()
@@ -240,7 +240,7 @@ def test_a_token_is_renewed_before_it_ends() -> None:
     assert [entry.status for entry in source.requests].count(401) == 1
 
 
-def test_wrong_credentials_are_said_without_the_password() -> None:
+def test_wrong_credentials_are_reported_without_the_password() -> None:
     source = RegistrySimulator("alice", "Alice-Secret-1", token_flow=True)
     source.seed()
     with serve(source.app) as server:
@@ -251,7 +251,7 @@ def test_wrong_credentials_are_said_without_the_password() -> None:
             assert "Wrong-Secret-1" not in str(caught.value)
 
 
-def test_the_pull_limit_is_known_and_kept(retry: Retry) -> None:
+def test_the_pull_limit_is_respected(retry: Retry) -> None:
     source = RegistrySimulator(rate_limit=2)
     source.seed()
     with serve(source.app) as server, Registry(server.url, retry=retry) as client:
@@ -266,7 +266,7 @@ def test_the_pull_limit_is_known_and_kept(retry: Retry) -> None:
 
 
 @pytest.mark.parametrize("status", [405, 501])
-def test_a_registry_that_knows_no_head(status: int) -> None:
+def test_a_registry_without_head_requests(status: int) -> None:
     source = RegistrySimulator()
     push_multi_arch(source.store, "app", "1", "app")
 
@@ -280,7 +280,7 @@ def test_a_registry_that_knows_no_head(status: int) -> None:
         assert client.digest("app", "1") == source.store.tags("app")["1"]
 
 
-def test_a_registry_that_serves_from_elsewhere() -> None:
+def test_a_registry_that_redirects_to_another_host() -> None:
     source = RegistrySimulator()
     push_image(source.store, "app", "1", "app")
     seen: list[str | None] = []
@@ -304,7 +304,7 @@ def test_a_registry_that_serves_from_elsewhere() -> None:
 
 
 def test_an_identity_token() -> None:
-    """What `az acr login` and other browser logins leave: no password, a refresh token."""
+    """`az acr login` and other browser logins store a refresh token instead of a password."""
     source = RegistrySimulator()
     push_image(source.store, "app", "1", "app")
     forms: list[str] = []
@@ -340,7 +340,7 @@ def test_an_identity_token() -> None:
         (PlainTextResponse("", 500), "HTTP 500"),
     ],
 )
-def test_a_registry_that_makes_no_sense(answer: Response, message: str, retry: Retry) -> None:
+def test_malformed_responses_of_a_registry(answer: Response, message: str, retry: Retry) -> None:
     with (
         serve(Scripted(answer)) as server,
         Registry(server.url, retry=retry) as client,
@@ -349,7 +349,7 @@ def test_a_registry_that_makes_no_sense(answer: Response, message: str, retry: R
         client.tags("app")
 
 
-def test_a_registry_that_breaks_off(retry: Retry) -> None:
+def test_a_registry_that_closes_the_connection(retry: Retry) -> None:
     source = RegistrySimulator()
     source.seed()
     with serve(source.app) as server, Registry(server.url, retry=retry) as client:
@@ -363,7 +363,7 @@ def test_a_registry_that_breaks_off(retry: Retry) -> None:
 # Docker Hub
 
 
-def test_docker_hubs_catalogue(retry: Retry) -> None:
+def test_docker_hubs_catalogue_is_its_api(retry: Retry) -> None:
     async def login(request: Request) -> Response:
         given = await request.json()
         right = given == {"username": "bot", "password": "Hub-Secret-1"}
@@ -396,7 +396,7 @@ def test_docker_hubs_catalogue(retry: Retry) -> None:
             DockerHub(Credentials("bot", "Wrong-Secret-1"), url=server.url, retry=retry).repositories("acme")
 
 
-# Credentials as docker keeps them
+# Stored credentials
 
 
 def encoded(text: str) -> str:
@@ -415,7 +415,7 @@ def encoded(text: str) -> str:
         ("other.example.com", None),
     ],
 )
-def test_dockers_file(tmp_path: Path, host: str, expected: Credentials | None) -> None:
+def test_credentials_from_dockers_configuration(tmp_path: Path, host: str, expected: Credentials | None) -> None:
     auths = {
         "registry.example.com": {"auth": encoded("alice:se:cret")},
         "https://registry.example.com:5000": {"auth": encoded("bob:secret")},
@@ -430,7 +430,7 @@ def test_dockers_file(tmp_path: Path, host: str, expected: Credentials | None) -
     assert stored_credentials(host, {"DOCKER_CONFIG": str(tmp_path)}) == expected
 
 
-def test_podmans_and_skopeos_files_come_first(tmp_path: Path) -> None:
+def test_podmans_and_skopeos_files_have_precedence(tmp_path: Path) -> None:
     (tmp_path / "containers").mkdir()
     for name, user in (("explicit.json", "one"), ("containers/auth.json", "two"), ("config.json", "three")):
         (tmp_path / name).write_text(json.dumps({"auths": {"r.example.com": {"auth": encoded(f"{user}:x")}}}))

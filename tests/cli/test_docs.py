@@ -1,4 +1,4 @@
-"""docs/mirrorctl.md says everything that the command line knows, and nothing that it does not."""
+"""docs/mirrorctl.md documents every command and option, and none that does not exist."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.cli.conftest import ROOT
 
 DOCS = (ROOT / "docs" / "mirrorctl.md").read_text()
 SECTIONS = {part.partition("\n")[0].strip(): part for part in re.split(r"^## ", DOCS, flags=re.MULTILINE)[1:]}
-#: Explained once for all commands.
+#: Documented once for all commands.
 COMMON = {"--json", "--stack", "-s", "--cwd", "--verbose", "-v", "--help"}
 COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
 
@@ -36,7 +36,7 @@ def test_every_command_and_option_is_documented(command: str) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_nothing_is_documented_that_does_not_exist(command: str) -> None:
+def test_every_documented_option_exists(command: str) -> None:
     tabled = re.findall(r"^\| ((?:`-[^|]*`(?:, )?)+) \|", SECTIONS[command], re.MULTILINE)
     documented = {name for row in tabled for name in re.findall(r"`(-[^`]+)`", row)}
     assert documented == options(command) - COMMON
@@ -60,5 +60,5 @@ def test_common_options_and_exit_codes() -> None:
         ("rotate-admin-password", (NEW_PASSWORD,)),
     ],
 )
-def test_every_word_that_a_command_uses_is_explained(section: str, words: tuple[str, ...]) -> None:
+def test_states_and_variables_are_documented(section: str, words: tuple[str, ...]) -> None:
     assert [word for word in words if f"`{word}`" not in SECTIONS[section]] == []

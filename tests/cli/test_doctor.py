@@ -1,4 +1,4 @@
-"""doctor looks at everything a mirror stands on; each line says what to do."""
+"""Tests of `doctor`: every check, and the advice for each problem."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def lines(report: Any) -> dict[str, str]:
     return {line["subject"]: line["state"] for line in report["lines"]}
 
 
-def test_a_sound_mirror(mirrored: HarborFixture, run: Run, stack: FakeStack) -> None:
-    done = run("doctor", "--json", **stack.environment)
-    assert done.code == 0
-    found = lines(done.json)
+def test_a_healthy_mirror(mirrored: HarborFixture, run: Run, stack: FakeStack) -> None:
+    result = run("doctor", "--json", **stack.environment)
+    assert result.code == 0
+    found = lines(result.json)
     assert found.pop("tls") == "warning"
     sound = {"dns", "health", "clock", "credentials", "version", "queues", "schedules", "disk", "quotas"}
     sound |= {"destinations", "endpoint hub", "pull access", "engine"}
@@ -69,42 +69,44 @@ def test_a_sound_mirror(mirrored: HarborFixture, run: Run, stack: FakeStack) -> 
         (lambda h: h.faults.add(Fault("/api/v2.0/health", 502, "<html>")), "health", "bad", "HTTP 502"),
     ],
 )  # fmt: skip
-def test_what_is_wrong(mirrored: HarborFixture, run: Run, break_it: Any, subject: str, state: str, text: str) -> None:
+def test_each_problem_is_reported_with_advice(
+    mirrored: HarborFixture, run: Run, break_it: Any, subject: str, state: str, text: str
+) -> None:
     break_it(mirrored)
-    done = run("doctor")
-    found = [line for line in done.out.splitlines() if line.startswith(f"{state}: {subject}:")]
-    assert any(text in line for line in found), done.out
-    assert done.code == (2 if state == "bad" else 0)
+    result = run("doctor")
+    found = [line for line in result.out.splitlines() if line.startswith(f"{state}: {subject}:")]
+    assert any(text in line for line in found), result.out
+    assert result.code == (2 if state == "bad" else 0)
 
 
 def test_a_wrong_password(mirrored: HarborFixture, run: Run) -> None:
     mirrored.set_password("Another-Secret-1")
-    done = run("doctor")
-    assert done.code == 2
-    assert "bad: credentials: Harbor at" in done.out
+    result = run("doctor")
+    assert result.code == 2
+    assert "bad: credentials: Harbor at" in result.out
 
 
 def test_a_wrong_pull_password(mirrored: HarborFixture, run: Run, stack: FakeStack) -> None:
     mirrored.data.robots.clear()
-    done = run("doctor", **stack.environment)
-    assert done.code == 2
-    assert "bad: pull access: Harbor rejects robot$puller" in done.out
+    result = run("doctor", **stack.environment)
+    assert result.code == 2
+    assert "bad: pull access: Harbor rejects robot$puller" in result.out
 
 
-def test_a_name_that_does_not_resolve(run: Run) -> None:
-    done = run("doctor", HARBOR_URL="https://no-such-host.invalid")
-    assert done.code == 2
-    assert "bad: dns: no-such-host.invalid does not resolve" in done.out
+def test_a_hostname_that_does_not_resolve(run: Run) -> None:
+    result = run("doctor", HARBOR_URL="https://no-such-host.invalid")
+    assert result.code == 2
+    assert "bad: dns: no-such-host.invalid does not resolve" in result.out
 
 
-def test_nobody_is_there(run: Run) -> None:
-    done = run("doctor", HARBOR_URL="http://127.0.0.1:1")
-    assert done.code == 2
-    assert "bad: health: connection refused" in done.out
+def test_an_unreachable_harbor(run: Run) -> None:
+    result = run("doctor", HARBOR_URL="http://127.0.0.1:1")
+    assert result.code == 2
+    assert "bad: health: connection refused" in result.out
 
 
 class Unwell(BaseHTTPRequestHandler):
-    """A server with a certificate and a clock of its own, and no Harbor behind it."""
+    """A server with an unhealthy Harbor, and with a certificate and a clock of the test's choice."""
 
     ahead = timedelta()
 
@@ -121,7 +123,7 @@ class Unwell(BaseHTTPRequestHandler):
 
 
 @pytest.mark.parametrize(("days", "state"), [(2, "bad"), (10, "warning"), (90, "ok")])
-def test_the_certificates_end(run: Run, tmp_path: Path, days: int, state: str) -> None:
+def test_certificate_expiry(run: Run, tmp_path: Path, days: int, state: str) -> None:
     certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     subprocess.run(
         [
@@ -147,11 +149,11 @@ def test_the_certificates_end(run: Run, tmp_path: Path, days: int, state: str) -
 
 
 @pytest.mark.parametrize(("minutes", "state"), [(0, "ok"), (2, "warning"), (30, "bad")])
-def test_a_clock_that_is_off(run: Run, monkeypatch: pytest.MonkeyPatch, minutes: int, state: str) -> None:
+def test_clock_difference(run: Run, monkeypatch: pytest.MonkeyPatch, minutes: int, state: str) -> None:
     monkeypatch.setattr(Unwell, "ahead", timedelta(minutes=minutes))
     with HTTPServer(("127.0.0.1", 0), Unwell) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        done = run("doctor", HARBOR_URL=f"http://127.0.0.1:{server.server_port}")
+        result = run("doctor", HARBOR_URL=f"http://127.0.0.1:{server.server_port}")
         server.shutdown()
-    assert f"{state}: clock: differs by" in done.out
-    assert "core is unhealthy: boom" in done.out
+    assert f"{state}: clock: differs by" in result.out
+    assert "core is unhealthy: boom" in result.out

@@ -1,4 +1,4 @@
-"""drift sees every field, the ones included that the provider's refresh does not, and repairs what the stack owns."""
+"""Tests of `drift`: every field is compared, also those that the provider's refresh does not read, and repaired."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Change = Callable[[HarborFixture], object]
 
 @pytest.fixture
 def harbor_of_stack(mirrored: HarborFixture) -> HarborFixture:
-    """Harbor exactly as the stack wants it; the rule `redis` belongs to somebody else."""
+    """A Harbor that matches the stack; the rule `redis` is not managed by it."""
     mirrored.robot().permissions = [{"kind": "project", "namespace": "mirror", "access": PULL}]
     return mirrored
 
@@ -37,14 +37,14 @@ def drifts(report: Any) -> set[tuple[str, str, str]]:
 
 
 @pytest.mark.usefixtures("harbor_of_stack")
-def test_no_drift_and_what_is_not_ours_is_reported_only(run: Run, stack: FakeStack) -> None:
-    done = run("drift", "--json", **stack.environment)
-    assert (done.code, drifts(done.json)) == (0, set())
-    assert [finding["subject"] for finding in done.json["findings"]] == ["rule redis"]
+def test_no_drift_and_unmanaged_objects_are_reported_only(run: Run, stack: FakeStack) -> None:
+    result = run("drift", "--json", **stack.environment)
+    assert (result.code, drifts(result.json)) == (0, set())
+    assert [finding["subject"] for finding in result.json["findings"]] == ["rule redis"]
 
 
 def policy(**fields: Any) -> Change:
-    # As Harbor does: a rule that was just saved is not overdue yet.
+    # A rule that was just saved is not overdue yet.
     return lambda harbor: change(harbor.policies[1], **fields, update_time=datetime.now(UTC))
 
 
@@ -109,14 +109,16 @@ CONSEQUENCES = {"robot disabled": {("unhealthy", "pullPassword", "")}}
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_each_field_is_seen_and_repaired(harbor_of_stack: HarborFixture, run: Run, stack: FakeStack, name: str) -> None:
+def test_each_changed_field_is_reported_and_repaired(
+    harbor_of_stack: HarborFixture, run: Run, stack: FakeStack, name: str
+) -> None:
     change, subject, field = CHANGES[name]
     environment = stack.environment
     change(harbor_of_stack)
-    done = run("drift", "--json", **environment)
-    assert done.code == 2
-    assert drifts(done.json) - CONSEQUENCES.get(name, set()) == {("changed", subject, field)}
-    finding = next(finding for finding in done.json["findings"] if finding["subject"] == subject)
+    result = run("drift", "--json", **environment)
+    assert result.code == 2
+    assert drifts(result.json) - CONSEQUENCES.get(name, set()) == {("changed", subject, field)}
+    finding = next(finding for finding in result.json["findings"] if finding["subject"] == subject)
     assert finding["declared"] != finding["live"]
     fixed = run("drift", "--fix", **environment)
     assert fixed.code == 0
@@ -124,13 +126,15 @@ def test_each_field_is_seen_and_repaired(harbor_of_stack: HarborFixture, run: Ru
     assert run("drift", **environment).code == 0
 
 
-def test_project_creation_open_to_everybody(harbor_of_stack: HarborFixture, run: Run, stack: FakeStack) -> None:
+def test_project_creation_by_everyone_is_drift_if_restricted(
+    harbor_of_stack: HarborFixture, run: Run, stack: FakeStack
+) -> None:
     harbor_of_stack.data.configuration["project_creation_restriction"] = "everyone"
     assert run("drift", **stack.environment).code == 0
     stack.config["harbor"]["restrictProjectCreation"] = True
-    done = run("drift", **stack.environment)
-    assert done.code == 2
-    assert "harbor.projectCreation: declared adminonly / live everyone" in done.out
+    result = run("drift", **stack.environment)
+    assert result.code == 2
+    assert "harbor.projectCreation: declared adminonly / live everyone" in result.out
     assert run("drift", "--fix", **stack.environment).code == 0
 
 
@@ -173,9 +177,9 @@ def kept(harbor_of_stack: HarborFixture, stack: FakeStack) -> HarborFixture:
 
 
 @pytest.mark.usefixtures("kept")
-def test_housekeeping_without_drift(run: Run, stack: FakeStack) -> None:
-    done = run("drift", "--json", **stack.environment)
-    assert (done.code, drifts(done.json)) == (0, set())
+def test_retention_and_maintenance_without_drift(run: Run, stack: FakeStack) -> None:
+    result = run("drift", "--json", **stack.environment)
+    assert (result.code, drifts(result.json)) == (0, set())
 
 
 @pytest.mark.parametrize(
@@ -209,31 +213,31 @@ def test_housekeeping_without_drift(run: Run, stack: FakeStack) -> None:
         ),
     ],
 )  # fmt: skip
-def test_housekeeping_that_was_changed(
+def test_changed_retention_and_maintenance_are_repaired(
     kept: HarborFixture, run: Run, stack: FakeStack, change: Change, subject: str, field: str
 ) -> None:
     change(kept)
-    done = run("drift", "--json", **stack.environment)
-    assert done.code == 2
-    assert ("changed", subject, field) in drifts(done.json)
-    assert {finding[1] for finding in drifts(done.json)} == {subject}
+    result = run("drift", "--json", **stack.environment)
+    assert result.code == 2
+    assert ("changed", subject, field) in drifts(result.json)
+    assert {finding[1] for finding in drifts(result.json)} == {subject}
     assert run("drift", "--fix", **stack.environment).code == 0
     assert run("drift", **stack.environment).code == 0
 
 
-def test_a_retention_that_is_lost(kept: HarborFixture, run: Run, stack: FakeStack) -> None:
+def test_a_lost_retention(kept: HarborFixture, run: Run, stack: FakeStack) -> None:
     del kept.project("mirror").metadata["retention_id"]
-    done = run("drift", "--json", **stack.environment)
-    assert drifts(done.json) == {("lost", "projects.mirror.retention", "")}
+    result = run("drift", "--json", **stack.environment)
+    assert drifts(result.json) == {("lost", "projects.mirror.retention", "")}
 
 
-def test_what_is_lost(harbor_of_stack: HarborFixture, run: Run, stack: FakeStack) -> None:
+def test_lost_objects(harbor_of_stack: HarborFixture, run: Run, stack: FakeStack) -> None:
     harbor_of_stack.policies.delete(1)
     harbor_of_stack.data.robots.clear()
     harbor_of_stack.data.projects.clear()
-    done = run("drift", "--fix", "--json", **stack.environment)
-    assert done.code == 2
-    assert {finding[:2] for finding in drifts(done.json)} == {
+    result = run("drift", "--fix", "--json", **stack.environment)
+    assert result.code == 2
+    assert {finding[:2] for finding in drifts(result.json)} == {
         ("lost", "rules.nginx"), ("lost", "pullUsername"), ("lost", "projects.mirror"),
     }  # fmt: skip
 
@@ -241,57 +245,57 @@ def test_what_is_lost(harbor_of_stack: HarborFixture, run: Run, stack: FakeStack
 def test_credentials_that_no_longer_work(
     harbor_of_stack: HarborFixture, source: RegistrySimulator, run: Run, stack: FakeStack
 ) -> None:
-    """A17: the secret in Harbor was changed; no refresh can see it."""
+    """The secret was changed in Harbor; the provider's refresh cannot see it."""
     stack.config["endpoints"]["hub"] |= {"username": "alice", "secret": "Source-Secret-1"}
     source.set_credentials("alice", "Source-Secret-1")
     harbor_of_stack.registries[1].credential = Credential("basic", "alice", "Old-Secret-1")
     harbor_of_stack.robot().secret_hash = hash_of("Another-Secret-1", ROBOT)
-    done = run("drift", "--json", **stack.environment)
-    assert done.code == 2
-    assert drifts(done.json) == {("unhealthy", "endpoints.hub", ""), ("unhealthy", "pullPassword", "")}
+    result = run("drift", "--json", **stack.environment)
+    assert result.code == 2
+    assert drifts(result.json) == {("unhealthy", "endpoints.hub", ""), ("unhealthy", "pullPassword", "")}
     run("drift", "--fix", **stack.environment)
     assert drifts(run("drift", "--json", **stack.environment).json) == {("unhealthy", "pullPassword", "")}
 
 
 @pytest.mark.usefixtures("harbor_of_stack")
-def test_a_repair_that_harbor_refuses(source: RegistrySimulator, run: Run, stack: FakeStack) -> None:
+def test_a_repair_that_harbor_rejects(source: RegistrySimulator, run: Run, stack: FakeStack) -> None:
     source.faults.add(Fault("/v2/", 503, times=None))
-    done = run("drift", "--fix", **stack.environment)
-    assert done.code == 2
-    assert "unhealthy: endpoints.hub: the registry is unhealthy (not fixed: the registry is unhealthy)" in done.out
+    result = run("drift", "--fix", **stack.environment)
+    assert result.code == 2
+    assert "unhealthy: endpoints.hub: the registry is unhealthy (not fixed: the registry is unhealthy)" in result.out
 
 
 def test_a_schedule_that_stopped_firing(harbor_of_stack: HarborFixture, run: Run, stack: FakeStack) -> None:
-    """A19: enabled, with a cron, and no execution for days; saving it again helps."""
+    """An enabled rule with a cron and no execution for days; saving it again repairs it."""
     stack.config["rules"]["nginx"]["schedule"] = "0 0 2 * * *"
     trigger = {"type": "scheduled", "trigger_settings": {"cron": "0 0 2 * * *"}}
     long_ago = datetime(2020, 1, 1, 2, 0, tzinfo=UTC)
     change(harbor_of_stack.policies[1], trigger=trigger, update_time=long_ago)
     harbor_of_stack.add_execution(1, start=long_ago)
-    done = run("drift", "--json", **stack.environment)
-    assert drifts(done.json) == {("stale", "rules.nginx", "schedule")}
+    result = run("drift", "--json", **stack.environment)
+    assert drifts(result.json) == {("stale", "rules.nginx", "schedule")}
     run("drift", "--fix", **stack.environment)
     assert ("PUT", "/api/v2.0/replication/policies/1") in harbor_of_stack.calls()
 
 
 def test_a_paused_scheduler(harbor_of_stack: HarborFixture, run: Run, stack: FakeStack) -> None:
     harbor_of_stack.conditions.scheduler_paused = True
-    done = run("drift", **stack.environment)
-    assert done.code == 2
-    assert "paused: the scheduler" in done.out
+    result = run("drift", **stack.environment)
+    assert result.code == 2
+    assert "paused: the scheduler" in result.out
 
 
 @pytest.mark.usefixtures("mirrored")
-def test_without_a_stack_there_is_nothing_to_compare(run: Run) -> None:
-    done = run("drift")
-    assert done.code == 1
-    assert "use --stack" in done.err
+def test_drift_needs_a_stack(run: Run) -> None:
+    result = run("drift")
+    assert result.code == 1
+    assert "use --stack" in result.err
 
 
 def test_a_faulty_configuration_is_reported_line_by_line(run: Run, stack: FakeStack) -> None:
     stack.config["rules"]["nginx"]["schedule"] = "0 */1 * * * *"
-    done = run("drift", **stack.environment)
-    assert done.code == 1
-    summary, *faults = done.err.splitlines()
+    result = run("drift", **stack.environment)
+    assert result.code == 1
+    summary, *faults = result.err.splitlines()
     assert summary.startswith("mirrorctl: 1 fault in the stack's configuration")
     assert [line.split(":")[0] for line in faults] == ["  rules.nginx.schedule"]

@@ -1,4 +1,4 @@
-"""Every command in front of a Harbor that is slow, refuses, fails, talks nonsense or dies in the middle."""
+"""Tests of every command with a Harbor that is slow, fails, closes connections or sends malformed responses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 
 from localcloud.faults import Fault
 from mirrorctl.offline.schemas import report_schema
-from tests.cli.conftest import Done, Run
+from tests.cli.conftest import Result, Run
 from tests.cli.fake_stack import FakeStack
 from tests.cli.harbor_fixture import PASSWORD, HarborFixture
 
@@ -51,7 +51,7 @@ IN_THE_MIDDLE = ("500", "502", "cut")
 
 
 @pytest.fixture
-def lived_in(mirrored: HarborFixture, run: Run) -> HarborFixture:
+def used_harbor(mirrored: HarborFixture, run: Run) -> HarborFixture:
     """A Harbor whose rules have run."""
     assert run("sync", "--all", "--wait").code == 0
     mirrored.faults.requests.clear()
@@ -59,14 +59,14 @@ def lived_in(mirrored: HarborFixture, run: Run) -> HarborFixture:
 
 
 def api_requests(harbor: HarborFixture) -> int:
-    """How many there were since the last look."""
+    """Return the number of API requests since the last call."""
     count = sum(path.startswith("/api/") for _, path in harbor.calls())
     harbor.faults.requests.clear()
     return count
 
 
 def valid(report: str, command: str) -> bool:
-    """Whether this is the command's report, or that of an error."""
+    """Return whether the text matches the schema of the command's report or of an error."""
     found = json.loads(report)
     schema = report_schema("error" if "error" in found else command)
     return not list(Draft202012Validator(schema).iter_errors(found))
@@ -74,30 +74,30 @@ def valid(report: str, command: str) -> bool:
 
 @pytest.mark.usefixtures("quick_retries")
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_harbor_that_fails_from_the_start_or_in_the_middle(
-    lived_in: HarborFixture, run: Run, stack: FakeStack, name: str
+def test_every_command_with_a_harbor_that_fails_at_the_start_or_halfway(
+    used_harbor: HarborFixture, run: Run, stack: FakeStack, name: str
 ) -> None:
     fresh = itertools.count()
 
-    def command() -> Done:
-        lived_in.set_password(PASSWORD)
+    def command() -> Result:
+        used_harbor.set_password(PASSWORD)
         words = [word.replace("NEW", f"new{next(fresh)}") for word in COMMANDS[name]]
         return run(*words, "--json", **stack.environment if name in OF_A_STACK else {})
 
     run("session")
-    login = api_requests(lived_in)
+    login = api_requests(used_harbor)
     assert command().code in (0, 2)
-    middle = (login + api_requests(lived_in)) // 2
+    middle = (login + api_requests(used_harbor)) // 2
     for kind, fault in FAULTS.items():
         for after in (login, middle) if kind in IN_THE_MIDDLE else (login,):
-            lived_in.faults.clear()
-            lived_in.faults.add(replace(fault, times=None, skip=after))
-            done = command()
-            said = f"{kind} after {after} requests: {done}"
-            # What only administrators may see is no bad finding for a doctor of others.
-            assert done.code in ((0, 1, 2) if (name, kind) == ("doctor", "403") else (1, 2)), said
-            assert "Traceback" not in done.err, said
-            assert valid(done.out, name), said
+            used_harbor.faults.clear()
+            used_harbor.faults.add(replace(fault, times=None, skip=after))
+            result = command()
+            details = f"{kind} after {after} requests: {result}"
+            # For accounts without the permission, doctor reports "unknown", which is not a bad finding.
+            assert result.code in ((0, 1, 2) if (name, kind) == ("doctor", "403") else (1, 2)), details
+            assert "Traceback" not in result.err, details
+            assert valid(result.out, name), details
 
 
 @pytest.mark.parametrize(
@@ -124,26 +124,26 @@ def test_a_harbor_that_fails_from_the_start_or_in_the_middle(
     ids=lambda value: str(value.status) if isinstance(value, Fault) else None,
 )
 @pytest.mark.usefixtures("quick_retries")
-def test_harbor_misbehaves(mirrored: HarborFixture, run: Run, fault: Fault, message: str) -> None:
+def test_error_responses_become_one_message(mirrored: HarborFixture, run: Run, fault: Fault, message: str) -> None:
     mirrored.faults.add(fault)
-    done = run("sync", "nginx")
-    assert (done.code, done.out) == (1, "")
-    assert message in done.err
-    assert len(done.err.splitlines()) == 1
+    result = run("sync", "nginx")
+    assert (result.code, result.out) == (1, "")
+    assert message in result.err
+    assert len(result.err.splitlines()) == 1
 
 
 @pytest.mark.usefixtures("quick_retries")
-def test_harbor_is_not_there(run: Run) -> None:
-    done = run("verify", HARBOR_URL="http://127.0.0.1:1")
-    assert done.code == 1
-    assert "connection refused" in done.err
+def test_an_unreachable_harbor(run: Run) -> None:
+    result = run("verify", HARBOR_URL="http://127.0.0.1:1")
+    assert result.code == 1
+    assert "connection refused" in result.err
 
 
 @pytest.mark.usefixtures("quick_retries")
 def test_errors_as_json(run: Run) -> None:
-    done = run("verify", "--json", HARBOR_URL="http://127.0.0.1:1")
-    assert done.code == 1
-    assert "connection refused" in done.json["error"]
+    result = run("verify", "--json", HARBOR_URL="http://127.0.0.1:1")
+    assert result.code == 1
+    assert "connection refused" in result.json["error"]
 
 
 def test_a_slow_harbor_is_waited_for(mirrored: HarborFixture, run: Run) -> None:

@@ -1,4 +1,4 @@
-"""check, explain, schema and images: from files and outputs only, with no engine and no network."""
+"""Tests of check, explain, schema and images, which use neither engine nor network."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ config:
       project: mirror
       schedule: 0 0 */6 * * *
 """
-#: Offline means offline: any attempt to talk to somebody fails.
+#: With these variables any request fails.
 NOWHERE = {"HARBOR_URL": "", "PATH": "/nonexistent", "HTTPS_PROXY": "http://127.0.0.1:1"}
 
 
@@ -51,14 +51,14 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_good_file(file: Path, run: Run) -> None:
-    done = run("check", **NOWHERE)
-    assert (done.code, done.out) == (0, f"ok {file.name}\n")
+def test_a_valid_file(file: Path, run: Run) -> None:
+    result = run("check", **NOWHERE)
+    assert (result.code, result.out) == (0, f"ok {file.name}\n")
 
 
-def test_the_files_of_this_repository_are_right(run: Run) -> None:
-    done = run("check", "--cwd", str(ROOT), **NOWHERE)
-    assert (done.code, done.out.count("ok ")) == (0, 3), done.out
+def test_the_files_of_this_repository_are_valid(run: Run) -> None:
+    result = run("check", "--cwd", str(ROOT), **NOWHERE)
+    assert (result.code, result.out.count("ok ")) == (0, 3), result.out
 
 
 def faults(report: Any) -> dict[str, Any]:
@@ -68,33 +68,33 @@ def faults(report: Any) -> dict[str, Any]:
 def test_every_fault_with_its_line(file: Path, run: Run) -> None:
     bad = GOOD.replace("0 0 */6 * * *", "0 */1 * * * *").replace("endpoint: hub", "endpoint: hup")
     file.write_text(bad.replace("mirror: {}", "mirror: {quotaGb: lots}"))
-    done = run("check", "--json", **NOWHERE)
-    assert done.code == 2
-    found = faults(done.json)
+    result = run("check", "--json", **NOWHERE)
+    assert result.code == 2
+    found = faults(result.json)
     assert found["rules.nginx.endpoint"]["line"] == 11
     assert found["projects.mirror.quotaGb"]["line"] == 8
     shown = run("check", **NOWHERE).out
     assert f"fault {file.name}:11: rules.nginx.endpoint: 'hup' is not defined in endpoints" in shown
 
 
-def test_a_key_that_stands_twice(file: Path, run: Run) -> None:
+def test_a_duplicate_key(file: Path, run: Run) -> None:
     file.write_text(GOOD + "    nginx: {endpoint: hub, repositories: library/redis, project: mirror}\n")
-    done = run("check", "--json", **NOWHERE)
-    assert done.code == 2
-    fault = faults(done.json)["rules.nginx"]
+    result = run("check", "--json", **NOWHERE)
+    assert result.code == 2
+    fault = faults(result.json)["rules.nginx"]
     assert "is a duplicate key (lines 10 and 16)" in fault["reason"]
 
 
 def test_a_secret_in_plain_text_is_a_fault_and_not_shown(file: Path, run: Run) -> None:
     file.write_text(GOOD.replace("username: bot, secret: {secure: v1:abc}", "username: bot, secret: Plain-Secret-1"))
-    done = run("check", **NOWHERE)
-    assert done.code == 2
-    assert "endpoints.hub.secret: is a secret in plain text" in done.out
-    assert "Plain-Secret-1" not in done.out + done.err
+    result = run("check", **NOWHERE)
+    assert result.code == 2
+    assert "endpoints.hub.secret: is a secret in plain text" in result.out
+    assert "Plain-Secret-1" not in result.out + result.err
 
 
 def test_yaml_is_read_as_the_engine_reads_it(file: Path, run: Run) -> None:
-    """`on` and 12:30 are text in YAML 1.2; a reader of 1.1 makes True and 750 of them."""
+    """`on` and 12:30 are text in YAML 1.2; YAML 1.1 reads them as True and 750."""
     file.write_text(
         GOOD.replace('"{1.25,1.26}"', "on").replace("project: mirror", "project: mirror\n      description: 12:30")
     )
@@ -102,26 +102,26 @@ def test_yaml_is_read_as_the_engine_reads_it(file: Path, run: Run) -> None:
 
 
 @pytest.mark.parametrize("text", ["config: [", "config: 5", "\0"])
-def test_what_is_no_stack_file(file: Path, run: Run, text: str) -> None:
+def test_invalid_files_are_an_error(file: Path, run: Run, text: str) -> None:
     file.write_text(text)
-    done = run("check", **NOWHERE)
-    assert (done.code, done.out) == (1, "")
-    assert file.name in done.err
+    result = run("check", **NOWHERE)
+    assert (result.code, result.out) == (1, "")
+    assert file.name in result.err
 
 
-def test_which_files(file: Path, run: Run, tmp_path: Path) -> None:
+def test_selection_of_files(file: Path, run: Run, tmp_path: Path) -> None:
     (tmp_path / "Pulumi.prod.yaml").write_text(GOOD.replace("endpoint: hub", "endpoint: hup"))
     assert run("check", "--stack", "acme/harbor-mirror/dev", **NOWHERE).code == 0
     assert run("check", **NOWHERE).code == 2
-    done = run("check", "--stack", "staging", **NOWHERE)
-    assert done.code == 1
-    assert "stacks with a file here: dev, prod" in done.err
+    result = run("check", "--stack", "staging", **NOWHERE)
+    assert result.code == 1
+    assert "stacks with a file here: dev, prod" in result.err
     assert run("check", "--cwd", "bin", **NOWHERE).code == 1
     assert file.exists()
 
 
 def test_explain_in_words(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A5: Harbor's schedules are in UTC; both times are shown."""
+    """Harbor's schedules are in UTC; local times are shown, too."""
     import time
 
     monkeypatch.setenv("TZ", "Asia/Shanghai")
@@ -141,28 +141,28 @@ def test_explain_in_words(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_explain_on_the_command_line(file: Path, run: Run, process: Run) -> None:
-    done = run("explain", "nginx", **NOWHERE)
-    assert done.code == 0
-    assert "every 6 hours" in done.out
+    result = run("explain", "nginx", **NOWHERE)
+    assert result.code == 0
+    assert "every 6 hours" in result.out
     for zone, times in (("UTC", 1), ("Asia/Shanghai", 2)):
         shown = process("explain", "nginx", TZ=zone, **NOWHERE).out.splitlines()
         assert [len(re.findall(r"\d\d:\d\d", line)) for line in shown if "next" in line] == [times] * 3
     assert run("explain", "ngin", **NOWHERE).code == 1
     file.write_text(GOOD.replace("endpoint: hub", "endpoint: hup"))
-    done = run("explain", **NOWHERE)
-    assert done.code == 1
-    assert "has faults (1)" in done.err
+    result = run("explain", **NOWHERE)
+    assert result.code == 1
+    assert "has faults (1)" in result.err
 
 
-def test_explain_says_what_exceeds_docker_hubs_limits(file: Path, run: Run) -> None:
+def test_explain_warns_of_docker_hubs_limits(file: Path, run: Run) -> None:
     tags = "{" + ",".join(f"1.{number}" for number in range(50)) + "}"
     file.write_text(GOOD.replace("{1.25,1.26}", tags).replace("0 0 */6 * * *", "0 */10 * * * *"))
-    done = run("explain", **NOWHERE)
-    assert done.code == 0
-    assert "Docker Hub allows 200 (plan personal)" in " ".join(done.out.split())
+    result = run("explain", **NOWHERE)
+    assert result.code == 0
+    assert "Docker Hub allows 200 (plan personal)" in " ".join(result.out.split())
 
 
-def test_the_schema_takes_what_is_right_and_refuses_what_is_not(run: Run) -> None:
+def test_the_schema_accepts_valid_and_rejects_invalid_files(run: Run) -> None:
     schema = json.loads(run("schema", **NOWHERE).out)
     Draft202012Validator.check_schema(schema)
     validator = Draft202012Validator(schema)
@@ -186,7 +186,7 @@ def test_every_command_that_prints_json_has_a_schema() -> None:
 
 
 @pytest.mark.parametrize("command", ["check", "explain"])
-def test_what_is_printed_of_files_follows_its_schema(file: Path, run: Run, command: str) -> None:
+def test_reports_about_files_match_their_schema(file: Path, run: Run, command: str) -> None:
     report = run(command, "--json", "--stack", "dev", "--cwd", str(file.parent), **NOWHERE).json
     schema = json.loads(run("schema", command).out)
     assert list(Draft202012Validator(schema).iter_errors(report)) == []
@@ -210,12 +210,12 @@ def test_what_is_printed_of_files_follows_its_schema(file: Path, run: Run, comma
     ],
     ids=lambda arguments: arguments[0],
 )
-def test_what_commands_print_follows_their_schema(run: Run, stack: FakeStack, arguments: tuple[str, ...]) -> None:
+def test_reports_match_their_schema(run: Run, stack: FakeStack, arguments: tuple[str, ...]) -> None:
     run("sync", "nginx", "--wait", **stack.environment)
     environment = {} if arguments[0] == "adopt" else stack.environment
-    done = run(*arguments, "--json", **environment)
+    result = run(*arguments, "--json", **environment)
     schema = json.loads(run("schema", arguments[0]).out)
-    assert list(Draft202012Validator(schema).iter_errors(done.json)) == []
+    assert list(Draft202012Validator(schema).iter_errors(result.json)) == []
 
 
 def test_images(mirrored: HarborFixture, run: Run, stack: FakeStack) -> None:

@@ -1,4 +1,4 @@
-"""The page of `report --html`: what it shows, and that a real browser takes it without complaint."""
+"""Tests of `report --html`: the page's content, and how a real browser shows it."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ LOG = "2026-11-25T08:00:00Z [ERROR] [/transfer.go:1]: http status code: 429, bod
 
 
 @pytest.fixture
-def lived_in(mirrored: HarborFixture) -> HarborFixture:
-    """A Harbor with a day of runs behind it, one rule that failed, one that matched nothing, a project nearly full."""
+def used_harbor(mirrored: HarborFixture) -> HarborFixture:
+    """A Harbor with a day of runs, a failed rule, a rule that matched nothing, and a nearly full project."""
     now = datetime.now(UTC)
     for number in range(12):
         cron = ("0 7 * * * *", "0 17 */2 * * *", "0 30 3 * * *")[number % 3]
@@ -46,7 +46,7 @@ def lived_in(mirrored: HarborFixture) -> HarborFixture:
 
 
 class Outline(HTMLParser):
-    """Tags and text of a page; fails on a tag that is closed wrongly."""
+    """Collects tags and text of a page; fails on mismatched tags and loaded resources."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,10 +73,10 @@ class Outline(HTMLParser):
             self.text += f"{data}\n"
 
 
-@pytest.mark.usefixtures("lived_in")
-def test_what_the_page_shows(run: Run, tmp_path: Path) -> None:
-    done = run("report", "--html", "page.html")
-    assert done.code == 2
+@pytest.mark.usefixtures("used_harbor")
+def test_page_content(run: Run, tmp_path: Path) -> None:
+    result = run("report", "--html", "page.html")
+    assert result.code == 2
     outline = Outline()
     outline.feed((tmp_path / "page.html").read_text())
     assert not outline.open
@@ -84,20 +84,20 @@ def test_what_the_page_shows(run: Run, tmp_path: Path) -> None:
     for text in ("team-00", "What needs attention", "toomanyrequests <b>you</b>", "limits requests", "project mirror",
                  "9.7 GB of 10.0 GB", "no resources need to be replicated"):  # fmt: skip
         assert text in outline.text
-    # Six rules fire hourly or every two hours, four daily: every one of them has its place in the calendar.
+    # Six rules run hourly or every two hours, four daily; the calendar has them all.
     assert re.search(r"\d+ runs, in UTC", outline.text)
 
 
 @pytest.mark.usefixtures("mirrored")
-def test_a_mirror_without_failures_is_as_wanted(run: Run) -> None:
+def test_a_mirror_without_failures_exits_with_0(run: Run) -> None:
     assert run("report", "--html", "page.html").code == 0
 
 
 @pytest.mark.usefixtures("mirrored")
 def test_a_page_that_cannot_be_written(run: Run) -> None:
-    done = run("report", "--html", "no/such/folder/page.html")
-    assert done.code == 1
-    assert "No such file or directory" in done.err
+    result = run("report", "--html", "no/such/folder/page.html")
+    assert result.code == 1
+    assert "No such file or directory" in result.err
 
 
 def test_the_calendar_counts_each_minute() -> None:
@@ -130,24 +130,24 @@ def chromium(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str
     )
 
 
-@pytest.mark.usefixtures("lived_in")
+@pytest.mark.usefixtures("used_harbor")
 @pytest.mark.parametrize("window", ["1200,1600", "500,1600"])
-def test_a_browser_shows_it_without_complaint(run: Run, tmp_path: Path, window: str) -> None:
+def test_a_browser_shows_the_page_without_errors(run: Run, tmp_path: Path, window: str) -> None:
     run("report", "--html", "page.html")
     picture = tmp_path / "page.png"
     page = (tmp_path / "page.html").as_uri()
-    done = chromium(tmp_path, f"--window-size={window}", f"--screenshot={picture}", page)
-    assert "CONSOLE" not in done.stderr
+    result = chromium(tmp_path, f"--window-size={window}", f"--screenshot={picture}", page)
+    assert "CONSOLE" not in result.stderr
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert picture.stat().st_size > 20_000
 
 
-def test_the_page_fits_every_width_from_400_pixels(lived_in: HarborFixture, run: Run, tmp_path: Path) -> None:
-    """Long names and messages without blanks, which a browser does not wrap by itself, included."""
+def test_the_page_fits_every_width_from_400_pixels(used_harbor: HarborFixture, run: Run, tmp_path: Path) -> None:
+    """Browsers do not wrap long names and messages without blanks by default."""
     long = "a-very-long-name-without-any-blank-" * 8
-    lived_in.policies[3].name = long
-    lived_in.add_project(f"project-{long}"[:255])
-    lived_in.add_execution(4, status="Failed", start=datetime.now(UTC), status_text=f"https://example.com/{long}")
+    used_harbor.policies[3].name = long
+    used_harbor.add_project(f"project-{long}"[:255])
+    used_harbor.add_execution(4, status="Failed", start=datetime.now(UTC), status_text=f"https://example.com/{long}")
     run("report", "--html", "page.html")
     content = escape((tmp_path / "page.html").read_text())
     frames = "".join(f'<iframe width="{width}" height="900" srcdoc="{content}"></iframe>' for width in WIDTHS)
@@ -157,8 +157,8 @@ def test_the_page_fits_every_width_from_400_pixels(lived_in: HarborFixture, run:
         document.body.append(`[${root.clientWidth} ${root.scrollWidth}]`); } }
     """
     (tmp_path / "frames.html").write_text(f"<!doctype html><body style='margin:0'>{frames}<script>{script}</script>")
-    done = chromium(tmp_path, "--dump-dom", (tmp_path / "frames.html").as_uri())
-    measured = re.findall(r"\[(\d+) (\d+)\]", done.stdout)
-    assert len(measured) == len(WIDTHS), done.stderr
+    result = chromium(tmp_path, "--dump-dom", (tmp_path / "frames.html").as_uri())
+    measured = re.findall(r"\[(\d+) (\d+)\]", result.stdout)
+    assert len(measured) == len(WIDTHS), result.stderr
     assert [int(scroll) - int(client) for client, scroll in measured] == [0] * len(WIDTHS)
     assert min(int(client) for client, _ in measured) <= 400

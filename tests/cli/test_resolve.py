@@ -42,8 +42,8 @@ def test_resolve_writes_a_lock_that_check_accepts(stack: Path, run: Run) -> None
     before = run("check", "--stack", "dev")
     assert before.code == 2
     assert "has an expression that is not resolved yet. Example: mirrorctl resolve --stack dev" in before.out
-    done = run("resolve", "--stack", "dev")
-    assert (done.code, done.out.splitlines()) == (
+    result = run("resolve", "--stack", "dev")
+    assert (result.code, result.out.splitlines()) == (
         0,
         [
             "rule   state  tags  selected  policies  globs  ",
@@ -66,8 +66,8 @@ def test_only_lists_are_requested(source: RegistrySimulator, run: Run) -> None:
 def test_an_unchanged_source_gives_the_same_bytes(stack: Path, run: Run) -> None:
     run("resolve")
     before = (stack / LOCK).read_bytes()
-    done = run("resolve")
-    assert (done.code, done.out.splitlines()[-1]) == (0, f"ok {LOCK}: unchanged")
+    result = run("resolve")
+    assert (result.code, result.out.splitlines()[-1]) == (0, f"ok {LOCK}: unchanged")
     assert (stack / LOCK).read_bytes() == before
     assert run("resolve", "--check").code == 0
 
@@ -76,10 +76,10 @@ def test_a_new_release_is_one_line_and_a_glob(stack: Path, source: RegistrySimul
     run("resolve")
     before = (stack / LOCK).read_text().splitlines()
     push_image(source.store, "library/nginx", "1.31", "nginx-1.31")
-    done = run("resolve", "--check")
-    assert done.code == 2
-    assert "  + nginx: library/nginx:1.31" in done.out
-    assert done.out.splitlines()[-1] == f"bad {LOCK}: changes; run mirrorctl resolve --stack dev"
+    result = run("resolve", "--check")
+    assert result.code == 2
+    assert "  + nginx: library/nginx:1.31" in result.out
+    assert result.out.splitlines()[-1] == f"bad {LOCK}: changes; run mirrorctl resolve --stack dev"
     assert (stack / LOCK).read_text().splitlines() == before
     assert run("resolve").code == 0
     after = (stack / LOCK).read_text().splitlines()
@@ -91,9 +91,9 @@ def test_a_range_that_selects_nothing_keeps_the_lock(stack: Path, source_url: st
     run("resolve")
     before = (stack / LOCK).read_bytes()
     (stack / "Pulumi.dev.yaml").write_text(STACK.format(url=source_url, range=">=7"))
-    done = run("resolve")
-    assert done.code == 2
-    assert "refused: nginx: selects none of 3 tags in library/nginx" in done.out
+    result = run("resolve")
+    assert result.code == 2
+    assert "refused: nginx: selects none of 3 tags in library/nginx" in result.out
     assert (stack / LOCK).read_bytes() == before
     assert "the expression" in run("check").out
 
@@ -102,9 +102,9 @@ def test_a_source_that_fails_keeps_the_lock(stack: Path, source: RegistrySimulat
     run("resolve")
     before = (stack / LOCK).read_bytes()
     source.faults.add(Fault("/tags/list", status=500, times=None))
-    done = run("resolve")
-    assert done.code == 1
-    assert "unreachable: nginx: " in done.out
+    result = run("resolve")
+    assert result.code == 1
+    assert "unreachable: nginx: " in result.out
     assert (stack / LOCK).read_bytes() == before
 
 
@@ -113,8 +113,8 @@ def test_what_loses_its_expression_leaves_the_lock(stack: Path, source_url: str,
     text = STACK.format(url=source_url, range="^1.25").replace('{semver: "^1.25"}', '"1.25"')
     (stack / "Pulumi.dev.yaml").write_text(text)
     assert "rules.nginx: is locked, and has no expression" in run("check").out
-    done = run("resolve")
-    assert (done.code, done.out.splitlines()) == (
+    result = run("resolve")
+    assert (result.code, result.out.splitlines()) == (
         0,
         ["  - nginx: has no expression any more", f"ok {LOCK}: written; review it, commit it, and run pulumi up"],
     )
@@ -132,15 +132,15 @@ def test_a_broken_lock_is_written_anew(stack: Path, run: Run) -> None:
 def test_a_stack_without_expressions_gets_no_lock(stack: Path, source_url: str, run: Run) -> None:
     text = STACK.format(url=source_url, range="^1.25").replace('{semver: "^1.25"}', '"1.25"')
     (stack / "Pulumi.dev.yaml").write_text(text)
-    done = run("resolve")
-    assert (done.code, done.out) == (0, "ok dev: no rule has an expression\n")
+    result = run("resolve")
+    assert (result.code, result.out) == (0, "ok dev: no rule has an expression\n")
     assert not (stack / LOCK).exists()
 
 
 @pytest.mark.usefixtures("stack")
 def test_an_unknown_rule(run: Run) -> None:
-    done = run("resolve", "redis")
-    assert (done.code, done.err) == (1, "mirrorctl: unknown rule with an expression redis; available: nginx\n")
+    result = run("resolve", "redis")
+    assert (result.code, result.err) == (1, "mirrorctl: unknown rule with an expression redis; available: nginx\n")
 
 
 @pytest.mark.usefixtures("stack")
@@ -161,10 +161,10 @@ def test_10_000_tags_of_a_source_resolve_in_a_minute(
         source.store.put_manifest("library/nginx", tag, manifest.body, image.media_type)
     (stack / "Pulumi.dev.yaml").write_text(STACK.format(url=source_url, range=">=1.5 <1.20"))
     began = time.monotonic()
-    done = process("resolve", "--json")
+    result = process("resolve", "--json")
     seconds = time.monotonic() - began
-    assert done.code == 0, done.err
-    rule = json.loads(done.out)["stacks"][0]["rules"][0]
+    assert result.code == 0, result.err
+    rule = json.loads(result.out)["stacks"][0]["rules"][0]
     assert rule["listed"] == 10_003
     assert rule["selected"] == 15 * 100
     assert seconds < 60

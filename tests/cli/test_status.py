@@ -1,4 +1,4 @@
-"""status: each state a rule can be in, alerts for pipelines, and a mirror of a thousand rules."""
+"""Tests of `status`: every state of a rule, exit codes for alerts, metrics, and a thousand rules."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 
 
 def state(harbor: HarborFixture, name: str = "redis", now: datetime = NOW) -> tuple[str, str]:
-    """The state of a rule at a moment of the test's choice."""
+    """Return a rule's state and its reason as of `now`."""
     with Harbor(harbor.url, ADMIN, PASSWORD) as client:
         report = read_status(client, list(mirror.live(client).values()), frozenset(), now)
     rule = next(rule for rule in report.rules if rule.rule == name)
@@ -47,12 +47,12 @@ def test_states(mirrored: HarborFixture, execution: dict[str, Any] | None, expec
     assert state(mirrored)[0] == expected
 
 
-def test_disabled(mirrored: HarborFixture) -> None:
+def test_a_disabled_rule(mirrored: HarborFixture) -> None:
     mirrored.policies[2].enabled = False
     assert state(mirrored)[0] == "disabled"
 
 
-def test_overdue(mirrored: HarborFixture) -> None:
+def test_an_overdue_rule(mirrored: HarborFixture) -> None:
     mirrored.add_execution(2, start=NOW.replace(hour=6))
     at_noon = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
     assert state(mirrored, now=at_noon + timedelta(minutes=10))[0] == "ok"
@@ -61,20 +61,20 @@ def test_overdue(mirrored: HarborFixture) -> None:
     assert "should have run at 2026-11-25 12:00 UTC" in text
 
 
-def test_a_rule_saved_since_is_not_overdue(mirrored: HarborFixture) -> None:
+def test_a_rule_that_was_saved_later_is_not_overdue(mirrored: HarborFixture) -> None:
     mirrored.add_execution(2, start=NOW.replace(day=20))
     mirrored.policies[2].update_time = NOW.replace(hour=11)
     assert state(mirrored)[0] == "ok"
 
 
-def test_the_worst_comes_first_and_the_last_success_is_found(mirrored: HarborFixture, run: Run) -> None:
+def test_the_worst_rule_comes_first_with_its_last_success(mirrored: HarborFixture, run: Run) -> None:
     now = datetime.now(UTC)
     mirrored.add_execution(1, start=now - timedelta(hours=3))
     mirrored.add_execution(1, status="Failed", status_text="no such host", start=now)
     mirrored.add_execution(2, start=now)
-    done = run("status", "--json")
-    assert done.code == 0
-    first, second = done.json["rules"]
+    result = run("status", "--json")
+    assert result.code == 0
+    first, second = result.json["rules"]
     assert (first["rule"], first["state"], second["state"]) == ("nginx", "failed", "ok")
     assert datetime.fromisoformat(first["lastSuccess"]) < datetime.fromisoformat(first["lastRun"])
     assert second["nextRun"]
@@ -84,7 +84,7 @@ def test_the_worst_comes_first_and_the_last_success_is_found(mirrored: HarborFix
 
 
 def test_an_empty_run_is_no_success(mirrored: HarborFixture, run: Run) -> None:
-    """Harbor says Succeed of a run that matched nothing."""
+    """Harbor reports Succeed for a run that matched nothing."""
     mirrored.add_execution(1, (), start=STARTED + timedelta(hours=1), status_text="no resources need to be replicated")
     mirrored.add_execution(2, start=STARTED)
     for hours in range(1, 25):
@@ -101,12 +101,12 @@ def test_fail_on(mirrored: HarborFixture, run: Run) -> None:
     assert run("status", "redis", "--fail-on", "failed").code == 0
     assert run("status", "--fail-on", "paused").code == 0
     mirrored.conditions.scheduler_paused = True
-    done = run("status", "--fail-on", "paused")
-    assert done.code == 2
-    assert "the scheduler is paused" in done.out
-    done = run("status", "--fail-on", "late")
-    assert done.code == 1
-    assert "unknown state late; available: disabled, empty, failed" in done.err
+    result = run("status", "--fail-on", "paused")
+    assert result.code == 2
+    assert "the scheduler is paused" in result.out
+    result = run("status", "--fail-on", "late")
+    assert result.code == 1
+    assert "unknown state late; available: disabled, empty, failed" in result.err
 
 
 def test_a_paused_queue(mirrored: HarborFixture, run: Run) -> None:
@@ -114,13 +114,13 @@ def test_a_paused_queue(mirrored: HarborFixture, run: Run) -> None:
     assert "the queue REPLICATION is paused" in run("status").out
 
 
-def test_without_an_administrators_rights_it_still_shows_the_rules(mirrored: HarborFixture, run: Run) -> None:
+def test_accounts_without_administrator_rights_see_the_rules(mirrored: HarborFixture, run: Run) -> None:
     forbidden = '{"errors":[{"code":"FORBIDDEN","message":"forbidden"}]}'
     mirrored.faults.add(Fault("/jobservice/queues", 403, forbidden), Fault("/schedules", 403, forbidden))
     assert run("status").code == 0
 
 
-def test_prometheus(mirrored: HarborFixture, run: Run, tmp_path: Path) -> None:
+def test_prometheus_metrics(mirrored: HarborFixture, run: Run, tmp_path: Path) -> None:
     mirrored.add_execution(1, status="Failed", end_time=STARTED + timedelta(seconds=30))
     mirrored.policies[2].name = 'quo"te'
     assert run("status", "--prometheus", "mirror.prom").code == 0
@@ -144,19 +144,19 @@ def test_prometheus(mirrored: HarborFixture, run: Run, tmp_path: Path) -> None:
     assert run("status", "--prometheus", "no/such/mirror.prom").code == 1
 
 
-def test_a_thousand_rules(mirrored: HarborFixture, run: Run) -> None:
+def test_a_thousand_rules_need_few_requests(mirrored: HarborFixture, run: Run) -> None:
     mirrored.policies.clear()
     for number in range(1000):
         policy = mirrored.add_policy(f"rule-{number:04}", 1, cron="0 0 */6 * * *")
         mirrored.add_execution(policy)
     mirrored.faults.requests.clear()
-    done = run("status", "--json")
-    assert len(done.json["rules"]) == 1000
-    # 2 s on 1,000 rules comes from asking for a hundred at a time; the time itself is the bench's to measure.
+    result = run("status", "--json")
+    assert len(result.json["rules"]) == 1000
+    # A request reads a hundred rules; `make bench` measures the time.
     assert len(mirrored.calls()) < 50
 
 
-def test_watch_shows_it_again_until_ctrl_c(mirrored: HarborFixture, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watch_refreshes_until_ctrl_c(mirrored: HarborFixture, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     naps: list[float] = []
 
     def nap(seconds: float) -> None:
@@ -165,8 +165,8 @@ def test_watch_shows_it_again_until_ctrl_c(mirrored: HarborFixture, run: Run, mo
             raise KeyboardInterrupt
 
     monkeypatch.setattr("mirrorctl.commands.status.pause", nap)
-    done = run("status", "--watch", "--interval", "7")
+    result = run("status", "--watch", "--interval", "7")
     assert len(mirrored.policies) == 2
-    assert done.code == 0
+    assert result.code == 0
     assert naps == [7, 7, 7]
-    assert len(re.findall(r"^rule ", done.out, re.MULTILINE)) == 3
+    assert len(re.findall(r"^rule ", result.out, re.MULTILINE)) == 3

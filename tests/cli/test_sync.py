@@ -1,4 +1,4 @@
-"""sync starts, waits and ends with what really happened, however Harbor behaves on the way."""
+"""Tests of `sync`: starting, waiting, results, and executions that stall."""
 
 from __future__ import annotations
 
@@ -33,81 +33,81 @@ def only(report: Any) -> Any:
     return report["rules"][0]
 
 
-def test_run_wait_and_prove(mirrored: HarborFixture, run: Run) -> None:
+def test_run_wait_and_verify(mirrored: HarborFixture, run: Run) -> None:
     mirrored.simulator.core.runner.status_lag_seconds = 0.5
-    done = run("sync", "--all", "--wait", "--verify")
-    assert done.code == 0
-    header, *rows = done.out.splitlines()
+    result = run("sync", "--all", "--wait", "--verify")
+    assert result.code == 0
+    header, *rows = result.out.splitlines()
     assert header.split("  ")[0] == "rule"
     shown = {row.split()[0]: row for row in rows}
     assert shown.keys() == {"nginx", "redis"}
     assert "succeeded" in shown["nginx"]
     assert "equal 2/2" in shown["nginx"]
-    # Without a terminal: a line whenever something changes, on standard error.
-    assert "nginx: succeeded 1/1" in done.err
+    # Without a terminal, progress is a line on standard error for each change.
+    assert "nginx: succeeded 1/1" in result.err
 
 
 def test_without_wait_it_only_starts(mirrored: HarborFixture, run: Run) -> None:
     mirrored.conditions.stalled = True
-    done = run("sync", "nginx", "--json")
-    assert done.code == 0
-    assert (only(done.json)["outcome"], only(done.json)["executionId"]) == ("started", 1)
+    result = run("sync", "nginx", "--json")
+    assert result.code == 0
+    assert (only(result.json)["outcome"], only(result.json)["executionId"]) == ("started", 1)
 
 
 @pytest.mark.usefixtures("mirrored")
 @pytest.mark.parametrize("arguments", [["sync"], ["sync", "nginx", "--all"], ["sync", "nginy"], ["sync", "--al"]])
-def test_wrong_use_is_1(run: Run, arguments: list[str]) -> None:
-    done = run(*arguments)
-    assert (done.code, done.out) == (1, "")
-    assert done.err
+def test_wrong_usage_exits_with_1(run: Run, arguments: list[str]) -> None:
+    result = run(*arguments)
+    assert (result.code, result.out) == (1, "")
+    assert result.err
 
 
 @pytest.mark.usefixtures("mirrored")
-def test_an_unknown_rule_names_the_near_one(run: Run) -> None:
+def test_an_unknown_rule_suggests_a_similar_name(run: Run) -> None:
     assert "unknown rule nginy; did you mean nginx?" in run("sync", "nginy").err
 
 
 def test_a_disabled_rule(mirrored: HarborFixture, run: Run) -> None:
     mirrored.policies[1].enabled = False
-    done = run("sync", "nginx", "--wait", "--json")
-    assert (done.code, only(done.json)["outcome"]) == (2, "disabled")
-    assert "enabled: true" in only(done.json)["text"]
+    result = run("sync", "nginx", "--wait", "--json")
+    assert (result.code, only(result.json)["outcome"]) == (2, "disabled")
+    assert "enabled: true" in only(result.json)["text"]
     assert run("sync", "--all", "--wait").code == 0
 
 
 def test_a_running_execution_is_joined(mirrored: HarborFixture, run: Run) -> None:
     running = mirrored.add_execution(1, [("library/nginx", "InProgress", "")], status="InProgress")
-    done = run("sync", "nginx", "--json")
-    assert only(done.json)["executionId"] == running
-    assert "joining it" in done.err
+    result = run("sync", "nginx", "--json")
+    assert only(result.json)["executionId"] == running
+    assert "joining it" in result.err
 
 
-def test_one_whose_status_trails_its_counters_is_not(mirrored: HarborFixture, run: Run) -> None:
+def test_an_execution_whose_tasks_have_ended_is_not_joined(mirrored: HarborFixture, run: Run) -> None:
     running = mirrored.add_execution(1, status="InProgress")
     assert only(run("sync", "nginx", "--json").json)["executionId"] != running
 
 
-def test_single_active_replication_skips(mirrored: HarborFixture, run: Run) -> None:
+def test_an_execution_skipped_by_single_active_replication(mirrored: HarborFixture, run: Run) -> None:
     mirrored.conditions.outcomes[1] = Outcome("Failed", SKIPPED)
-    done = run("sync", "nginx", "--wait", "--json")
-    assert (done.code, only(done.json)["outcome"]) == (0, "skipped")
+    result = run("sync", "nginx", "--wait", "--json")
+    assert (result.code, only(result.json)["outcome"]) == (0, "skipped")
 
 
 def test_success_with_nothing_copied_is_a_bad_finding(mirrored: HarborFixture, run: Run) -> None:
     mirrored.policies[1].filters[1]["value"] = "9.*"
-    done = run("sync", "nginx", "--wait")
-    assert done.code == 2
-    assert "no resources need to be replicated: the rule matched no image" in done.out
+    result = run("sync", "nginx", "--wait")
+    assert result.code == 2
+    assert "no resources need to be replicated: the rule matched no image" in result.out
     assert run("sync", "nginx", "--wait", "--allow-empty").code == 0
 
 
-def test_a_failed_task_shows_the_line_that_matters(mirrored: HarborFixture, run: Run) -> None:
+def test_a_failed_task_shows_the_cause_from_its_log(mirrored: HarborFixture, run: Run) -> None:
     tasks = [("library/nginx", "Failed", QUOTA_LOG), ("library/redis", "Succeed", "fine")]
     mirrored.conditions.outcomes[1] = Outcome("Failed", tasks=tasks)
-    done = run("sync", "nginx", "--wait")
-    assert done.code == 2
-    assert f"library/nginx: failed to mount the blob: http status code: 403, body: {DENIED}" in done.out
-    assert "quota is full" in done.out
+    result = run("sync", "nginx", "--wait")
+    assert result.code == 2
+    assert f"library/nginx: failed to mount the blob: http status code: 403, body: {DENIED}" in result.out
+    assert "quota is full" in result.out
 
 
 @pytest.mark.parametrize(
@@ -124,27 +124,27 @@ def test_a_failed_task_shows_the_line_that_matters(mirrored: HarborFixture, run:
         ("something new", "mirrorctl logs"),
     ],
 )
-def test_what_to_do_about_a_failed_execution(mirrored: HarborFixture, run: Run, text: str, advice: str) -> None:
+def test_advice_for_failed_executions(mirrored: HarborFixture, run: Run, text: str, advice: str) -> None:
     mirrored.conditions.outcomes[1] = Outcome("Failed", text)
-    done = run("sync", "nginx", "--wait")
-    assert done.code == 2
-    assert text in done.out
-    assert advice in done.out
+    result = run("sync", "nginx", "--wait")
+    assert result.code == 2
+    assert text in result.out
+    assert advice in result.out
 
 
-def test_a_rule_that_harbor_lost(mirrored: HarborFixture, run: Run) -> None:
+def test_a_rule_that_does_not_exist_in_harbor(mirrored: HarborFixture, run: Run) -> None:
     mirrored.faults.add(Fault("/replication/executions", 404, method="POST"))
-    done = run("sync", "nginx", "--json")
-    assert (done.code, only(done.json)["outcome"]) == (2, "missing")
+    result = run("sync", "nginx", "--json")
+    assert (result.code, only(result.json)["outcome"]) == (2, "missing")
 
 
-def test_a_timeout_leaves_harbor_running(mirrored: HarborFixture, run: Run) -> None:
+def test_a_timeout_does_not_stop_the_execution(mirrored: HarborFixture, run: Run) -> None:
     mirrored.conditions.stalled = True
-    done = run("sync", "nginx", "--wait", "--timeout", "0", "--json")
-    assert (done.code, only(done.json)["outcome"]) == (2, "unfinished")
+    result = run("sync", "nginx", "--wait", "--timeout", "0", "--json")
+    assert (result.code, only(result.json)["outcome"]) == (2, "unfinished")
 
 
-def test_ctrl_c_leaves_harbor_running_and_says_how_to_resume(
+def test_ctrl_c_does_not_stop_the_execution_and_says_how_to_resume(
     mirrored: HarborFixture, environment: dict[str, str]
 ) -> None:
     mirrored.conditions.stalled = True
@@ -167,7 +167,7 @@ def test_ctrl_c_leaves_harbor_running_and_says_how_to_resume(
     assert mirrored.data.executions[1].status == "InProgress"
 
 
-def test_harbor_restarts_in_the_middle(mirrored: HarborFixture, run: Run) -> None:
+def test_harbor_restarts_while_watching(mirrored: HarborFixture, run: Run) -> None:
     look = "/replication/executions/1"
     mirrored.faults.add(Fault(look, 502, "<html>Bad Gateway", times=5), Fault(look, close="during"))
     assert run("sync", "nginx", "--wait").code == 0
@@ -178,32 +178,34 @@ def test_harbor_restarts_in_the_middle(mirrored: HarborFixture, run: Run) -> Non
 
 @pytest.fixture
 def fast_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Let hours of waiting pass at once: each look at an execution takes ten seconds of this clock."""
+    """Replace the clock: each poll takes ten seconds of it and no real time."""
     clock = Clock()
     watch = functools.partial(executions.Watch, clock=clock.time, sleep=clock.sleep, poll_seconds=10)
     monkeypatch.setattr(executions, "Watch", watch)
     return clock
 
 
-def test_a_stalled_execution_is_named_and_left_in_ci(mirrored: HarborFixture, run: Run, fast_clock: Clock) -> None:
+def test_a_stalled_execution_is_reported_and_ends_the_wait_in_ci(
+    mirrored: HarborFixture, run: Run, fast_clock: Clock
+) -> None:
     mirrored.conditions.stalled = True
-    done = run("sync", "nginx", "--wait")
-    assert done.code == 2
-    assert re.search(r"^nginx +1 +stalled ", done.out, re.MULTILINE)
-    assert "stalled: nginx: execution 1 has not moved for 15 min" in done.out
-    assert "Stop it and start again: python -m mirrorctl sync --restart --wait nginx" in done.out
-    assert "stalled: nginx: execution 1 has not moved for 5 min" in done.err
-    assert done.err.count("stalled:") == 1
+    result = run("sync", "nginx", "--wait")
+    assert result.code == 2
+    assert re.search(r"^nginx +1 +stalled ", result.out, re.MULTILINE)
+    assert "stalled: nginx: execution 1 has not moved for 15 min" in result.out
+    assert "Stop it and start again: python -m mirrorctl sync --restart --wait nginx" in result.out
+    assert "stalled: nginx: execution 1 has not moved for 5 min" in result.err
+    assert result.err.count("stalled:") == 1
     assert 15 * 60 <= fast_clock.now < 60 * 60
     assert mirrored.data.executions[1].status == "InProgress", "watching ends, the execution does not"
 
 
-def test_a_time_limit_outranks_the_end_of_a_stalled_execution(
+def test_with_a_timeout_a_stalled_execution_is_watched_until_then(
     mirrored: HarborFixture, run: Run, fast_clock: Clock
 ) -> None:
     mirrored.conditions.stalled = True
-    done = run("sync", "nginx", "--wait", "--timeout", "7200", "--json")
-    assert (done.code, only(done.json)["outcome"]) == (2, "unfinished")
+    result = run("sync", "nginx", "--wait", "--timeout", "7200", "--json")
+    assert (result.code, only(result.json)["outcome"]) == (2, "unfinished")
     assert fast_clock.now >= 7200
 
 
@@ -220,15 +222,15 @@ def test_a_large_image_is_not_stalled_while_its_log_grows(mirrored: HarborFixtur
             change(mirrored.data.executions[number], status="Succeed")
 
     fast_clock.on_sleep = go_on
-    done = run("sync", "nginx", "--wait", "--json")
-    assert (done.code, only(done.json)["outcome"]) == (0, "succeeded")
-    assert "stalled" not in done.err
+    result = run("sync", "nginx", "--wait", "--json")
+    assert (result.code, only(result.json)["outcome"]) == (0, "succeeded")
+    assert "stalled" not in result.err
 
 
 def test_restart_stops_a_stalled_execution_and_starts_a_new_one(mirrored: HarborFixture, run: Run) -> None:
     mirrored.conditions.stalled = True
     assert run("sync", "nginx").code == 0
     mirrored.conditions.stalled = False
-    done = run("sync", "nginx", "--restart", "--wait", "--json")
-    assert (done.code, only(done.json)["outcome"], only(done.json)["executionId"]) == (0, "succeeded", 2)
+    result = run("sync", "nginx", "--restart", "--wait", "--json")
+    assert (result.code, only(result.json)["outcome"], only(result.json)["executionId"]) == (0, "succeeded", 2)
     assert mirrored.data.executions[1].status == "Stopped"

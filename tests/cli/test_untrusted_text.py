@@ -77,11 +77,11 @@ def hostile(mirrored: HarborFixture, source: RegistrySimulator) -> HarborFixture
 @pytest.mark.usefixtures("hostile", "quick_retries")
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
 def test_without_a_terminal(run: Run, stack: FakeStack, arguments: tuple[str, ...], tmp_path: Path) -> None:
-    done = run(*arguments, **(stack.environment if arguments[0] in OF_A_STACK else {}))
-    assert done.code in (0, 2), done.err
-    assert done.out or arguments == ("verify", "--digests")
-    assert_safe(done.out)
-    assert_safe(done.err)
+    result = run(*arguments, **(stack.environment if arguments[0] in OF_A_STACK else {}))
+    assert result.code in (0, 2), result.err
+    assert result.out or arguments == ("verify", "--digests")
+    assert_safe(result.out)
+    assert_safe(result.err)
     for path in tmp_path.glob("*.html"):
         assert_printable(path.read_text())
 
@@ -99,9 +99,9 @@ def test_on_a_terminal(environment: dict[str, str], stack: FakeStack, arguments:
 @pytest.mark.usefixtures("hostile", "quick_retries")
 @pytest.mark.parametrize("arguments", [("status",), ("logs", "nginx"), ("verify",), ("doctor",)], ids=" ".join)
 def test_reports_as_json_keep_their_values(run: Run, arguments: tuple[str, ...]) -> None:
-    done = run(*arguments, "--json")
-    assert_safe(done.out)
-    assert any(ATTACK in text for text in _texts(done.json))
+    result = run(*arguments, "--json")
+    assert_safe(result.out)
+    assert any(ATTACK in text for text in _texts(result.json))
 
 
 def _texts(value: object) -> list[str]:
@@ -118,10 +118,10 @@ def test_error_responses(mirrored: HarborFixture, run: Run, options: tuple[str, 
     body = json.dumps({"errors": [{"code": "UNKNOWN", "message": ATTACK}]})
     for answer in (body, ATTACK):
         mirrored.faults.add(Fault("/replication/policies", 400, answer, times=1))
-        done = run("status", *options)
-        assert done.code == 1
-        assert_safe(done.out)
-        assert_safe(done.err)
+        result = run("status", *options)
+        assert result.code == 1
+        assert_safe(result.out)
+        assert_safe(result.err)
 
 
 def test_tags_that_no_registry_may_have_are_left_out(
@@ -146,10 +146,10 @@ def test_files(run: Run, tmp_path: Path, command: tuple[str, ...]) -> None:
         "harbor-mirror:rules": {f"::{ATTACK}": {"endpoint": ATTACK, "repositories": [ATTACK], "project": ATTACK}},
     }
     (tmp_path / "Pulumi.dev.yaml").write_text(yaml.safe_dump({"config": config}))
-    done = run(*command, HARBOR_URL="")
-    assert done.code in (1, 2)
-    assert_safe(done.out)
-    assert_safe(done.err)
+    result = run(*command, HARBOR_URL="")
+    assert result.code in (1, 2)
+    assert_safe(result.out)
+    assert_safe(result.err)
 
 
 def test_a_secret_is_hidden_in_json_whatever_characters_it_has(mirrored: HarborFixture, run: Run) -> None:
@@ -157,9 +157,9 @@ def test_a_secret_is_hidden_in_json_whatever_characters_it_has(mirrored: HarborF
     secret = 'Quo"ted\\Secret-1'
     mirrored.set_password(secret)
     mirrored.add_execution(1, status="Failed", status_text=f"wrong password {secret}")
-    done = run("status", "--json", HARBOR_PASSWORD=secret)
-    assert done.code == 0
-    assert done.json["rules"][0]["text"] == "wrong password [secret]"
+    result = run("status", "--json", HARBOR_PASSWORD=secret)
+    assert result.code == 0
+    assert result.json["rules"][0]["text"] == "wrong password [secret]"
 
 
 def test_a_secret_in_the_wrong_place_of_a_file_is_not_shown(run: Run, tmp_path: Path) -> None:
@@ -174,10 +174,10 @@ def test_a_secret_in_the_wrong_place_of_a_file_is_not_shown(run: Run, tmp_path: 
     settings = {f"harbor-mirror:{key}": value for key, value in config.items()}
     (tmp_path / "Pulumi.dev.yaml").write_text(yaml.safe_dump({"config": settings}))
     for options in ((), ("--json",)):
-        done = run("check", *options, HARBOR_URL="")
-        assert done.code == 2
-        assert "endpoints.hub.username" in done.out
-        assert "Misplaced-Secret" not in done.out + done.err
+        result = run("check", *options, HARBOR_URL="")
+        assert result.code == 2
+        assert "endpoints.hub.username" in result.out
+        assert "Misplaced-Secret" not in result.out + result.err
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_a_secret_in_the_wrong_place_of_a_file_is_not_shown(run: Run, tmp_path: 
         ("## heading", "## heading"),
     ],
 )
-def test_one_safe_line(text: str, shown: str) -> None:
+def test_safe_lines(text: str, shown: str) -> None:
     assert safe_line(text) == shown
 
 

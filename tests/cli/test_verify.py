@@ -1,4 +1,4 @@
-"""verify finds what Harbor's own "Succeed" does not tell: each way in which a mirror is not its source."""
+"""Tests of `verify`: every difference between a source and Harbor, although Harbor reports Succeed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.cli.harbor_fixture import ADMIN, PASSWORD, STARTED, HarborFixture
 
 @pytest.fixture
 def synced(mirrored: HarborFixture, source: RegistrySimulator) -> HarborFixture:
-    """Both rules ran once."""
+    """A Harbor whose two rules have run once."""
     for policy in mirrored.policies:
         mirrored.replicate(policy.id, start=STARTED)
     source.requests.clear()
@@ -39,20 +39,20 @@ def statuses(report: Any, name: str) -> dict[str, str]:
 
 @pytest.mark.usefixtures("synced")
 def test_everything_equal(run: Run, source: RegistrySimulator) -> None:
-    done = run("verify", "--json")
-    assert done.code == 0
-    assert done.json["ok"] is True
-    assert statuses(done.json, "nginx") == {
+    result = run("verify", "--json")
+    assert result.code == 0
+    assert result.json["ok"] is True
+    assert statuses(result.json, "nginx") == {
         "mirror/library/nginx:1.25": "equal",
         "mirror/library/nginx:1.26": "equal",
     }
     wanted = source.store.tags("library/nginx")["1.26"]
-    image = next(image for image in rule(done.json, "nginx")["images"] if image["source"].endswith(":1.26"))
+    image = next(image for image in rule(result.json, "nginx")["images"] if image["source"].endswith(":1.26"))
     assert image["sourceDigest"] == image["harborDigest"] == wanted
-    assert rule(done.json, "nginx")["bytes"] > 0
+    assert rule(result.json, "nginx")["bytes"] > 0
 
 
-def test_nothing_is_pulled_anywhere(synced: HarborFixture, run: Run, source: RegistrySimulator) -> None:
+def test_nothing_is_pulled(synced: HarborFixture, run: Run, source: RegistrySimulator) -> None:
     run("verify")
     assert {entry.method for entry in source.requests if "/manifests/" in entry.path} == {"HEAD"}
     assert {method for method, path in synced.calls() if "/v2/" in path and "/manifests/" in path} == {"HEAD"}
@@ -60,28 +60,28 @@ def test_nothing_is_pulled_anywhere(synced: HarborFixture, run: Run, source: Reg
 
 def test_a_missing_tag(synced: HarborFixture, run: Run) -> None:
     synced.delete_tag("mirror/library/nginx", "1.25")
-    done = run("verify", "nginx", "--json")
-    assert done.code == 2
-    assert statuses(done.json, "nginx")["mirror/library/nginx:1.25"] == "missing"
-    assert rule(done.json, "nginx")["missing"] == 1
+    result = run("verify", "nginx", "--json")
+    assert result.code == 2
+    assert statuses(result.json, "nginx")["mirror/library/nginx:1.25"] == "missing"
+    assert rule(result.json, "nginx")["missing"] == 1
 
 
 def test_a_tag_that_harbor_lists_and_does_not_serve(synced: HarborFixture, run: Run) -> None:
     synced.faults.add(Fault("/manifests/1.25", 404, times=9, method="HEAD"))
-    done = run("verify", "nginx")
-    assert done.code == 2
-    assert "Harbor lists it but does not serve it" in done.out
+    result = run("verify", "nginx")
+    assert result.code == 2
+    assert "Harbor lists it but does not serve it" in result.out
 
 
-def test_a_moved_tag_says_when_override_is_off(synced: HarborFixture, run: Run, source: RegistrySimulator) -> None:
+def test_a_moved_tag_with_override_on_and_off(synced: HarborFixture, run: Run, source: RegistrySimulator) -> None:
     move_tag(source.store, "library/nginx", "1.26", "moved")
-    done = run("verify", "nginx")
-    assert done.code == 2
-    assert "different: " in done.out
+    result = run("verify", "nginx")
+    assert result.code == 2
+    assert "different: " in result.out
     assert re.search(
         r"different: .* \(Harbor's was pushed at \d{4}-\d\d-\d\d \d\d:\d\d UTC; "
         r"the last run \(2026-11-25 08:00 UTC\) succeeded\)",
-        done.out,
+        result.out,
     )
     synced.policies[1].override = False
     assert "override is off" in run("verify", "nginx").out
@@ -95,36 +95,36 @@ def test_a_moved_tag_says_when_override_is_off(synced: HarborFixture, run: Run, 
         ({"status": "Failed", "status_text": "no such host"}, "ended as Failed: no such host"),
     ],
 )
-def test_why_something_is_missing(
+def test_reasons_for_missing_images(
     mirrored: HarborFixture, run: Run, execution: dict[str, Any] | None, reason: str
 ) -> None:
     if execution:
         mirrored.add_execution(1, **execution)
-    done = run("verify", "nginx")
-    assert done.code == 2
-    assert reason in done.out
+    result = run("verify", "nginx")
+    assert result.code == 2
+    assert reason in result.out
 
 
-def test_a_filter_changed_behind_the_stacks_back(mirrored: HarborFixture, run: Run, stack: FakeStack) -> None:
+def test_a_filter_that_was_changed_in_harbor(mirrored: HarborFixture, run: Run, stack: FakeStack) -> None:
     mirrored.policies[1].filters = [{"type": "name", "value": "library/nginx"}, {"type": "tag", "value": "1.25"}]
     mirrored.replicate(1)
-    done = run("verify", "nginx", **stack.environment)
-    assert done.code == 2
-    assert "1.26 (the filter in Harbor does not match it" in done.out
+    result = run("verify", "nginx", **stack.environment)
+    assert result.code == 2
+    assert "1.26 (the filter in Harbor does not match it" in result.out
 
 
 def test_an_extra_tag(synced: HarborFixture, run: Run, source: RegistrySimulator) -> None:
     synced.push("mirror/library/nginx", "by-hand", "by-hand")
     source.store.delete_tag("library/nginx", "1.25")
-    done = run("verify", "nginx", "--json")
-    assert done.code == 2
-    found = {image["destination"].partition(":")[2][-7:]: image for image in rule(done.json, "nginx")["images"]}
+    result = run("verify", "nginx", "--json")
+    assert result.code == 2
+    found = {image["destination"].partition(":")[2][-7:]: image for image in rule(result.json, "nginx")["images"]}
     extras = {image["destination"].rpartition(":")[2]: image["reason"] for image in found.values()
               if image["status"] == "extra"}  # fmt: skip
     assert extras == {"by-hand": "outside of the rule's tag filter", "1.25": "gone from hub; deletion is off"}
 
 
-def test_what_another_rule_brings_is_not_extra(synced: HarborFixture, run: Run, source: RegistrySimulator) -> None:
+def test_images_of_other_rules_are_not_extra(synced: HarborFixture, run: Run, source: RegistrySimulator) -> None:
     synced.add_policy("nginx-2", 1, repositories="library/*", tags="2.*")
     synced.replicate(3)
     assert source.store.tags("library/nginx").keys() == synced.images.tags("mirror/library/nginx").keys()
@@ -134,47 +134,47 @@ def test_what_another_rule_brings_is_not_extra(synced: HarborFixture, run: Run, 
 def test_multi_arch_children(synced: HarborFixture, run: Run, source: RegistrySimulator) -> None:
     push_multi_arch(source.store, "library/nginx", "1.27", "multi")
     synced.replicate(1)
-    done = run("verify", "nginx", "--json")
-    assert done.code == 0
-    image = next(image for image in rule(done.json, "nginx")["images"] if image["source"].endswith(":1.27"))
+    result = run("verify", "nginx", "--json")
+    assert result.code == 0
+    image = next(image for image in rule(result.json, "nginx")["images"] if image["source"].endswith(":1.27"))
     assert (image["children"], image["missingChildren"]) == (3, [])
     index = synced.images.manifest("mirror/library/nginx", image["harborDigest"])
     assert index is not None
     lost = references(index.body)[1].digest
     synced.delete_manifest("mirror/library/nginx", lost)
-    done = run("verify", "nginx", "--json")
-    assert done.code == 2
-    image = next(image for image in rule(done.json, "nginx")["images"] if image["source"].endswith(":1.27"))
+    result = run("verify", "nginx", "--json")
+    assert result.code == 2
+    image = next(image for image in rule(result.json, "nginx")["images"] if image["source"].endswith(":1.27"))
     assert (image["status"], image["missingChildren"]) == ("missing", [lost])
 
 
 def test_an_empty_match(synced: HarborFixture, run: Run) -> None:
     synced.add_policy("typo", 1, repositories="library/nginx", tags="9.*")
-    done = run("verify", "typo")
-    assert done.code == 2
-    assert "matches no image at hub" in done.out
+    result = run("verify", "typo")
+    assert result.code == 2
+    assert "matches no image at hub" in result.out
     assert run("verify", "typo", "--allow-empty").code == 0
 
 
-def test_a_repository_that_the_source_does_not_have(synced: HarborFixture, run: Run) -> None:
+def test_a_repository_that_does_not_exist_at_the_source(synced: HarborFixture, run: Run) -> None:
     synced.add_policy("typo", 1, repositories="library/ngin")
-    done = run("verify", "typo")
-    assert done.code == 2
-    assert "has no repository library/ngin" in done.out
+    result = run("verify", "typo")
+    assert result.code == 2
+    assert "has no repository library/ngin" in result.out
 
 
 def test_a_proxy_cache_destination(synced: HarborFixture, run: Run) -> None:
     synced.project("mirror").registry_id = 1
-    done = run("verify", "nginx")
-    assert done.code == 2
-    assert "project mirror is a proxy cache" in done.out
+    result = run("verify", "nginx")
+    assert result.code == 2
+    assert "project mirror is a proxy cache" in result.out
 
 
-def test_a_destination_that_cannot_be(synced: HarborFixture, run: Run) -> None:
+def test_a_destination_that_cannot_be_computed(synced: HarborFixture, run: Run) -> None:
     synced.add_policy("deep", 1, repositories="library/nginx", dest_namespace_replace_count=2)
-    done = run("verify", "deep")
-    assert done.code == 2
-    assert "flatten is 2" in done.out
+    result = run("verify", "deep")
+    assert result.code == 2
+    assert "flatten is 2" in result.out
 
 
 def test_a_thousand_tags_cost_a_thousand_heads(mirrored: HarborFixture, run: Run, source: RegistrySimulator) -> None:
@@ -186,27 +186,27 @@ def test_a_thousand_tags_cost_a_thousand_heads(mirrored: HarborFixture, run: Run
         source.store.put_manifest("ci/builds", f"build-{number:04}", manifest.body, manifest.media_type)
     mirrored.replicate(mirrored.add_policy("builds", 1, repositories="ci/*"))
     source.requests.clear()
-    done = run("verify", "builds", "--json")
-    assert done.code == 0
-    assert rule(done.json, "builds")["equal"] == 1000
+    result = run("verify", "builds", "--json")
+    assert result.code == 0
+    assert rule(result.json, "builds")["equal"] == 1000
     heads = [entry for entry in source.requests if entry.method == "HEAD"]
     assert len(heads) <= 1000
 
 
-def test_tags_named_one_by_one_need_no_list(synced: HarborFixture, run: Run, source: RegistrySimulator) -> None:
+def test_exact_tags_need_no_tag_list(synced: HarborFixture, run: Run, source: RegistrySimulator) -> None:
     synced.policies[1].filters[1]["value"] = "{1.25,1.26}"
-    done = run("verify", "nginx", "--json")
-    assert (done.code, rule(done.json, "nginx")["equal"]) == (0, 2)
+    result = run("verify", "nginx", "--json")
+    assert (result.code, rule(result.json, "nginx")["equal"]) == (0, 2)
     assert not [entry for entry in source.requests if entry.path.endswith("/tags/list")]
 
 
-def test_digest_lines_and_resuming(synced: HarborFixture, run: Run, source: RegistrySimulator, tmp_path: Path) -> None:
-    done = run("verify", "--digests")
-    assert done.code == 0
+def test_digest_lines_and_resume(synced: HarborFixture, run: Run, source: RegistrySimulator, tmp_path: Path) -> None:
+    result = run("verify", "--digests")
+    assert result.code == 0
     digests = synced.images.tags("mirror/library/nginx")
     host = synced.url.removeprefix("http://")
-    assert f"{digests['1.25']} {host}/mirror/library/nginx:1.25" in done.out.splitlines()
-    assert len(done.out.splitlines()) == 3
+    assert f"{digests['1.25']} {host}/mirror/library/nginx:1.25" in result.out.splitlines()
+    assert len(result.out.splitlines()) == 3
     assert run("verify", "--resume", str(tmp_path / "known")).code == 0
     source.requests.clear()
     assert run("verify", "--resume", str(tmp_path / "known")).code == 0
@@ -214,11 +214,11 @@ def test_digest_lines_and_resuming(synced: HarborFixture, run: Run, source: Regi
 
 
 def test_a_line_for_each_image(synced: HarborFixture, run: Run) -> None:
-    done = run("verify", "--images")
-    assert done.code == 0
+    result = run("verify", "--images")
+    assert result.code == 0
     host, digest = synced.url.removeprefix("http://"), synced.images.tags("mirror/library/nginx")["1.25"]
-    assert f"equal: {digest} {host}/mirror/library/nginx:1.25" in done.out.splitlines()
-    assert re.search(r"^nginx +1 +1 +2 +[0-9.]+ kB +equal 2/2", done.out, re.MULTILINE)
+    assert f"equal: {digest} {host}/mirror/library/nginx:1.25" in result.out.splitlines()
+    assert re.search(r"^nginx +1 +1 +2 +[0-9.]+ kB +equal 2/2", result.out, re.MULTILINE)
 
 
 @pytest.mark.usefixtures("synced")
@@ -228,9 +228,9 @@ def test_a_source_that_limits_requests_leaves_the_rest_unchecked(
     source.faults.add(
         Fault("/manifests/", method="HEAD", skip=1, times=None, status=429, headers={"Retry-After": "86400"})
     )
-    done = run("verify", "nginx", "--json", "--resume", str(tmp_path / "known"))
-    assert done.code == 2
-    assert rule(done.json, "nginx")["unchecked"] == 1
+    result = run("verify", "nginx", "--json", "--resume", str(tmp_path / "known"))
+    assert result.code == 2
+    assert rule(result.json, "nginx")["unchecked"] == 1
     assert len((tmp_path / "known").read_text().splitlines()) == 1
 
 
@@ -241,9 +241,9 @@ def test_source_credentials(mirrored: HarborFixture, run: Run, tmp_path: Path) -
         credential = Credential("basic", "alice", "Alice-Secret-1")
         partner = mirrored.add_registry("my.partner", server.url, credential=credential)
         mirrored.replicate(mirrored.add_policy("app", partner, repositories="team/app"))
-        done = run("verify", "app")
-        assert done.code == 2
-        assert "is refused without credentials" in done.out
+        result = run("verify", "app")
+        assert result.code == 2
+        assert "is refused without credentials" in result.out
         given = {
             "MIRRORCTL_SOURCE_MY_PARTNER_USERNAME": "alice",
             "MIRRORCTL_SOURCE_MY_PARTNER_PASSWORD": "Alice-Secret-1",
@@ -255,13 +255,13 @@ def test_source_credentials(mirrored: HarborFixture, run: Run, tmp_path: Path) -
         (tmp_path / ".docker" / "config.json").write_text(f'{{"auths": {{"{host}": {{"auth": "{auth}"}}}}}}')
         assert run("verify", "app").code == 0
         wrong = given | {"MIRRORCTL_SOURCE_MY_PARTNER_PASSWORD": "Wrong-Secret-1"}
-        done = run("verify", "app", **wrong)
-        assert done.code == 2
-        assert "Wrong-Secret-1" not in done.out + done.err
+        result = run("verify", "app", **wrong)
+        assert result.code == 2
+        assert "Wrong-Secret-1" not in result.out + result.err
 
 
-def test_another_harbor_as_source(mirrored: HarborFixture, run: Run) -> None:
-    """Wildcards without its catalogue, which is for administrators; labels, which only a Harbor has."""
+def test_a_harbor_as_source(mirrored: HarborFixture, run: Run) -> None:
+    """Repositories are listed without the catalogue, which only administrators may read; labels are compared."""
     port = free_port()
     other = HarborFixture(f"http://127.0.0.1:{port}")
     other.add_project("team")
@@ -274,26 +274,24 @@ def test_another_harbor_as_source(mirrored: HarborFixture, run: Run) -> None:
         mirrored.replicate(3)
         other.faults.requests.clear()
         given = {"MIRRORCTL_SOURCE_OTHER_USERNAME": ADMIN, "MIRRORCTL_SOURCE_OTHER_PASSWORD": PASSWORD}
-        done = run("verify", "all", "--json", **given)
-        assert (done.code, rule(done.json, "all")["equal"]) == (0, 3)
+        result = run("verify", "all", "--json", **given)
+        assert (result.code, rule(result.json, "all")["equal"]) == (0, 3)
         assert not [path for _, path in other.calls() if "_catalog" in path]
         mirrored.policies[3].filters.append({"type": "label", "value": ["release"], "decoration": "matches"})
         mirrored.delete_tag("mirror/team/app", "2")
-        done = run("verify", "all", "--json", **given)
-        assert (done.code, rule(done.json, "all")["equal"]) == (0, 2)
+        result = run("verify", "all", "--json", **given)
+        assert (result.code, rule(result.json, "all")["equal"]) == (0, 2)
 
 
-def test_with_a_stacks_outputs_harbor_is_asked_as_a_deployment_would(
-    synced: HarborFixture, run: Run, stack: FakeStack
-) -> None:
-    done = run("verify", "--digests", "--stack", "dev", **stack.environment)
-    assert done.code == 0
-    assert "harbor.example.com/mirror/library/nginx:1.25" in done.out
+def test_a_stacks_harbor_is_read_with_the_pull_credentials(synced: HarborFixture, run: Run, stack: FakeStack) -> None:
+    result = run("verify", "--digests", "--stack", "dev", **stack.environment)
+    assert result.code == 0
+    assert "harbor.example.com/mirror/library/nginx:1.25" in result.out
     assert ["stack", "output", "--json", "--show-secrets", "--stack", "dev", "--non-interactive"] in stack.calls()
     synced.data.robots.clear()
-    done = run("verify", **stack.environment)
-    assert done.code == 2
-    assert "is refused to robot$puller" in done.out
+    result = run("verify", **stack.environment)
+    assert result.code == 2
+    assert "is refused to robot$puller" in result.out
 
 
 def test_source_credentials_of_the_stack(synced: HarborFixture, run: Run, stack: FakeStack) -> None:
@@ -314,14 +312,14 @@ def test_source_credentials_of_the_stack(synced: HarborFixture, run: Run, stack:
 def test_repositories_without_matching_tags_need_no_destination(
     mirrored: HarborFixture, run: Run, source: RegistrySimulator
 ) -> None:
-    """Harbor leaves them out before it computes destinations, so a `flatten` that is too large for them is no fault."""
+    """Harbor leaves them out before it computes destinations, so their number of path components does not matter."""
     push_image(source.store, "team/deep/app", "7", "app")
     push_image(source.store, "team/other", "8", "other")
     mirrored.add_policy("team", 1, repositories="team/**", tags="7", dest_namespace_replace_count=2)
     assert mirrored.replicate(3).status == "Succeed"
-    done = run("verify", "team", "--json")
-    assert done.code == 0, done.out
-    assert statuses(done.json, "team") == {"mirror/app:7": "equal"}
+    result = run("verify", "team", "--json")
+    assert result.code == 0, result.out
+    assert statuses(result.json, "team") == {"mirror/app:7": "equal"}
 
 
 def test_a_missing_repository_among_several_namespaces_is_left_out(
@@ -331,9 +329,9 @@ def test_a_missing_repository_among_several_namespaces_is_left_out(
     push_image(source.store, "team/app", "1", "app")
     mirrored.add_policy("two", 1, repositories="{team/app,nope/x/y}")
     assert mirrored.replicate(3).status == "Succeed"
-    done = run("verify", "two")
-    assert done.code == 0, done.out
-    assert "has no repository nope/x/y; Harbor leaves it out" in done.err
+    result = run("verify", "two")
+    assert result.code == 0, result.out
+    assert "has no repository nope/x/y; Harbor leaves it out" in result.err
 
 
 def test_two_repositories_of_one_rule_in_one_place(
@@ -346,21 +344,21 @@ def test_two_repositories_of_one_rule_in_one_place(
     assert run("verify", "both").code == 0, "neither tag is an extra of the other repository"
     push_image(source.store, "b/app", "1", "third")
     mirrored.replicate(3)
-    done = run("verify", "both")
-    assert done.code == 2
-    assert re.search(r"different: .*/mirror/app:1 \(.*/app:1 of the same rule lands in the same place", done.out)
-    assert "gone from" not in done.out
+    result = run("verify", "both")
+    assert result.code == 2
+    assert re.search(r"different: .*/mirror/app:1 \(.*/app:1 of the same rule lands in the same place", result.out)
+    assert "gone from" not in result.out
 
 
 def test_an_image_that_was_overwritten_by_hand(synced: HarborFixture, run: Run) -> None:
-    """The reason has facts only: nobody can tell from them which side moved."""
+    """The reason contains facts only: they do not show which side has changed."""
     synced.push("mirror/library/nginx", "1.25", "by-hand")
-    done = run("verify", "nginx")
-    assert done.code == 2
+    result = run("verify", "nginx")
+    assert result.code == 2
     assert re.search(
-        r"different: .*:1.25 \(Harbor's was pushed at .* UTC; the last run \(.* UTC\) succeeded\)", done.out
+        r"different: .*:1.25 \(Harbor's was pushed at .* UTC; the last run \(.* UTC\) succeeded\)", result.out
     )
-    assert "moved" not in done.out
+    assert "moved" not in result.out
 
 
 @pytest.mark.usefixtures("synced")
@@ -372,11 +370,11 @@ def test_a_new_release_that_the_lock_lacks(
     assert run("verify", "nginx", **stack.environment).code == 0
     push_image(source.store, "library/nginx", "1.31", "nginx-1.31")
     push_image(source.store, "library/nginx", "1.31-alpine", "nginx-1.31-alpine")
-    done = run("verify", "nginx", **stack.environment)
-    assert done.code == 2
+    result = run("verify", "nginx", **stack.environment)
+    assert result.code == 2
     assert re.search(
         r"^bad: nginx: the lock lacks 1 tags of \S+/library/nginx: 1\.31; run mirrorctl resolve$",
-        done.out,
+        result.out,
         re.MULTILINE,
     )
     # A glob may match a release that nobody has locked: the lock file is what counts.

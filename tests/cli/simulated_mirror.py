@@ -1,4 +1,4 @@
-"""The rehearsal stage: the local cloud's Harbor, which behaves as recorded and really moves images, and a source."""
+"""A simulated Harbor and source registry, set up through Harbor's API instead of its database."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.cli.harbor_fixture import ADMIN, PASSWORD
 
 
 @dataclass
-class Stage:
+class SimulatedMirror:
     """A Harbor with the endpoint `hub` and the project `mirror`."""
 
     url: str
@@ -46,8 +46,8 @@ class Stage:
 
 
 @contextmanager
-def stage() -> Iterator[Stage]:
-    """A stage as it is before anything ran."""
+def simulated_mirror() -> Iterator[SimulatedMirror]:
+    """Serve a mirror without rules."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     harbor = HarborSimulator(HarborData(), hostname="127.0.0.1", external_url=url, admin_password=PASSWORD)
@@ -58,5 +58,5 @@ def stage() -> Iterator[Stage]:
         body = {"name": "hub", "type": "docker-registry", "url": served.url, "insecure": True}
         client.request("POST", "/registries", body=body)
         client.request("POST", "/projects", body={"project_name": "mirror", "metadata": {"public": "false"}})
-        yield Stage(url, source, client, client.registries()[0]["id"])
+        yield SimulatedMirror(url, source, client, client.registries()[0]["id"])
     harbor.close()
