@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, BeforeValidator
 
-from harbor_mirror.config.models import Configuration, Section
+from harbor_mirror.config.fields import Section
+from harbor_mirror.config.models import Configuration
 from mirrorctl.failure import unknown
 from mirrorctl.output import reports
 
