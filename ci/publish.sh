@@ -5,6 +5,7 @@
 #   publish.sh show KEY                   print the text of the comment KEY, if there is one
 #   publish.sh issue KEY TITLE < text     open the issue KEY, or replace its text
 #   publish.sh close KEY                  close the issue KEY if it is open
+#   publish.sh propose BRANCH TITLE < text   open the pull request of a branch, or replace its text
 #
 # A hidden mark at the start of the text carries the key. A comment or issue counts only if this pipeline's own account wrote
 # it, because anybody can copy the mark.
@@ -14,7 +15,7 @@
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
-usage="publish.sh comment KEY | show KEY | issue KEY TITLE | close KEY"
+usage="publish.sh comment KEY | show KEY | issue KEY TITLE | close KEY | propose BRANCH TITLE"
 action=${1:?$usage} key=${2:?$usage} title=${3:-}
 mark="<!-- harbor-mirror $key -->"
 
@@ -27,6 +28,7 @@ if [ -n "${GITHUB_REPOSITORY:-}" ]; then
   comments="$project/issues/${PULL_REQUEST:-}/comments"
   comment="$project/issues/comments"
   open="state=open" closed='{"state": "closed"}' text=body number=number update=PATCH
+  requests="$project/pulls" branch_is="head=${GITHUB_REPOSITORY%%/*}:" base=${GITHUB_REF_NAME:-main} from=head to=base
   author=.user.login me=${PUBLISHER:-github-actions[bot]}
   api() { gh api --header "Accept: application/vnd.github+json" "$@"; }
 elif [ -n "${CI_PROJECT_ID:-}" ]; then
@@ -37,6 +39,8 @@ elif [ -n "${CI_PROJECT_ID:-}" ]; then
   comments="$project/merge_requests/$PULL_REQUEST/notes"
   comment=$comments
   open="state=opened" closed='{"state_event": "close"}' text=description number=iid update=PUT
+  requests="$project/merge_requests" branch_is="source_branch=" base=${CI_DEFAULT_BRANCH:-main}
+  from=source_branch to=target_branch
   author=.author.username
   api() { glab api --header "Content-Type: application/json" "$@"; }
   me=$(api user | jq -er .username) || fail "GITLAB_TOKEN was not accepted"
@@ -80,6 +84,13 @@ close)
   [ -n "$id" ] || { say "no issue is open"; exit 0; }
   printf '%s' "$closed" | send "$update" "$project/issues/$id"
   say "issue closed"
+  ;;
+propose)
+  id=$(api "$requests?$open&$branch_is$key" | jq -r ".[0].$number // empty") || fail "reading $requests failed"
+  jq -Rs --arg branch "$key" --arg base "$base" --arg title "${title:-$key}" --arg id "$id" \
+    "{$text: .} + (if \$id == \"\" then {title: \$title, $from: \$branch, $to: \$base} else {} end)" |
+    if [ -n "$id" ]; then send "$update" "$requests/$id"; else send POST "$requests"; fi
+  if [ -n "$id" ]; then say "pull request replaced"; else say "pull request opened"; fi
   ;;
 *) fail "$usage" ;;
 esac

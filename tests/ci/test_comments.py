@@ -64,6 +64,7 @@ class Forge:
     def __init__(self) -> None:
         self.comments = [self.entry(f"talk {number}", "someone", number) for number in range(1, 131)]
         self.issues: list[dict[str, Any]] = []
+        self.requests: list[dict[str, Any]] = []
         github, gitlab = "/repos/acme/mirror", "/api/v4/projects/42"
         self.app = Starlette(
             routes=[
@@ -71,6 +72,10 @@ class Forge:
                 Route(f"{github}/issues/comments/{{id:int}}", self.one(self.comments), methods=["PATCH"]),
                 Route(f"{github}/issues", self.entries(self.issues), methods=["GET", "POST"]),
                 Route(f"{github}/issues/{{id:int}}", self.one(self.issues), methods=["PATCH"]),
+                Route(f"{github}/pulls", self.entries(self.requests), methods=["GET", "POST"]),
+                Route(f"{github}/pulls/{{id:int}}", self.one(self.requests), methods=["PATCH"]),
+                Route(f"{gitlab}/merge_requests", self.entries(self.requests), methods=["GET", "POST"]),
+                Route(f"{gitlab}/merge_requests/{{id:int}}", self.one(self.requests), methods=["PUT"]),
                 Route(f"{gitlab}/merge_requests/7/notes", self.entries(self.comments), methods=["GET", "POST"]),
                 Route(f"{gitlab}/merge_requests/7/notes/{{id:int}}", self.one(self.comments), methods=["PUT"]),
                 Route(f"{gitlab}/issues", self.entries(self.issues), methods=["GET", "POST"]),
@@ -96,6 +101,9 @@ class Forge:
             size, page = int(request.query_params.get("per_page", 20)), int(request.query_params.get("page", 1))
             state = request.query_params.get("state")
             shown = [entry for entry in entries if state is None or state.startswith(entry["state"])]
+            query = request.query_params
+            branch = query.get("head", "").rpartition(":")[2] or query.get("source_branch")
+            shown = [entry for entry in shown if branch in (None, entry.get("head"), entry.get("source_branch"))]
             more = page * size < len(shown)
             following = str(request.url.include_query_params(page=page + 1))
             headers = {"X-Next-Page": str(page + 1), "Link": f'<{following}>; rel="next"'} if more else {}
@@ -169,6 +177,19 @@ def test_one_comment_is_replaced_among_many(pipeline: Pipeline) -> None:
         "<!-- harbor-mirror preview-dev -->\nthird",
         "<!-- harbor-mirror preview-prod -->\nof prod",
     ]
+
+
+def test_one_pull_request_for_a_branch(pipeline: Pipeline) -> None:
+    requests, branch = pipeline.forge.requests, "head" if pipeline.kind == "github" else "source_branch"
+    requests.append(pipeline.forge.entry("of others", "someone", 1, **{branch: "other"}))
+    for text in ("first", "second"):
+        ran = pipeline.publish("propose", "resolve-tags", "Update mirrored tags", text=text)
+        assert ran.code == 0, ran.errors
+    assert [(request[branch], request[pipeline.text]) for request in requests] == [
+        ("other", "of others"), ("resolve-tags", "second"),
+    ]  # fmt: skip
+    assert requests[1]["title"] == "Update mirrored tags"
+    assert requests[1]["base" if pipeline.kind == "github" else "target_branch"] == "main"
 
 
 def test_one_issue_is_opened_replaced_closed_and_opened_again(pipeline: Pipeline) -> None:

@@ -22,7 +22,9 @@ from tests.programs import program
 WORKFLOWS = sorted((PROJECT / ".github" / "workflows").glob("*.yml"))
 PINNED = re.compile(r"uses: [\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$")
 #: Permissions that a job may ask for beyond reading the code.
-WRITES = {("preview", "pull-requests"), ("drift", "issues")}
+WRITES = {
+    ("preview", "pull-requests"), ("drift", "issues"), ("resolve", "contents"), ("resolve", "pull-requests"),
+}  # fmt: skip
 
 
 def workflow(path: Path) -> dict[str, Any]:
@@ -39,8 +41,8 @@ def jobs() -> Iterator[tuple[str, str, dict[str, Any], dict[str, Any]]]:
             yield path.stem, name, job, whole
 
 
-def test_there_are_the_four_workflows() -> None:
-    assert [path.stem for path in WORKFLOWS] == ["check", "deploy", "drift", "preview"]
+def test_there_are_the_five_workflows() -> None:
+    assert [path.stem for path in WORKFLOWS] == ["check", "deploy", "drift", "preview", "resolve"]
 
 
 def test_linters_find_nothing() -> None:
@@ -166,7 +168,7 @@ def test_prod_is_planned_after_dev_and_carries_out_the_approved_plan() -> None:
 def test_gitlab_gives_secrets_to_pipelines_of_the_default_branch_only() -> None:
     gitlab = yaml.safe_load((PROJECT / ".gitlab-ci.yml").read_text())
     with_secrets = [job for job in gitlab.values() if isinstance(job, dict) and "environment" in job]
-    assert len(with_secrets) == 6
+    assert len(with_secrets) == 7
     for job in with_secrets:
         for rule in job["rules"]:
             assert "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH" in rule["if"]
