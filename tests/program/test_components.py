@@ -55,7 +55,7 @@ def test_all_wrong_values_are_named_at_once() -> None:
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        ({"type": "dockerhub"}, "type: 'dockerhub' is none of docker-hub,"),
+        ({"type": "dockerhub"}, "type: 'dockerhub' is not one of docker-hub,"),
         ({"type": "docker-registry"}, "url: is missing"),
         ({"url": "https://example.com"}, "url: 'https://example.com' is"),
         ({"username": "bot"}, "username: 'bot' "),
