@@ -78,8 +78,3 @@ def main(arguments: list[str] | None = None) -> int:
     except typer.Abort:
         return ERROR
     return code or 0
-
-
-def run() -> None:
-    """Run the process's command line and exit: the entry point of the console script."""
-    raise SystemExit(main())

@@ -26,7 +26,7 @@ COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
 GOOD = """\
 config:
   linode:token: {secure: v1:abc}
-  harbor-mirror:host: {region: sg-sin-2, hostname: harbor.example.com}
+  harbor-mirror:host: {region: sg-sin-2, hostname: harbor.example.com, maintenanceWindow: {}}
   harbor-mirror:endpoints:
     hub: {type: docker-hub, username: bot, secret: {secure: v1:abc}}
     gcr: {type: google-gcr, url: "https://gcr.io", secret: {secure: v1:abc}}
