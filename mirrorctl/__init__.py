@@ -1,1 +1,1 @@
-"""The operators' tool: triggers, watches and proves replications. `python -m mirrorctl --help`."""
+"""mirrorctl, the command line for operators: start, watch and verify replications."""

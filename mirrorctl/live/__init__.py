@@ -1,1 +1,1 @@
-"""What is live: the stack, its Harbor, executions, the source registries."""
+"""What is read from a stack, its Harbor and the source registries, and changed in them."""

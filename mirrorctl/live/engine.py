@@ -31,7 +31,7 @@ def configuration(stack: str | None, cwd: Path) -> dict[str, Any]:
 
 
 def selected(cwd: Path) -> str:
-    """Return the name of the selected stack. Raises Failure."""
+    """Return the name of the selected stack. Raise Failure."""
     return _run(["stack", "--show-name"], cwd).strip()
 
 

@@ -294,9 +294,9 @@ class Verification:
         """Add what Harbor shows about why images are missing or different."""
         live, reasons = self._reasons(rule, newest)
         for image in images:
-            known = image.reason
-            reason = "; ".join(filter(None, (known, reasons.get(image.status)))) if _is_open(image) else known
-            if live and image.status == "missing" and not known and not _takes(live, image):
+            own = image.reason
+            reason = "; ".join(filter(None, (own, reasons.get(image.status)))) if _is_open(image) else own
+            if live and image.status == "missing" and not own and not _takes(live, image):
                 reason = "the filter in Harbor does not match it, it was changed there: see `drift`"
             yield image.model_copy(update={"reason": reason})
 

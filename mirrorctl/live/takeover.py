@@ -1,4 +1,4 @@
-"""What of a Harbor that was made by hand a stack can take over: its configuration, what to import, what is left out."""
+"""Reads an existing Harbor for `adopt`: the configuration of a stack, what to import, and what is left out."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from harbor_mirror.harbor import rule as rule_mapping
 from harbor_mirror.harbor.client import Harbor, Json
 from harbor_mirror.plan.schedule import MANUAL
 from harbor_mirror.plan.validation import validate
-from mirrorctl.failure import Failure, unknown
+from mirrorctl.failure import unknown
 from mirrorctl.live import mirror
 from mirrorctl.output.reports import Announced
 from mirrorctl.stack_file import PLACEHOLDERS
@@ -40,7 +40,7 @@ Setting = dict[str, Any]
 
 @dataclass
 class Adopted:
-    """What can be taken over: settings by section and key, resources to import, secrets to ask for."""
+    """What a stack can adopt: settings by section and key, resources to import, secrets that are needed."""
 
     configuration: dict[str, Setting] = field(default_factory=lambda: {"endpoints": {}, "projects": {}, "rules": {}})
     imports: list[Json] = field(default_factory=list)
@@ -50,8 +50,10 @@ class Adopted:
 
 
 def take_over(harbor: Harbor, names: Sequence[str] = ()) -> Adopted:
-    """The pull rules with these names, and the endpoints and projects that they need; without names all of them, and
-    Harbor's own maintenance. Only reads."""
+    """Adopt pull rules with their endpoints and projects; without names all rules, and Harbor's maintenance.
+
+    Reads only. Raise Failure for an unknown name.
+    """
     adopted = Adopted()
     settings = adopted.configuration
     projects = mirror.by_name(harbor.projects())
@@ -84,7 +86,7 @@ def take_over(harbor: Harbor, names: Sequence[str] = ()) -> Adopted:
 
 
 def _chosen(harbor: Harbor, names: Sequence[str]) -> dict[str, Json]:
-    """The policies of these pull rules, of all without names, by the keys that they get. Raises Failure."""
+    """Return the policies of these pull rules, of all without names, by their new keys. Raise Failure."""
     policies = {policy["name"]: policy for policy in harbor.policies() if mirror.is_pull(policy)}
     for name in names:
         if name not in policies:
@@ -94,7 +96,7 @@ def _chosen(harbor: Harbor, names: Sequence[str]) -> dict[str, Json]:
 
 
 def _keys(names: Sequence[str], *, keep_case: bool = False) -> dict[str, str]:
-    """A key of the configuration for each name in Harbor, where nearly every text is a name."""
+    """Return a configuration key for each name in Harbor, where names may contain almost any character."""
     keys: dict[str, str] = {}
     for name in names:
         plain = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-") or "unnamed"
@@ -108,7 +110,7 @@ def _keys(names: Sequence[str], *, keep_case: bool = False) -> dict[str, str]:
 
 
 def _obstacle(policy: Json, project: Json | None) -> str:
-    """Return why a rule can't be taken over as it is, or an empty text if it can."""
+    """Return why a rule cannot be adopted as it is; empty if it can."""
     if text := rule_mapping.obstacle(policy):
         return text
     if project is None:
@@ -126,7 +128,7 @@ def _endpoint(key: str, registry: Json) -> Setting:
 
 
 def _add_projects(harbor: Harbor, adopted: Adopted, projects: Mapping[str, Json]) -> None:
-    """Those that the rules lead into."""
+    """Add the projects that the rules copy into."""
     quotas = {(quota.get("ref") or {}).get("name"): quota for quota in harbor.quotas()}
     for name in sorted({rule["project"] for rule in adopted.configuration["rules"].values()}):
         adopted.configuration["projects"][name] = project_mapping.to_configuration(projects[name], quotas.get(name))
@@ -135,13 +137,13 @@ def _add_projects(harbor: Harbor, adopted: Adopted, projects: Mapping[str, Json]
 
 def _add_retention(harbor: Harbor, adopted: Adopted, name: str, project: Json) -> None:
     number = _retention_id(project)
-    found: Json = harbor.get(f"/retentions/{number}") if number else {}
-    if not found.get("rules"):
+    retention: Json = harbor.get(f"/retentions/{number}") if number else {}
+    if not retention.get("rules"):
         return
-    if reason := retention_mapping.obstacle(found):
+    if reason := retention_mapping.obstacle(retention):
         adopted.left_out.append(f"retention of project {name}: {reason}; it stays in Harbor as it is")
     else:
-        adopted.configuration["projects"][name]["retention"] = retention_mapping.to_configuration(found)
+        adopted.configuration["projects"][name]["retention"] = retention_mapping.to_configuration(retention)
 
 
 def _retention_id(project: Json) -> str:
@@ -154,9 +156,9 @@ def _add_maintenance(harbor: Harbor, adopted: Adopted) -> None:
         "auditPurge": (maintenance.PURGE_SCHEDULE, maintenance.audit_purge_to_configuration),
     }
     for key, (path, setting) in kinds.items():
-        found: Json = harbor.get(path) or {}
-        if maintenance.cron(found) != MANUAL:
-            adopted.configuration.setdefault("maintenance", {})[key] = setting(found)
+        schedule: Json = harbor.get(path) or {}
+        if maintenance.cron(schedule) != MANUAL:
+            adopted.configuration.setdefault("maintenance", {})[key] = setting(schedule)
 
 
 @dataclass(frozen=True)
@@ -174,33 +176,34 @@ class _Part:
 
 
 def _parts(settings: Mapping[str, Setting], names: Mapping[str, str]) -> list[_Part]:
-    """Every part, the innermost first."""
-    found = [
+    """Return every part, innermost first."""
+    parts = [
         _Part(join_path("projects", name, "retention"), f"retention of project {name}", project, "retention")
         for name, project in settings["projects"].items()
         if "retention" in project
     ]
     for section, entries in settings.items():
         kind = section.removesuffix("s")
-        found += [_Part(join_path(section, key), f"{kind} {names.get(key, key)}", entries, key) for key in entries]
-    return sorted(found, key=lambda part: -len(part.path))
+        parts += [_Part(join_path(section, key), f"{kind} {names.get(key, key)}", entries, key) for key in entries]
+    return sorted(parts, key=lambda part: -len(part.path))
 
 
 def _drop_refused(settings: dict[str, Setting], names: Mapping[str, str]) -> Iterator[str]:
-    """Takes out what the configuration's own checks refuse, and says why; what is left is right as a whole.
+    """Remove parts with faults until the configuration is valid; return the reasons.
 
-    `names` are the rules' names in Harbor, by key."""
+    `names` are the rules' names in Harbor by key.
+    """
     harbor = {"harbor": {"url": "https://harbor.invalid"}, "harborPassword": HIDDEN}
     while faults := _faults({**harbor, **settings}):
         parts = _parts(settings, names)
         refused = [(part, fault) for fault in faults if (part := _first(parts, fault))]
         if not refused:
-            raise Failure(str(ConfigurationError(faults)))
+            raise ConfigurationError(faults)
         for part, fault in refused:
             part.section.pop(part.key, None)
-            where = fault.path.removeprefix(part.path).removeprefix(".")
+            field_path = fault.path.removeprefix(part.path).removeprefix(".")
             example = f"; for example {fault.example}" if fault.example else ""
-            text = " ".join(str(word) for word in (where, fault.value, fault.reason) if word not in (None, ""))
+            text = " ".join(str(word) for word in (field_path, fault.value, fault.reason) if word not in (None, ""))
             yield f"{part.label}: {text}{example}"
     for section in ("endpoints", "projects"):
         used = {rule[section.removesuffix("s")] for rule in settings["rules"].values()}

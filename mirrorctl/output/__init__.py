@@ -1,1 +1,1 @@
-"""How results are shown: text, JSON reports, pages."""
+"""How reports are printed: text, JSON, an HTML page, metrics."""

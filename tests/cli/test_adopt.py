@@ -267,3 +267,14 @@ def test_settings_that_cannot_be_expressed_are_left_out_alone(
     assert "retention" not in config["harbor-mirror:projects"]["mirror"]
     assert "harbor-mirror:maintenance" not in config
     assert set(config["harbor-mirror:rules"]) == {"nginx", "redis"}
+
+
+@pytest.mark.usefixtures("by_hand")
+@pytest.mark.parametrize("name", ["Pulumi.hand.yaml", "import.hand.json", "adopt.hand.sh"])
+def test_existing_files_are_not_overwritten(run: Run, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("mine")
+    result = run("adopt", "--name", "hand")
+    assert result.code == 1
+    assert f"{name} already exists" in result.err
+    assert [path.name for path in tmp_path.glob("*hand*")] == [name]
+    assert (tmp_path / name).read_text() == "mine"
