@@ -23,6 +23,8 @@ from localcloud.http import free_port
 
 STACK = "local"
 DIRECTORY = PROJECT / ".demo"
+#: mirrorctl's exit code for a bad finding: the demo's deployment uses an image that no rule brings.
+IMAGES_MISSING = 2
 
 
 class DemoFailed(Exception):
@@ -58,10 +60,51 @@ def stack_config(cloud: LocalCloud, port: int) -> dict[str, Any]:
     return config
 
 
+def add_rules(workspace: Workspace, cloud: LocalCloud, config: dict[str, Any]) -> str:
+    """Add the rules of a regsync file, and one for the two newest versions; return what the import says."""
+    host = cloud.hub_url.removeprefix("http://")
+    file = workspace.directory / "regsync.yaml"
+    file.write_text(yaml.safe_dump(regsync_file(host)))
+    imported = workspace.directory / "imported.yaml"
+    code, output = run_mirrorctl(workspace, "import", "regsync", str(file), "--into", str(imported))
+    if code != 0:
+        raise DemoFailed(output)
+    rules = yaml.safe_load(imported.read_text())["config"]["harbor-mirror:rules"]
+    newest = {"endpoint": "hub", "repositories": "library/nginx", "tags": {"latest": 2}, "project": "mirror"}
+    config["harbor-mirror:rules"] |= {f"regsync-{name}": {**rule, "endpoint": "hub"} for name, rule in rules.items()}
+    config["harbor-mirror:rules"]["nginx-newest"] = {**newest, "path": "newest"}
+    return output
+
+
+def regsync_file(host: str) -> dict[str, Any]:
+    """Return a file of regsync for a source."""
+    target = "harbor.example.com/mirror/regsync/library"
+    nginx = {"source": f"{host}/library/nginx", "target": f"{target}/nginx", "type": "repository"}
+    redis = {"source": f"{host}/library/redis", "target": f"{target}/redis", "type": "repository"}
+    return {
+        "version": 1,
+        "creds": [{"registry": host, "tls": "disabled"}],
+        "defaults": {"schedule": "30 4 * * *"},
+        "sync": [{**nginx, "tags": {"semverRange": [">=1.26 <2"]}}, {**redis, "tags": {"allow": ["7\\..*"]}}],
+    }
+
+
+def deployment(host: str) -> dict[str, Any]:
+    """Return a Deployment of two images that the mirror has and one that it lacks."""
+    images = [f"{host}/library/nginx:1.26.1", f"{host}/library/redis:7.4.1", f"{host}/other/web:1.1.0"]
+    containers = [{"name": f"c{number}", "image": image} for number, image in enumerate(images)]
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"template": {"spec": {"containers": containers}}}}
+
+
 def mirrorctl(workspace: Workspace, *arguments: str) -> tuple[int, str]:
     """Run mirrorctl on the workspace's stack; return exit code and output."""
+    return run_mirrorctl(workspace, *arguments, "--stack", workspace.stack, "--cwd", str(workspace.directory))
+
+
+def run_mirrorctl(workspace: Workspace, *arguments: str) -> tuple[int, str]:
+    """Run mirrorctl; return exit code and output."""
     done = subprocess.run(  # noqa: S603 - the arguments are ours
-        [sys.executable, "-m", "mirrorctl", *arguments, "--stack", workspace.stack, "--cwd", str(workspace.directory)],
+        [sys.executable, "-m", "mirrorctl", *arguments],
         cwd=PROJECT,
         env=workspace.environment(),
         stdout=subprocess.PIPE,
@@ -85,8 +128,13 @@ def rehearse(
     Raise DemoFailed.
     """
     workspace.create()
-    workspace.configure(stack_config(cloud, free_port()))
+    config = stack_config(cloud, free_port())
+    with narrator.step("mirrorctl import regsync: another tool's file becomes rules"):
+        narrator.say("\n" + add_rules(workspace, cloud, config))
+    workspace.configure(config)
     workspace.set_secret("endpoints.partner.secret", PARTNER_PASSWORD)
+    with narrator.step("mirrorctl resolve: version ranges become globs, and are locked"):
+        _shown(narrator, mirrorctl(workspace, "resolve"))
     with narrator.step("pulumi up: host, endpoints, projects, rules"):
         done = _checked(workspace.up())
         narrator.say(_counted(done))
@@ -99,6 +147,10 @@ def rehearse(
     before_verify(outputs)
     with narrator.step("mirrorctl verify: the digests at the source and in Harbor"):
         _shown(narrator, mirrorctl(workspace, "verify", "--images"))
+    with narrator.step("mirrorctl coverage: which images of a deployment the mirror lacks"):
+        manifest = workspace.directory / "deployment.yaml"
+        manifest.write_text(yaml.safe_dump(deployment(cloud.hub_url.removeprefix("http://"))))
+        _shown(narrator, mirrorctl(workspace, "coverage", str(manifest), "--live"), expected=IMAGES_MISSING)
 
 
 def main() -> int:
@@ -143,9 +195,9 @@ def _checked(result: Result) -> Result:
     return result
 
 
-def _shown(narrator: Narrator, outcome: tuple[int, str]) -> None:
+def _shown(narrator: Narrator, outcome: tuple[int, str], *, expected: int = 0) -> None:
     code, output = outcome
-    if code != 0:
+    if code != expected:
         raise DemoFailed(output)
     narrator.say("\n" + output)
 
