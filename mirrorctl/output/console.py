@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harbor_mirror.http import Secrets
+from mirrorctl.failure import Failure
 from mirrorctl.output.reports import Failed, Report
 from mirrorctl.output.untrusted import printable, safe_json, safe_line
 
@@ -87,20 +88,25 @@ class Output:
             self.report(Failed(error="\n".join([text, *details])))
 
     def script(self, text: str) -> None:
-        """Print text that this program wrote for another program, such as a shell script, unchanged."""
-        sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()
+        """Print text for another program, such as a shell script, unchanged.
+
+        Raise Failure if it has control characters or a line that a CI system executes.
+        """
+        for line in text.replace("\t", " ").split("\n"):
+            if safe_line(line) != line:
+                raise Failure(f"the output is not printed, because a terminal or CI system would execute: {line}")
+        _write(text)
 
     def record(self, text: str) -> None:
         """Print one line for another program to read, without control characters."""
-        self.script(printable(self.secrets.hide(text)))
+        _write(printable(self.secrets.hide(text)))
 
     def report(self, report: Report, *, secret: bool = False) -> None:
         """Print the report if `--json` was given; known secrets are hidden unless the report is a `secret` one."""
         if self.json:
             content = report.model_dump(mode="json", by_alias=True)
             content = content if secret else _without_secrets(content, self.secrets)
-            self.script(safe_json(json_format.dumps(content, indent=2, ensure_ascii=False)))
+            _write(safe_json(json_format.dumps(content, indent=2, ensure_ascii=False)))
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Print aligned columns; on a terminal that is too narrow, a block of lines for each row."""
@@ -131,6 +137,11 @@ class Output:
         """Clear the screen of a terminal."""
         if self._out.is_terminal:
             self._out.clear()
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def _print_quoted(console: Console, text: str) -> None:

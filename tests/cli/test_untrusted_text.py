@@ -12,11 +12,13 @@ import yaml
 from localcloud.faults import Fault
 from localcloud.harbor.core import Outcome
 from localcloud.registry import RegistrySimulator
+from mirrorctl.output.image_list import FORMATS
 from mirrorctl.output.untrusted import safe_json, safe_line
 from tests.cli.conftest import Run
 from tests.cli.fake_stack import FakeStack
 from tests.cli.harbor_fixture import STARTED, HarborFixture, change
 from tests.cli.terminal import run_on_terminal, without_styles
+from tests.cli.test_offline import GOOD
 
 #: A window title, clear screen (7 and 8 bit), carriage return, CI commands, a forged result, reordered text.
 ATTACK = (
@@ -148,6 +150,35 @@ def test_files(run: Run, tmp_path: Path, command: tuple[str, ...]) -> None:
     (tmp_path / "Pulumi.dev.yaml").write_text(yaml.safe_dump({"config": config}))
     result = run(*command, HARBOR_URL="")
     assert result.code in (1, 2)
+    assert_safe(result.out)
+    assert_safe(result.err)
+
+
+def test_files_of_other_tools(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "images.txt").write_text(f"docker.io/library/nginx:1.25\n{ATTACK}\nquay.io/{ATTACK.strip()}:1\n")
+    result = run("import", "images", "images.txt", HARBOR_URL="")
+    assert_safe(result.out)
+    assert_safe(result.err)
+
+
+def test_files_of_deployments(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "Pulumi.dev.yaml").write_text(GOOD)
+    pod = {"kind": "Pod", "spec": {"containers": [{"image": f"docker.io/library/nginx:{ATTACK}"}, {"image": ATTACK}]}}
+    folder = tmp_path / "deploy"
+    folder.mkdir()
+    (folder / "pod.yaml").write_text(yaml.safe_dump(pod))
+    (folder / "Dockerfile").write_text(f"FROM quay.io/{ATTACK}\nFROM docker.io/library/redis:7\n")
+    result = run("coverage", "deploy", HARBOR_URL="")
+    assert result.code in (1, 2)
+    assert_safe(result.out)
+    assert_safe(result.err)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_output_for_other_programs(run: Run, stack: FakeStack, form: str) -> None:
+    stack.outputs["images"] = {f"docker.io/{ATTACK}": f"harbor.example.com/{ATTACK}"}
+    result = run("images", "--format", form, **stack.environment)
+    assert result.code in (0, 1)
     assert_safe(result.out)
     assert_safe(result.err)
 
