@@ -57,7 +57,7 @@ class Resolution:
         try:
             before = read_locks(file)
         except LockError:
-            # It is written anew from the sources.
+            # It is written again from the sources.
             before = {}
         locks = {name: lock for name, lock in before.items() if name in expressions}
         rules = []
