@@ -41,7 +41,6 @@ class Descriptor:
     digest: str
     size: int
     platform: dict[str, str] | None = None
-    annotations: dict[str, str] | None = None
 
     @property
     def is_manifest(self) -> bool:
@@ -74,7 +73,6 @@ def references(body: bytes) -> list[Descriptor]:
                 str(entry["digest"]),
                 int(entry["size"]),
                 entry.get("platform"),
-                entry.get("annotations"),
             )
             for entry in entries
         ]

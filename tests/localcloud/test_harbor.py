@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
+from pathlib import Path
 
 import httpx
 
 from localcloud.faults import Fault
+from localcloud.harbor.globs import BadPattern, matches
 from localcloud.oci.store import references
 from tests.localcloud.conftest import PASSWORD, RunningHarbor, until
+
+DATA = Path(__file__).parents[1] / "data" / "model"
 
 
 def test_a_schedule_fires_when_it_is_due_and_once(harbor: RunningHarbor) -> None:
@@ -125,3 +130,14 @@ def test_a_destination_path_that_is_too_long_fails_the_run(harbor: RunningHarbor
     done = harbor.run(harbor.rule("too-long", "library/redis", dest_namespace=f"{namespace}a"))
     assert done["status"] == "Failed"
     assert "http status code: 500" in harbor.log(done)
+
+
+def test_patterns_match_as_in_the_library_of_harbor() -> None:
+    for line in (DATA / "globs-library.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        if row["pattern"]:  # Harbor does not ask the library about an empty one
+            try:
+                found, error = matches(row["pattern"], row["name"]), None
+            except BadPattern as bad:
+                found, error = False, str(bad)
+            assert (found, error) == (row["match"], row.get("error")), row
