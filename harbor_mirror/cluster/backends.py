@@ -13,7 +13,7 @@ CORE_DB, JOBS_DB, REGISTRY_DB, TRIVY_DB = 0, 1, 2, 5
 #: PostgreSQL's own default limit is 100, of which some are for its administrator and for dumps.
 MANAGED_CONNECTIONS = 90
 #: With fewer, core waits for connections on a single pull.
-FEWEST_CONNECTIONS = 10
+FEWEST_CONNECTIONS = 5
 
 
 @dataclass(frozen=True, kw_only=True)

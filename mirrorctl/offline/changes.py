@@ -108,7 +108,8 @@ def changes(base: StackFile | None, head: StackFile) -> Iterator[str]:
 
 
 def _single(configuration: Configuration) -> dict[str, Section]:
-    parts = {"host": configuration.host, "harbor": configuration.harbor, "maintenance": configuration.maintenance}
+    names = ("host", "cluster", "harbor", "maintenance")
+    parts: dict[str, Section | None] = {name: getattr(configuration, name) for name in names}
     return {name: part for name, part in parts.items() if part is not None}
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
+from harbor_mirror.cluster.resources import billed
 from harbor_mirror.config.refusal import Refused
 from harbor_mirror.plan import globs
 from harbor_mirror.plan.destinations import destination
@@ -13,7 +14,7 @@ from harbor_mirror.plan.mirror import PlannedMirror
 from harbor_mirror.plan.rule import PlannedRule
 from mirrorctl import stack_file
 from mirrorctl.failure import Failure, unknown
-from mirrorctl.output.reports import ExplainReport, Explanation, Run
+from mirrorctl.output.reports import BilledResource, ExplainReport, Explanation, Run
 from mirrorctl.stack_file import StackFile
 
 NEXT_RUNS = 3
@@ -46,7 +47,14 @@ def explain_rules(file: StackFile, names: Sequence[str], now: datetime) -> Expla
         stack=stack_file.stack_of(file.path),
         rules=tuple(_explanation(mirror, name, warnings.get(name, []), now) for name in names or mirror.rules),
         budgets=tuple(text for budget in mirror.budgets.values() if (text := budget.overrun())),
+        resources=() if names else tuple(_resources(mirror)),
     )
+
+
+def _resources(mirror: PlannedMirror) -> Iterator[BilledResource]:
+    cluster = mirror.configuration.cluster
+    for resource in billed(cluster) if cluster else ():
+        yield BilledResource(what=resource.what, size=resource.size, outlives=resource.outlives)
 
 
 def _explanation(mirror: PlannedMirror, name: str, warnings: Sequence[str], now: datetime) -> Explanation:

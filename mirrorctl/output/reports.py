@@ -196,6 +196,15 @@ class Explanation(Report):
     warnings: tuple[str, ...]
 
 
+class BilledResource(Report):
+    """Something that Linode bills for a cluster."""
+
+    what: str
+    size: str
+    outlives: bool
+    """Whether it stays, and is billed, when the stack is destroyed."""
+
+
 class ExplainReport(Report):
     """What `explain --json` prints."""
 
@@ -205,6 +214,8 @@ class ExplainReport(Report):
     """A sentence for each endpoint that exceeds Docker Hub's limits."""
     changes: tuple[str, ...] | None = None
     """With `--diff`: a sentence for each change in the files; None without `--diff`."""
+    resources: tuple[BilledResource, ...] = ()
+    """What Linode bills for the stack's cluster; empty without one."""
 
 
 #: Worst first.

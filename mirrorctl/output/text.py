@@ -198,6 +198,11 @@ def show_explain(output: Output, report: ExplainReport) -> None:
         output.line()
     for text in report.budgets:
         output.line(f"warning: {text}")
+    if report.resources:
+        output.line("The cluster at Linode, see https://www.linode.com/pricing for your region:")
+    for resource in report.resources:
+        end = "stays when the stack is destroyed" if resource.outlives else "ends with the stack"
+        output.line(f"  {resource.what}: {resource.size}; {end}")
 
 
 def show_changes(output: Output, changes: Sequence[str]) -> None:

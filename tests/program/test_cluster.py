@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pulumi
@@ -29,7 +28,7 @@ LOOKUPS: dict[str, dict[str, Any]] = {
     "getInstances": {"instances": [{"ipAddress": "198.51.100.7"}]},
 }
 MISSING = {"error": "invoking: Failed to get it: [404] Not found"}
-EXISTING = {
+EXISTING: dict[str, Any] = {
     "dnsZone": None,
     "adminCidrs": None,
     "existing": {"kubeconfig": "kubeconfig-2", "ingressClass": "nginx", "clusterIssuer": "acme"},
@@ -38,9 +37,8 @@ EXISTING = {
 
 
 @pytest.fixture(autouse=True)
-def no_downloads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def no_downloads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(components.cluster.release, "archive", lambda chart, _: f"/charts/{chart.archive}")
-    return
 
 
 def run(program: Program, lookups: dict[str, dict[str, Any]] | None = None, **cluster: Any) -> Recorder:
