@@ -130,5 +130,5 @@ class HarborCluster(pulumi.ComponentResource):
 
 def _given(args: HarborClusterArgs) -> dict[str, pulumi.Output[str]]:
     """The configuration's secrets, by use."""
-    uses = {"database": "database.password", "redis": "redis.password"}
+    uses = {"database": "database.password", "redis": "redis.password", "encryption": "encryptionKey"}
     return {use: args.secrets[path] for use, path in uses.items() if path in args.secrets}

@@ -36,6 +36,7 @@ SECRETS: Mapping[str, str] = {
     "host.database.password": "encrypted-1",
     "host.redis.password": "encrypted-1",
     "cluster.certificateKey": "-----BEGIN PRIVATE KEY-----",
+    "cluster.encryptionKey": "encrypted-key-16",
     "cluster.database.password": "encrypted-1",
     "cluster.redis.password": "encrypted-1",
     "cluster.existing.kubeconfig": "apiVersion: v1",

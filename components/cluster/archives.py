@@ -34,7 +34,7 @@ def archive(chart: Chart, cluster: Cluster) -> str:
         path.unlink()
         raise pulumi.RunError(
             f"the chart {source} has the SHA-256 {found} and not {chart.sha256}: it is not the release that was "
-            "checked. Look at where it comes from before you trust it (docs/operations.md, Charts)"
+            "checked. Look at where it comes from before you trust it (docs/cluster-operations.md, Charts)"
         )
     return str(path)
 
@@ -55,6 +55,6 @@ def _download(source: str) -> bytes:
     except httpx.HTTPError as error:
         raise pulumi.RunError(
             f"the chart {source} cannot be downloaded: {error}. Where the network has no way there, put copies of the "
-            "charts into a repository of yours and name it in `cluster.charts` (docs/operations.md, Charts)"
+            "charts into a repository of yours and name it in `cluster.charts` (docs/cluster-operations.md, Charts)"
         ) from None
     return bytes(content)

@@ -58,7 +58,7 @@ class HarborRelease(pulumi.ComponentResource):
         self._namespace = Namespace(
             f"{name}-namespace",
             metadata=manifests.namespace(cluster.version),
-            opts=self._options(hooks=upgrade_guarded(name)),
+            opts=self._options(hooks=upgrade_guarded(name, cluster.restored_from)),
         )
         content: pulumi.Output[dict[str, str]] = pulumi.Output.secret(
             pulumi.Output.all(**args.secrets).apply(lambda known: manifests.keys(args.redis, known))

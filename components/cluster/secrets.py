@@ -5,10 +5,10 @@ from __future__ import annotations
 import pulumi
 import pulumi_random as random
 
+from harbor_mirror.config.cluster import ENCRYPTION_KEY_LENGTH
+
 #: Letters and digits only: these travel through URLs, environment variables and configuration files.
 PASSWORD_LENGTH = 32
-#: Harbor's key for what it encrypts in its database is exactly this long; its key against forged requests 32.
-ENCRYPTION_LENGTH = 16
 
 
 class GeneratedSecrets(pulumi.ComponentResource):
@@ -33,7 +33,7 @@ class GeneratedSecrets(pulumi.ComponentResource):
         registry = password("registry")
         self.values = {
             "admin": password("admin").result,
-            "encryption": password("encryption", ENCRYPTION_LENGTH, keep=True).result,
+            "encryption": password("encryption", ENCRYPTION_KEY_LENGTH, keep=True).result,
             "core": password("core").result,
             "csrf": password("csrf").result,
             "jobservice": password("jobservice").result,

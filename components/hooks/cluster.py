@@ -15,11 +15,11 @@ from .host import NAME_TAKEN
 
 TAKEN = (
     "Linode has a {what} called {label} already, and this stack does not know it: an update that was cut off left it, "
-    "or another stack uses the name. docs/operations.md, An update of a cluster was cut off, has both ways out"
+    "or another stack uses the name. docs/cluster-operations.md, An update of a cluster was cut off, has both ways out"
 )
 FAILED = (
     "Linode did not create the {what} {label}. Run `pulumi up` again: it keeps what exists and creates what is "
-    "missing. More in docs/operations.md, An update of a cluster was cut off"
+    "missing. More in docs/cluster-operations.md, An update of a cluster was cut off"
 )
 
 
@@ -33,12 +33,15 @@ def explained(name: str, what: str, label: str, resource: pulumi.Resource) -> pu
     return creation_explained(f"{name}-refused", resource, text)
 
 
-def upgrade_guarded(name: str) -> pulumi.ResourceHookBinding:
-    """Return hooks for Harbor's namespace that reject a version which its database cannot follow, at preview."""
+def upgrade_guarded(name: str, restored_from: str | None) -> pulumi.ResourceHookBinding:
+    """Return hooks for Harbor's namespace that reject a version which its database cannot follow, at preview.
+
+    `restored_from`: the version from which the database was restored to the new one's dump.
+    """
 
     def guard(args: pulumi.ResourceHookArgs) -> None:
         old, new = _version(args.old_inputs), _version(args.new_inputs)
-        if old and new:
+        if old and new and old != restored_from:
             check_upgrade(old, new)
 
     hook = pulumi.ResourceHook(f"{name}-upgrade", guard, pulumi.ResourceHookOptions(on_dry_run=True))

@@ -15,7 +15,7 @@ def check_upgrade(old: str, new: str) -> None:
     if after < before:
         raise UpgradeRefused(
             f"cluster.version: Harbor {new} is older than {old}, whose database it cannot read. Keep {old} or a later "
-            "one; the way back from a failed upgrade is in docs/operations.md, Go back after a failed upgrade"
+            "one; the way back from a failed upgrade is in docs/cluster-operations.md, Go back after a failed upgrade"
         )
     if after[0] != before[0]:
         raise UpgradeRefused(f"cluster.version: no way from Harbor {old} to {new} is known; keep {old}")

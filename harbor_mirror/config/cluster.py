@@ -8,7 +8,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from harbor_mirror.config.faults import Fault
+from harbor_mirror.config.faults import HIDDEN, Fault
 from harbor_mirror.config.fields import (
     EXAMPLE_SHA256,
     Cidr,
@@ -23,6 +23,8 @@ from harbor_mirror.config.fields import (
 from harbor_mirror.config.services import Database, Redis, Service
 
 HTTPS_PORT = 443
+#: Harbor reads exactly this many characters.
+ENCRYPTION_KEY_LENGTH = 16
 Day = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 DAYS: tuple[Day, ...] = get_args(Day)
 
@@ -52,7 +54,7 @@ class Pool(Section):
     """The machines that Harbor runs on."""
 
     type: Name = Field(default="g6-standard-4", min_length=1, examples=["g6-standard-4"])
-    """Linode plan of each node. Linode replaces the whole pool when it changes: see docs/operations.md."""
+    """Linode plan of each node. Linode replaces the whole pool when it changes: see docs/cluster-operations.md."""
     count: int = Field(default=3, ge=1, le=100, examples=[3])
     """Number of nodes. With fewer than three, the loss of one stops Redis from electing a new primary."""
     autoscaler: Autoscaler | None = Field(default=None, examples=[{"min": 3, "max": 6}])
@@ -152,6 +154,8 @@ class Cluster(Section):
     """Where Let's Encrypt writes to when a certificate is about to expire."""
     version: Version = Field("2.15.1", examples=["2.15.1"])
     """Harbor version."""
+    restored_from: Version | None = Field(None, examples=["2.16.0"])
+    """The version that `version` goes back from once its database is restored; otherwise older ones are rejected."""
     chart: Chart | None = Field(None, examples=[{"version": "1.19.1", "sha256": EXAMPLE_SHA256}])
     """Harbor's chart for a `version` that the product does not know."""
     charts: HttpUrl | None = Field(None, examples=["https://charts.example.com"])
@@ -178,6 +182,9 @@ class Cluster(Section):
     """The bucket for image layers."""
     service: Service = Field(default_factory=Service, examples=[{"workers": 8, "metrics": True}])
     """How Harbor runs."""
+    encryption_key: SecretStr | None = Field(None, examples=["{secure: v1:…}"])
+    """Key of a Harbor whose database was moved here, from `/data/secret/keys/secretkey` of its host; generated without
+    it. Set it with `pulumi config set --path --secret cluster.encryptionKey`."""
     existing: ExistingCluster | None = Field(None, examples=[{"ingressClass": "traefik"}])
     """A Kubernetes cluster that exists already, instead of a new one."""
     protect: bool = Field(False, examples=[True])
@@ -206,6 +213,7 @@ class Cluster(Section):
         """The secrets that are set, by their path below `cluster`."""
         found = {
             "certificateKey": self.certificate_key,
+            "encryptionKey": self.encryption_key,
             "database.password": self.database.password if self.database else None,
             "redis.password": self.redis.password if self.redis else None,
             "existing.kubeconfig": self.existing.kubeconfig if self.existing else None,
@@ -215,6 +223,9 @@ class Cluster(Section):
     def faults(self) -> Iterator[Fault]:
         """Yield what does not go together, with paths below `cluster`."""
         existing, pool, managed = self.existing, self.pool, self.managed_database
+        if self.encryption_key is not None and len(self.encryption_key.get_secret_value()) != ENCRYPTION_KEY_LENGTH:
+            reason = f"is not {ENCRYPTION_KEY_LENGTH} characters long, as Harbor's keys are"
+            yield Fault("encryptionKey", HIDDEN, reason, "pulumi config set --path --secret cluster.encryptionKey")
         if existing is None and not self.admin_cidrs:
             reason = "is missing; the Kubernetes API admits nobody without it, and `pulumi` needs it"
             yield Fault("adminCidrs", None, reason, "adminCidrs: [203.0.113.0/24]")
