@@ -301,6 +301,16 @@ class Harbor:
 
     # The system
 
+    def beside(self, path: str) -> Json | None:
+        """Return the JSON object at a path outside of Harbor's API, with its session; None if there is no object."""
+        if not self._ready:
+            self.login()
+        try:
+            found = _content(self._exchange("GET", path))
+        except HarborError:
+            return None
+        return found if isinstance(found, dict) else None
+
     def health(self) -> Json:
         """Return {"status": "healthy" | "unhealthy", "components": [{"name", "status"}]}."""
         return self.get_object("/health")

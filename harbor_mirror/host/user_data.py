@@ -17,15 +17,13 @@ from harbor_mirror.config.host import Host
 from harbor_mirror.host.harbor_yml import LOOPBACK, harbor_yml
 from harbor_mirror.host.pins import pins
 from harbor_mirror.host.settings import SETTINGS_OBJECT, rclone_environment, settings_document
+from harbor_mirror.host.status import STATUS_PATH
 from harbor_mirror.host.values import ServerValues
 
 #: Linode's limit, counted after base64 decoding and before gunzip (from Linode's own Cluster API provider).
 USER_DATA_LIMIT = 16_384
 #: Installer and md5sum file are found below `v<version>/`.
 RELEASES_URL = "https://github.com/goharbor/harbor/releases/download"
-
-#: Where Caddy serves the status document (`files/harbor-status.py`).
-STATUS_PATH = "/harbor-mirror/status"
 
 CONFIG = "/etc/harbor-mirror"
 SBIN = "/usr/local/sbin"

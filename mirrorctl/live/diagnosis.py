@@ -14,6 +14,7 @@ import httpx
 
 from harbor_mirror.config.refusal import Refused
 from harbor_mirror.harbor.client import API, Harbor, HarborError, Json, WrongCredentials, check_credentials
+from harbor_mirror.host.status import STATUS_PATH, server_findings
 from harbor_mirror.http import describe_error, new_client
 from harbor_mirror.plan.harbor_versions import lacking
 from harbor_mirror.plan.schedule import Schedule
@@ -144,6 +145,7 @@ def _check_as_administrator(harbor: Harbor, connection: Connection) -> Iterator[
         "quotas": lambda: _quotas(harbor),
         "endpoints": lambda: _registries(harbor),
         "destinations": lambda: _destinations(harbor, connection),
+        "server": lambda: _server(harbor, connection),
     }
     for subject, check in checks.items():
         try:
@@ -155,6 +157,13 @@ def _check_as_administrator(harbor: Harbor, connection: Connection) -> Iterator[
     outputs = connection.outputs or {}
     if outputs.get("pullUsername"):
         yield _pull_access(connection, outputs["pullUsername"], outputs.get("pullPassword") or "")
+
+
+def _server(harbor: Harbor, connection: Connection) -> Iterator[DoctorLine]:
+    """Check the server of a stack with a host: backups, updates, failed steps."""
+    if (connection.outputs or {}).get("host"):
+        for finding in server_findings(harbor.beside(STATUS_PATH), datetime.now(UTC)):
+            yield _line(finding.subject, finding.state, finding.text, finding.advice)
 
 
 def _version(harbor: Harbor) -> DoctorLine:

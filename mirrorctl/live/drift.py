@@ -19,6 +19,7 @@ from harbor_mirror.harbor import robot as robot_mapping
 from harbor_mirror.harbor import rule as rule_mapping
 from harbor_mirror.harbor.client import Harbor, HarborError, Json, WrongCredentials, check_credentials
 from harbor_mirror.harbor.facts import Facts, differences
+from harbor_mirror.host.status import STATUS_PATH, server_findings
 from harbor_mirror.plan.mirror import PlannedMirror
 from harbor_mirror.plan.project import PlannedProject
 from harbor_mirror.plan.rule import PlannedPolicy
@@ -73,6 +74,7 @@ class Comparison:
         yield from self._settings()
         yield from self._maintenance()
         yield from self._stale_schedules()
+        yield from self._server()
         yield from self._unmanaged(policies, registries)
 
     def _endpoints(self, registries: Mapping[int, Json]) -> Iterator[DriftFinding]:
@@ -224,6 +226,15 @@ class Comparison:
             paused = [*(["the scheduler"] if report.scheduler_paused else []), *report.paused_queues]
             advice = "resume it in Harbor: Job Service Dashboard"
             yield DriftFinding(kind="stale", subject="harbor", live=f"paused: {', '.join(paused)}", advice=advice)
+
+    def _server(self) -> Iterator[DriftFinding]:
+        """Report failed steps and missing backups of the stack's server."""
+        if self.outputs.get("host"):
+            for finding in server_findings(self.harbor.beside(STATUS_PATH), datetime.now(UTC)):
+                if finding.state == "bad":
+                    yield DriftFinding(
+                        kind="unhealthy", subject=finding.subject, live=finding.text, advice=finding.advice
+                    )
 
     def _unmanaged(self, policies: Mapping[int, Json], registries: Mapping[int, Json]) -> Iterator[DriftFinding]:
         ours = {rule.id for rule in self.rules.values()}

@@ -36,6 +36,7 @@ STUBS = Path(__file__).parent / "stubs"
 STEP_SECONDS = 120
 VOLUME_MEGABYTES = 64
 ADMIN_PASSWORD = "Initial0nly-admin"
+ADMINISTRATOR = f"Basic {base64.b64encode(f'admin:{ADMIN_PASSWORD}'.encode()).decode()}"
 PASSWORD = "Initial0nly-database"
 #: Waits of the scripts, shortened; the stub of sleep makes each of them 10 ms.
 QUICK = {"RETRY_SECONDS": "0", "HEALTH_WAIT_SECONDS": "30", "LOCK_WAIT_SECONDS": "30", "SPARE_MEGABYTES": "1"}
@@ -292,6 +293,9 @@ class World:
     def _answer(self, request: BaseHTTPRequestHandler) -> None:
         if request.path == "/api/v2.0/health":
             self._health(request)
+        elif request.path == "/api/v2.0/systeminfo/volumes":
+            is_administrator = request.headers.get("Authorization") == ADMINISTRATOR
+            _reply(request, 200 if is_administrator else 401, b"{}")
         elif request.path.endswith("/md5sum"):
             self._checksums(request)
         else:

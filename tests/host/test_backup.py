@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -219,3 +221,88 @@ def test_restore_without_yes_explains_itself(harbor: Callable[..., Machine]) -> 
     assert status == 1
     assert "harbor-restore STAMP|latest --yes" in output
     assert server.harbor_runs
+
+
+@pytest.fixture
+def age_key(tmp_path: Path) -> tuple[Path, str]:
+    """A private key, and its public key."""
+    path = tmp_path / "age.key"
+    made = subprocess.run(["age-keygen", "-o", str(path)], capture_output=True, text=True, check=True)
+    return path, made.stderr.split()[-1]
+
+
+def test_encrypted_backup_is_readable_with_the_private_key_only(
+    harbor: Callable[..., Machine], bucket: Path, age_key: tuple[Path, str], tmp_path: Path
+) -> None:
+    private, recipient = age_key
+    server = harbor(backup={"recipient": recipient})
+    _push(server, "nginx", "layers")
+    key = server.text("/mnt/harbor/data/secret/keys/secretkey")
+    _back_up(server, "20260101T000000Z")
+    names = {path.name for path in (bucket / "backups/20260101T000000Z").iterdir()}
+    assert names == {
+        *("blobs", "SHA256SUMS", "manifest.json", "manifest.sig"),
+        *("registry.dump.age", "keys.tar.age", "harbor.yml.age"),
+    }
+    for path in (bucket / "backups").rglob("*.age"):
+        assert path.read_bytes().startswith(b"age-encryption.org/v1")
+    for path in server.path("/").glob("mnt/harbor/backup.part*"):
+        pytest.fail(f"{path} is left in plain text")
+
+    assert _restore(server, "latest")[0] == 3
+    assert "the backup is encrypted" in server.text("/var/lib/harbor-mirror/restore.failed")
+    wrong = tmp_path / "other.key"
+    subprocess.run(["age-keygen", "-o", str(wrong)], capture_output=True, check=True)
+    for name, path in (("wrong", wrong), ("right", private)):
+        shutil.copy(path, server.path(f"/dev/shm/{name}"))
+    assert _restore(server, "latest", "--identity", "/dev/shm/wrong")[0] == 3
+    assert "does not decrypt the backup" in server.text("/var/lib/harbor-mirror/restore.failed")
+    assert server.harbor_runs
+    _push(server, "later", "more")
+    status, output = _restore(server, "latest", "--identity", "/dev/shm/right")
+    assert status == 0, output
+    assert _images(server) == {"nginx"}
+    assert server.text("/mnt/harbor/data/secret/keys/secretkey") == key
+
+
+def test_changed_backup_is_refused(harbor: Callable[..., Machine], bucket: Path) -> None:
+    """Checksums in the target can be changed together with the files; the signature cannot."""
+    server = harbor()
+    _push(server, "nginx", "layers")
+    _back_up(server, "20260101T000000Z")
+    backup = bucket / "backups/20260101T000000Z"
+    (backup / "harbor.yml").write_text("hostname: evil.example.com\n")
+    names = [line.split()[1] for line in (backup / "SHA256SUMS").read_text().splitlines()]
+    sums = subprocess.run(["sha256sum", *names], cwd=backup, capture_output=True, text=True, check=True).stdout
+    (backup / "SHA256SUMS").write_text(sums)
+    manifest = json.loads((backup / "manifest.json").read_text())
+    status, _ = _restore(server, "latest")
+    assert status == 3
+    assert "is damaged" in server.text("/var/lib/harbor-mirror/restore.failed")
+    manifest["sums"] = hashlib.sha256(sums.encode()).hexdigest()
+    (backup / "manifest.json").write_text(json.dumps(manifest))
+    assert _restore(server, "latest")[0] == 3
+    assert "does not carry this stack's signature" in server.text("/var/lib/harbor-mirror/restore.failed")
+    backup.rename(bucket / "backups/20260102T000000Z")
+
+
+def test_damaged_layers_are_found_before_anything_is_touched(harbor: Callable[..., Machine], bucket: Path) -> None:
+    server = harbor()
+    _push(server, "nginx", "layers")
+    digest = hashlib.sha256(b"a layer").hexdigest()
+    name = f"docker/registry/v2/blobs/sha256/{digest[:2]}/{digest}/data"
+    layer = server.path(f"/mnt/harbor/data/registry/{name}")
+    layer.parent.mkdir(parents=True)
+    layer.write_bytes(b"a layer")
+    _back_up(server, "20260101T000000Z")
+    stored = bucket / "blobs" / name
+    for damage in (lambda: stored.write_bytes(b"a lizer"), stored.unlink):
+        damage()
+        status, output = _restore(server, "latest")
+        assert status == 3, output
+        assert "missing or damaged (--damaged-blobs" in server.text("/var/lib/harbor-mirror/restore.failed")
+        assert digest in output
+        assert layer.read_bytes() == b"a layer"
+    status, output = _restore(server, "latest", "--damaged-blobs")
+    assert status == 0, output
+    assert _images(server) == {"nginx"}

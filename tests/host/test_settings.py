@@ -15,7 +15,7 @@ import yaml
 
 from localcloud.http import free_port
 from tests.host.examples import BUCKET, EVERYTHING, SETTINGS
-from tests.host.machine import Machine, Server, until
+from tests.host.machine import ADMIN_PASSWORD, Machine, Server, until
 
 Make = Callable[..., Machine]
 MERGED = "/var/lib/harbor-mirror/harbor.yml"
@@ -283,6 +283,48 @@ def test_unfit_certificate_leaves_the_one_that_serves(
     assert site.reload()[0] == 0
     assert site.certificate().strip() == pairs[0][0].strip()
     assert site.server.harbor_runs
+
+
+def test_failed_reload_is_tried_again(site: Site, bucket: Path, pairs: list[tuple[str, str]]) -> None:
+    _publish(bucket, tls="provided", certificate=pairs[1][0], certificateKey=pairs[1][1])
+    site.server.stub("caddy-fails", "1\n")
+    site.server.stub("calls", "")
+    assert _poll(site.server)[0] == 1
+    assert site.server.failed == "tls: Caddy could not be reloaded; see journalctl -u caddy"
+    assert _poll(site.server)[0] == 0
+    assert site.server.called("systemctl reload-or-restart caddy") == 2
+    assert _poll(site.server)[0] == 0
+    assert site.server.called("systemctl reload-or-restart caddy") == 2, "nothing has changed since"
+
+
+def test_status_document_is_for_administrators_only(site: Site) -> None:
+    def ask(*options: str) -> tuple[str, str]:
+        address = f"https://harbor.test:{site.port}/harbor-mirror/status"
+        shown = subprocess.run(
+            [
+                "curl",
+                "-ksS",
+                "-w",
+                "\n%{http_code}",
+                "--resolve",
+                f"harbor.test:{site.port}:127.0.0.1",
+                *options,
+                address,
+            ],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        body, _, code = shown.stdout.rpartition("\n")
+        return code, body
+
+    code, body = ask("-u", f"admin:{ADMIN_PASSWORD}")
+    assert code == "200"
+    assert json.loads(body)["version"] == "2.15.1"
+    for options in ((), ("-u", "admin:wrong"), ("-H", "X-Forwarded-User: admin")):
+        code, body = ask(*options)
+        assert code == "401"
+        assert "version" not in body
 
 
 def test_key_of_the_certificate_is_for_caddy_only(site: Site) -> None:

@@ -12,7 +12,7 @@ export DEBIAN_FRONTEND=noninteractive
 STEP=packages
 apt() { apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold "$@"; }
 retry "${PACKAGE_TRIES:-5}" apt update || fail "the updates could not be downloaded"
-planned=$(apt -s dist-upgrade)
+planned=$'\n'$(apt -s dist-upgrade)
 if ! [ -e /run/reboot-required ] && [[ $planned != *$'\n'"Inst "* ]]; then
   log "no updates, and no reboot is required"
   succeed
