@@ -63,6 +63,7 @@ def test_no_document_is_not_taken_for_a_good_one(document: Any) -> None:
 
 
 def test_values_of_other_types_do_not_raise() -> None:
+    values: tuple[Any, ...] = (None, 3, "x", [], {"a": []})
     for key in GOOD:
-        for value in (None, 3, "x", [], {"a": []}):
+        for value in values:
             list(server_findings({**GOOD, key: value}, NOW))
