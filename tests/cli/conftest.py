@@ -143,7 +143,7 @@ def process(environment: dict[str, str]) -> Run:
             cwd=env["HOME"],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
         assert PASSWORD not in result.stdout + result.stderr

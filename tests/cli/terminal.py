@@ -27,7 +27,7 @@ def run_on_terminal(environment: dict[str, str], columns: int, *arguments: str) 
     os.close(side)
     output = b""
     while True:
-        ready, _, _ = select.select([main], [], [], 120)
+        ready, _, _ = select.select([main], [], [], 300)
         try:
             data = os.read(main, 4096) if ready else b""
         except OSError:
@@ -35,7 +35,7 @@ def run_on_terminal(environment: dict[str, str], columns: int, *arguments: str) 
         if not data:
             break
         output += data
-    tool.wait(timeout=120)
+    tool.wait(timeout=300)
     os.close(main)
     return output.decode()
 

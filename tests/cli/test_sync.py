@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from typing import Any
 
 import pytest
@@ -20,6 +19,7 @@ from mirrorctl.live import executions
 from tests.cli.clock import Clock
 from tests.cli.conftest import ROOT, Run
 from tests.cli.harbor_fixture import HarborFixture, change
+from tests.waiting import until
 
 DENIED = "adding 292 B of storage resource, which will exceed the configured upper limit of 1 B."
 QUOTA_LOG = f"""2026-11-25T08:00:00Z [INFO] [/transfer.go:140]: client for source registry created
@@ -155,11 +155,9 @@ def test_ctrl_c_does_not_stop_the_execution_and_says_how_to_resume(
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 60
-    while ("GET", "/api/v2.0/replication/executions/1") not in mirrored.calls() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    until(lambda: ("GET", "/api/v2.0/replication/executions/1") in mirrored.calls(), seconds=300)
     os.kill(tool.pid, signal.SIGINT)
-    out, err = tool.communicate(timeout=60)
+    out, err = tool.communicate(timeout=300)
     assert tool.returncode == 1
     assert "python -m mirrorctl sync --wait nginx" in err
     assert "Traceback" not in err
