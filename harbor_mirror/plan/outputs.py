@@ -29,7 +29,10 @@ def endpoint_output(endpoint: PlannedEndpoint) -> dict[str, Any]:
 def rule_output(rule: PlannedRule) -> dict[str, Any]:
     """Return one value of `rules`, without Harbor's id."""
     expression = TagExpression.of_resolved(rule.tags)
-    resolved = {"rule": rule.policy_of, "expression": expression.as_written} if expression else {}
+    resolved = {
+        **({"rule": rule.policy_of} if rule.policy_of else {}),
+        **({"expression": expression.as_written} if expression else {}),
+    }
     return {
         "endpoint": rule.endpoint,
         "project": rule.project,

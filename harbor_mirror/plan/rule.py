@@ -15,10 +15,10 @@ from harbor_mirror.plan.destinations import Landing
 from harbor_mirror.plan.endpoint import image_source
 from harbor_mirror.plan.filters import TagFilter
 from harbor_mirror.plan.harbor_versions import SINGLE_ACTIVE, is_older
+from harbor_mirror.plan.policies import PolicyRule, policy_name
 from harbor_mirror.plan.registry_types import check_rule
 from harbor_mirror.plan.report import EntryReport
 from harbor_mirror.plan.schedule import MANUAL, Schedule
-from harbor_mirror.plan.tag_locks import PolicyRule, policy_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ class PlannedRule:
     schedule: Schedule
     landing: Landing
     load: Load
-    policy_of: str
+    policy_of: str | None
     """The rule's name in the configuration: one with a tag expression may become several rules in Harbor."""
     policies: tuple[PlannedPolicy, ...]
     """Usually one. The first has the rule's name."""
@@ -141,7 +141,7 @@ def plan_rule(
             expected_tags=rule.expected_tags,
             listed_tags=rule.listed_tags,
         ),
-        policy_of=rule.policy_of if isinstance(rule, PolicyRule) else name,
+        policy_of=rule.policy_of if isinstance(rule, PolicyRule) else None,
         policies=_policies(name, rule, pattern, tags, schedule),
     )
 

@@ -20,6 +20,7 @@ from harbor_mirror.config.models import Configuration, Endpoint, Rule
 from harbor_mirror.config.refusal import Refused
 from harbor_mirror.plan import globs
 from harbor_mirror.plan.filters import STORED_LENGTH, TagFilter, join, stored_length
+from harbor_mirror.plan.policies import PolicyRule, policy_name, split_by_namespace
 from harbor_mirror.plan.registry_types import image_host, url_of
 from harbor_mirror.plan.tag_expressions import TagExpression
 from harbor_mirror.plan.tag_globs import cover
@@ -40,13 +41,6 @@ class LockError(ValueError):
 
 class NotResolved(ValueError):
     """A rule's expression has no lock, or one that does not fit."""
-
-
-class PolicyRule(Rule):
-    """One Harbor policy of a rule with an expression: its tags are globs, and still name the expression."""
-
-    policy_of: str
-    """The rule's name in the configuration."""
 
 
 class _Locked(BaseModel):
@@ -145,11 +139,6 @@ def lock_rule(
     )
 
 
-def policy_name(rule: str, index: int) -> str:
-    """Return the name in Harbor of a rule's policy; the first has the rule's own."""
-    return f"{rule}-{index + 1}" if index else rule
-
-
 @dataclass
 class _Group:
     """Repositories of one namespace, the tags wanted of them and the others; no tag is both."""
@@ -228,9 +217,9 @@ def lock_problems(rule: Rule, expression: TagExpression, source: str, lock: Lock
 def with_policies(
     configuration: Configuration, locks: Mapping[str, LockedRule], resolve: str
 ) -> tuple[Configuration, list[Fault]]:
-    """Return the configuration with its rules' expressions replaced by what is locked, and what keeps some from it.
+    """Return the configuration with a rule of its own for each Harbor policy, and the faults of rules without one.
 
-    Each Harbor policy becomes a rule of its own. `resolve` is the command that writes the lock.
+    Expressions are replaced by what is locked; `resolve` is the command that writes the lock.
     """
     rules: dict[str, Rule] = {}
     faults = [
@@ -241,12 +230,13 @@ def with_policies(
     for name, rule in configuration.rules.items():
         try:
             expression = TagExpression.of(rule.tags)
-            if expression is None:
-                policies = {name: rule}
-            elif rule.endpoint in configuration.endpoints:
-                policies = locked_policies(name, rule, expression, configuration.endpoints[rule.endpoint], locks)
+            endpoint = configuration.endpoints.get(rule.endpoint)
+            if endpoint is None:
+                policies = {} if expression else {name: rule}
+            elif expression is None:
+                policies = split_by_namespace(name, rule, endpoint.type)
             else:
-                policies = {}
+                policies = locked_policies(name, rule, expression, endpoint, locks)
         except NotResolved as error:
             faults.append(Fault(f"rules.{name}.tags", None, str(error), resolve))
             continue

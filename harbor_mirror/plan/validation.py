@@ -5,16 +5,18 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from harbor_mirror.config import rule_files
 from harbor_mirror.config.faults import Caution, ConfigurationError, Fault
 from harbor_mirror.config.parse import parse, without_faulty_rules
+from harbor_mirror.config.paths import join_path, split_path
 from harbor_mirror.config.rule_files import Gathered
 from harbor_mirror.plan import charts
 from harbor_mirror.plan.mirror import PlannedMirror, plan_mirror
+from harbor_mirror.plan.policies import rule_names
 from harbor_mirror.plan.report import Report
 from harbor_mirror.plan.tag_locks import LockedRule, LockError, lock_path, read_locks, with_policies
 
@@ -85,11 +87,24 @@ def _resolve(
         faults += charts.faults(configuration.cluster)
     report = Report()
     mirror = plan_mirror(without_faulty_rules(configuration, faults), report)
-    faults += report.faults
+    names = rule_names(configuration)
+    faults += (replace(fault, path=_in_file(fault.path, names)) for fault in report.faults)
     if faults:
         # Cautions of a faulty stack may be consequences of its faults.
         return None, tuple({str(fault): fault for fault in faults}.values()), ()
-    return mirror, (), tuple(report.cautions)
+    cautions = [
+        replace(caution, name=names.get(caution.name, caution.name)) if caution.section == "rules" else caution
+        for caution in report.cautions
+    ]
+    return mirror, (), tuple(dict.fromkeys(cautions))
+
+
+def _in_file(path: str, names: Mapping[str, str]) -> str:
+    """Return a path as the user wrote it: a policy of a rule is found under the rule's name."""
+    section, *parts = split_path(path)
+    if section != "rules" or not parts or str(parts[0]) not in names:
+        return path
+    return join_path(section, names[str(parts[0])], *parts[1:])
 
 
 def _decode(name: str, value: Any) -> Any:
