@@ -6,7 +6,8 @@ from collections import defaultdict
 from math import ceil
 
 from harbor_mirror.config.models import Configuration, Rule
-from harbor_mirror.plan.filters import join
+from harbor_mirror.config.refusal import Refused
+from harbor_mirror.plan.filters import check, join
 from harbor_mirror.plan.globs import exact, specific
 
 #: Harbor finds the repositories of these sources by an API of their own, or takes all of them.
@@ -36,8 +37,10 @@ def split_by_namespace(name: str, rule: Rule, type_: str) -> dict[str, Rule]:
     For names of several namespaces in one pattern Harbor reads the source's catalogue, which many sources refuse; for
     names of one namespace it asks for each repository. Raise Refused.
     """
+    if type_ in _WITHOUT_CATALOGUE or not all(map(_is_valid, rule.repositories)):
+        return {name: rule}
     names = [exact(pattern) for pattern in rule.repositories]
-    if type_ in _WITHOUT_CATALOGUE or None in names:
+    if None in names:
         return {name: rule}
     repositories = list(dict.fromkeys(repository for known in names for repository in known or ()))
     namespaces: defaultdict[str, list[str]] = defaultdict(list)
@@ -57,3 +60,12 @@ def split_by_namespace(name: str, rule: Rule, type_: str) -> dict[str, Rule]:
         )
         for index, group in enumerate(namespaces.values())
     }
+
+
+def _is_valid(pattern: str) -> bool:
+    """Return whether a pattern has no fault; faults are reported when the rule is resolved."""
+    try:
+        check(pattern)
+    except Refused:
+        return False
+    return True

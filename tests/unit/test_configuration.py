@@ -132,8 +132,8 @@ def test_all_faults_are_reported_together_with_a_line_each() -> None:
         "projects.Mirror",
         "projects.mirror.public",
         "projects.mirror.quotaGb",
-        "rules.nginx.repositories",
         "rules.nginx.flatten",
+        "rules.nginx.repositories",
         "rules.nginx.endpoint",
     ]
 
