@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 from harbor_mirror.config.refusal import Refused
 from harbor_mirror.plan import globs
@@ -107,8 +107,3 @@ def _proposal(missing: Iterable[Reference], mirror: PlannedMirror) -> str:
     for (host, repository), named in tags.items():
         draft.wish(Wish(1, host, repository, tags=tuple(named)))
     return draft.text(without=mirror.projects) if draft.rules else ""
-
-
-def by_state(images: Iterable[CoveredImage]) -> Mapping[str, int]:
-    """Return how many images are mirrored and missing."""
-    return Counter(image.state for image in images)
