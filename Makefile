@@ -46,7 +46,8 @@ pipeline: .venv/locked
 	@ci/engine/install.sh --verified
 
 # With pulumi-kubernetes only if a stack has a cluster: Pulumi fetches the plugin of every package that is installed.
-LOCK := ci/requirements$(if $(shell grep -ls harbor-mirror:cluster Pulumi.*.yaml),-cluster).lock
+ENVIRONMENTS := $(shell sed -n 's/^ENVIRONMENTS=(\(.*\))/\1/p' ci/lib.sh)
+LOCK := ci/requirements$(if $(shell grep -ls harbor-mirror:cluster $(ENVIRONMENTS:%=Pulumi.%.yaml)),-cluster).lock
 
 .venv/locked: $(LOCK)
 	@echo "$$(date +%T) python: installing $< into .venv"

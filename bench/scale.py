@@ -30,8 +30,6 @@ PLANS = {
 #: Object storage endpoint: requests a second of a bucket (default, and on request), egress Gbit/s of an account
 #: (techdocs.akamai.com, object-storage-product-limits).
 STORAGE = {"E1": (750, 2_000, 2), "E3": (2_000, 20_000, 10)}
-#: Concurrent connections of a NodeBalancer (techdocs.akamai.com, nodebalancer).
-BALANCER_CONNECTIONS = 10_000
 
 # --- Measured with --measure on a cloud machine; what is assumed of Harbor itself is marked so -----------------------
 REGISTRY_MANIFEST_MS = 2.4

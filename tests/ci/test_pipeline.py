@@ -295,7 +295,7 @@ def test_check_needs_no_engine_no_network_and_no_secrets(tmp_path: Path) -> None
     ran = script("check.sh")
     assert ran.code == 0, ran.output + ran.errors
     ok = [line for line in ran.errors.splitlines() if not line.startswith("warning ")]
-    assert ok == [f"ok {PROJECT}/Pulumi.{stack}.yaml" for stack in ("dev", "local", "prod")]
+    assert ok == [f"ok {PROJECT}/Pulumi.{stack}.yaml" for stack in ("dev", "local", "prod-ha", "prod")]
     config = yaml.safe_load((PROJECT / "Pulumi.dev.yaml").read_text())
     config["config"]["harbor-mirror:rules"]["nginx"]["schedule"] = "0 */1 * * * *"
     (tmp_path / "Pulumi.dev.yaml").write_text(yaml.safe_dump(config))

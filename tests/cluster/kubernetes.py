@@ -70,10 +70,6 @@ class Api:
         path = self.path(manifest["apiVersion"], manifest["kind"], namespace)
         return self._json("POST", path, json=manifest, params=parameters)
 
-    def patch_status(self, path: str, status: Json) -> None:
-        """Change an object's status."""
-        self._json("PATCH", f"{path}/status", content=json.dumps({"status": status}), headers={"Content-Type": MERGE})
-
     def path(self, api_version: str, kind: str, namespace: str) -> str:
         """Return where objects of a kind are."""
         root = f"/api/{api_version}" if "/" not in api_version else f"/apis/{api_version}"

@@ -82,10 +82,6 @@ class Rehearsal:
         config["harbor-mirror:cluster"] = {key: value for key, value in section.items() if value is not None}
         self.workspace.configure(config)
 
-    def pulumi_environment(self) -> dict[str, str]:
-        """Return the environment of a command that a test runs by itself."""
-        return self.workspace.environment()
-
     @property
     def at_linode(self) -> list[str]:
         """Labels of everything that Linode would bill or that blocks a name."""

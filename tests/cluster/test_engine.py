@@ -9,8 +9,6 @@ from harbor_mirror.cluster import names
 from localcloud.engine import names as named
 from tests.cluster.rehearsal import REDIS_PASSWORD, Rehearsal
 
-CHART = "kubernetes:helm.sh/v4:Chart"
-
 
 def test_a_cluster_comes_up_stays_unchanged_and_goes(stack: Rehearsal) -> None:
     planned = stack.preview().ok()

@@ -93,7 +93,6 @@ def layer(repository: str, tag: str) -> str:
 
 NGINX = digest("library/nginx", "1.0")
 ALPINE = digest("library/alpine", "3")
-REDIS_LIST = digest("library/redis", "multi")
 LAYER = layer("library/nginx", "1.0")
 
 
