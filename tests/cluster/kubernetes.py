@@ -175,7 +175,7 @@ def _default_account(api: Api) -> bool:
 
 
 class Nodes(threading.Thread):
-    """Plays scheduler, kubelet and cloud controller: pods run, jobs' pods succeed, balancers get an address.
+    """Plays scheduler, kubelet, cloud and ingress controllers: pods run, jobs' pods succeed, balancers get an address.
 
     `follow` is called with all pods after each round. `fails` names containers whose pods never become ready.
     """
@@ -201,7 +201,10 @@ class Nodes(threading.Thread):
             for pod in pods:
                 self._advance(pod)
             for service in self._api.items("/api/v1/services"):
-                self._address_of(service)
+                if service["spec"].get("type") == "LoadBalancer":
+                    self._address_of("/api/v1", "services", service)
+            for ingress in self._api.items("/apis/networking.k8s.io/v1/ingresses"):
+                self._address_of("/apis/networking.k8s.io/v1", "ingresses", ingress)
             if self._follow is not None:
                 self._follow(self._api, pods)
 
@@ -233,12 +236,12 @@ class Nodes(threading.Thread):
         )
         assert response.is_success or response.status_code in (404, 409), response.text
 
-    def _address_of(self, service: Json) -> None:
-        if service["spec"].get("type") != "LoadBalancer" or service.get("status", {}).get("loadBalancer"):
+    def _address_of(self, path: str, kind: str, found: Json) -> None:
+        if found.get("status", {}).get("loadBalancer"):
             return
-        meta = service["metadata"]
+        meta = found["metadata"]
         self._api.client.patch(
-            f"/api/v1/namespaces/{meta['namespace']}/services/{meta['name']}/status",
+            f"{path}/namespaces/{meta['namespace']}/{kind}/{meta['name']}/status",
             content=json.dumps({"status": {"loadBalancer": {"ingress": [{"ip": ADDRESS}]}}}),
             headers={"Content-Type": MERGE},
         )

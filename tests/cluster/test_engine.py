@@ -111,3 +111,19 @@ def test_protected_parts_stay_when_the_stack_is_destroyed(stack: Rehearsal) -> N
     assert kept <= {*stack.at_linode} <= {*before}
     assert [name for name in stack.at_linode if name.startswith("bucket")]
     stack.workspace.pulumi("state", "unprotect", "--all", "--yes").ok()
+
+
+def test_a_cluster_of_somebody_else_is_left_as_it_was(stack: Rehearsal) -> None:
+    stack.change(
+        existing={"ingressClass": "nginx"},
+        adminCidrs=None,
+        managedDatabase={"allowCidrs": ["198.51.100.0/24"]},
+    )
+    stack.workspace.set_secret("cluster.existing.kubeconfig", stack.api.kubeconfig)
+    stack.up().ok()
+    assert stack.in_kubernetes() == [names.NAMESPACE]
+    assert not stack.cloud.linode.cloud.clusters
+    assert stack.preview("--expect-no-changes").code == 0
+    stack.destroy().ok()
+    assert stack.in_kubernetes() == []
+    assert stack.at_linode == []
