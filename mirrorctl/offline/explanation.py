@@ -7,11 +7,13 @@ from datetime import datetime
 from pathlib import Path
 
 from harbor_mirror.cluster.resources import billed
+from harbor_mirror.config.faults import in_yaml
 from harbor_mirror.config.refusal import Refused
 from harbor_mirror.plan import globs
 from harbor_mirror.plan.destinations import destination
 from harbor_mirror.plan.mirror import PlannedMirror
 from harbor_mirror.plan.rule import PlannedRule
+from harbor_mirror.plan.tag_expressions import TagExpression
 from mirrorctl import stack_file
 from mirrorctl.failure import Failure, unknown
 from mirrorctl.output.reports import BilledResource, ExplainReport, Explanation, Run
@@ -77,7 +79,9 @@ def _explanation(mirror: PlannedMirror, name: str, warnings: Sequence[str], now:
 
 def _tags(rule: PlannedRule) -> str:
     matching = f"tags {', '.join(rule.tags.matches)}" if rule.tags.matches else "all tags"
-    return f"{matching} except {', '.join(rule.tags.excludes)}" if rule.tags.excludes else matching
+    tags = f"{matching} except {', '.join(rule.tags.excludes)}" if rule.tags.excludes else matching
+    expression = TagExpression.of_resolved(rule.tags)
+    return f"{tags} (resolved from {in_yaml(expression.as_written)})" if expression else tags
 
 
 def _destinations(host: str, rule: PlannedRule) -> Iterator[str]:

@@ -162,3 +162,41 @@ def test_wrong_usage(committed: Checkout, tmp_path: Path) -> None:
     assert "not a git repository" in result.err
     result = committed.run("explain", "--diff", "HEAD", "--cwd", str(committed.path), PATH="/nonexistent")
     assert (result.code, result.err) == (1, "mirrorctl: --diff needs git on PATH\n")
+
+
+def lock(checkout: Checkout, tags: list[str], glob: str) -> None:
+    locked = {
+        "source": "docker.io",
+        "repositories": ["library/nginx"],
+        "expression": {"semver": "^1.25"},
+        "tags": {"library/nginx": tags},
+        "policies": [{"name": "nginx", "repositories": "library/nginx", "matches": glob}],
+    }
+    (checkout.path / "mirror.lock.dev.yaml").write_text(yaml.safe_dump({"rules": {"nginx": locked}}))
+
+
+def test_a_new_lock_is_described_by_its_tags_and_its_cost(checkout: Checkout, dev: Config) -> None:
+    rule = {"endpoint": "docker-hub", "repositories": "library/nginx", "tags": {"semver": "^1.25"}, "project": "mirror"}
+    dev["harbor-mirror:rules"] = {"nginx": {**rule, "schedule": "0 0 * * * *"}}
+    dev["harbor-mirror:endpoints"]["docker-hub"] |= {"username": "acme-bot", "secret": {"secure": "v1:x:y"}}
+    checkout.write(dev)
+    lock(checkout, ["1.25", "1.26"], "1.2[56]")
+    checkout.commit()
+    lock(checkout, ["1.25", "1.26", "1.27"], "1.2[5-7]")
+    assert checkout.words() == [
+        "nginx: tags 1.2[56] (resolved from {semver: ^1.25}) -> tags 1.2[5-7] (resolved from {semver: ^1.25}); "
+        "pulls per 6 h 12 -> 18 of 200",
+        "endpoint docker-hub: total pulls per 6 h 12 -> 18 of 200",
+    ]
+
+
+def test_globs_that_become_an_expression(checkout: Checkout, dev: Config) -> None:
+    rule = {"endpoint": "docker-hub", "repositories": "library/nginx", "tags": "1.2*", "project": "mirror"}
+    dev["harbor-mirror:rules"] = {"nginx": rule}
+    checkout.write(dev)
+    checkout.commit()
+    dev["harbor-mirror:rules"]["nginx"]["tags"] = {"semver": "^1.25"}
+    checkout.write(dev)
+    lock(checkout, ["1.25", "1.26"], "1.2[56]")
+    (words,) = checkout.words()
+    assert words.startswith("nginx: tags 1.2* -> tags 1.2[56] (resolved from {semver: ^1.25})")

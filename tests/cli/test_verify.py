@@ -378,7 +378,7 @@ def test_a_new_release_that_the_lock_lacks(
         re.MULTILINE,
     )
     # A glob may match a release that nobody has locked: the lock file is what counts.
-    locked = {"source": "hub", "repositories": ["library/nginx"], "expression": {"semver": "^1.25"}}
+    locked: dict[str, Any] = {"source": "hub", "repositories": ["library/nginx"], "expression": {"semver": "^1.25"}}
     locked |= {"tags": {"library/nginx": ["1.25"]}}
     locked |= {"policies": [{"name": "nginx", "repositories": "library/nginx", "matches": "1.2[56]"}]}
     (tmp_path / "mirror.lock.dev.yaml").write_text(json.dumps({"rules": {"nginx": locked}}))

@@ -13,10 +13,10 @@ import yaml
 from harbor_mirror.config.faults import ConfigurationError
 from harbor_mirror.config.models import Rule
 from harbor_mirror.config.refusal import Refused
+from harbor_mirror.plan.filters import STORED_LENGTH
 from harbor_mirror.plan.tag_expressions import TagExpression
 from harbor_mirror.plan.tag_locks import (
     MOST_POLICIES,
-    STORED_LENGTH,
     LockedRule,
     LockError,
     filters_length,
