@@ -68,3 +68,20 @@ def test_backup_goes_to_the_bucket_and_comes_back(machine: Make, s3: Callable[[s
     status, output = server.run("/usr/local/sbin/harbor-restore", "latest", "--yes")
     assert status == 0, output
     assert blob.read_text() == "layers"
+
+
+def test_versioning_of_the_bucket_is_turned_on(machine: Make, s3: Callable[[str], Bucket]) -> None:
+    bucket, settings = s3("backup"), s3("settings")
+    server = machine(settings_bucket=settings, objectStorage={}, backup={"versioned": True})
+    _publish(settings, server.server.document(backup=bucket))
+    assert server.bootstrap() == 0, server.output
+    status, output = server.run("/usr/local/sbin/harbor-backup")
+    assert status == 0, output
+    client = _client(bucket.endpoint)
+    assert client.get_bucket_versioning(Bucket=bucket.name)["Status"] == "Enabled"
+    # A purge by rclone leaves the versions behind.
+    for entry in client.list_objects_v2(Bucket=bucket.name)["Contents"]:
+        client.delete_object(Bucket=bucket.name, Key=entry["Key"])
+    assert "Contents" not in client.list_objects_v2(Bucket=bucket.name)
+    versions = client.list_object_versions(Bucket=bucket.name)["Versions"]
+    assert any(version["Key"].endswith("/manifest.json") for version in versions)

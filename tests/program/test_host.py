@@ -7,10 +7,30 @@ from typing import Any
 
 import pulumi
 import pytest
+from pulumi.runtime.mocks import MockMonitor
+
+from harbor_mirror.config.host import Host
+from harbor_mirror.host import fingerprint
 
 from .conftest import Program
 
 HOST = {"region": "sg-sin-2", "hostname": "harbor.example.com", "dnsZone": "example.com", "version": "2.13.5"}
+
+
+@pytest.fixture
+def ignored(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+    """Resource -> properties whose change the program ignores."""
+    found: dict[str, list[str]] = {}
+    register = MockMonitor.RegisterResource
+
+    def noting(self: MockMonitor, request: Any) -> Any:
+        found[request.name] = list(request.ignoreChanges)
+        return register(self, request)  # type: ignore[no-untyped-call]
+
+    monkeypatch.setattr(MockMonitor, "RegisterResource", noting)
+    return found
+
+
 MISSING = {"error": "invoking: Failed to get it: [404] Not found"}
 
 
@@ -144,3 +164,43 @@ def test_an_installer_that_nobody_pinned_is_warned_of_once_at_preview(
     assert len(warned) == times
     program(stack(**host))
     assert len([record for record in caplog.records if "installerSha256" in record.getMessage()]) == times
+
+
+def test_images_that_nobody_pinned_are_warned_of(program: Program, caplog: pytest.LogCaptureFixture) -> None:
+    program(stack(), preview=True)
+    assert "host.imageDigests is not set and the digests of Harbor 2.13.5 are not known here" in caplog.text
+    caplog.clear()
+    program(stack(imageDigests={"goharbor/harbor-core": f"sha256:{'ab' * 32}"}), preview=True)
+    assert "imageDigests" not in caplog.text
+
+
+OLD_RELEASE = "0123456789ab"
+
+
+@pytest.mark.parametrize(
+    ("tags", "keeps"),
+    [
+        (["harbor-version:2.13.5"], True),
+        (["harbor-version:2.13.4"], False),
+        (["harbor-version:2.13.5", "harbor-server:SAME.SAME"], False),
+        (["harbor-version:2.13.5", f"harbor-server:SAME.{OLD_RELEASE}"], True),
+        (["harbor-version:2.13.5", f"harbor-server:{OLD_RELEASE}.{OLD_RELEASE}"], False),
+    ],
+    ids=["earlier release", "earlier release, other version", "unchanged", "other scripts", "other configuration"],
+)
+def test_protected_server_is_not_replaced_for_other_scripts_alone(
+    program: Program, ignored: dict[str, list[str]], caplog: pytest.LogCaptureFixture, tags: list[str], keeps: bool
+) -> None:
+    configured, _, released = fingerprint(Host.read({**HOST, "protect": True})).partition(".")
+    recorded = [tag.replace("SAME.SAME", f"{configured}.{released}").replace("SAME.", f"{configured}.") for tag in tags]
+    made = program(stack(protect=True), volume(tags=recorded), preview=True)
+    assert ("metadatas" in ignored["harbor-instance"]) == keeps
+    assert ("keeps the scripts of the release that created it" in caplog.text) == keeps
+    server_tags = [tag for tag in made.only("Volume").inputs["tags"] if tag.startswith("harbor-server:")]
+    expected = [tag for tag in recorded if tag.startswith("harbor-server:")]
+    assert server_tags == (expected if keeps else [f"harbor-server:{configured}.{released}"])
+
+
+def test_unprotected_server_gets_newer_scripts(program: Program, ignored: dict[str, list[str]]) -> None:
+    program(stack(), volume(tags=["harbor-version:2.13.5"]), preview=True)
+    assert ignored["harbor-instance"] == ["authorizedKeys"]
