@@ -48,7 +48,7 @@ class Mirror:
             name: MirrorProject(name, MirrorProjectArgs.from_plan(project), self._after())
             for name, project in plan.projects.items()
         }
-        self.policies = {name: self._create_policies(rule) for name, rule in plan.rules.items()}
+        self.rules = {name: self._create_rule(rule) for name, rule in plan.rules.items()}
         self.access = PullAccess(
             "pull",
             PullAccessArgs(
@@ -79,16 +79,9 @@ class Mirror:
         """Resource options for objects in this Harbor. Ordered by depends_on so that previews show real names."""
         return pulumi.ResourceOptions(providers={"harbor": self._provider}, depends_on=resources)
 
-    def _create_policies(self, rule: PlannedRule) -> dict[str, PullReplication]:
-        registry_id = self.endpoints[rule.endpoint].registry_id
-        return {
-            policy.name: PullReplication(
-                policy.name,
-                PullReplicationArgs.from_plan(policy, registry_id),
-                self._after(self.projects[rule.project]),
-            )
-            for policy in rule.policies
-        }
+    def _create_rule(self, rule: PlannedRule) -> PullReplication:
+        args = PullReplicationArgs.from_plan(rule.policy, self.endpoints[rule.endpoint].registry_id)
+        return PullReplication(rule.name, args, self._after(self.projects[rule.project]))
 
     def _create_maintenance(self) -> HarborMaintenance | None:
         args = HarborMaintenanceArgs(
@@ -103,7 +96,7 @@ class Mirror:
         resources: Mapping[str, Mapping[str, pulumi.Resource | None]] = {
             "endpoints": self.endpoints,
             "projects": self.projects,
-            "rules": {name: policies[name] for name, policies in self.policies.items()},
+            "rules": self.rules,
             "maintenance": {"garbageCollection": self.maintenance},
         }
         for caution in self._plan.cautions:
@@ -121,7 +114,9 @@ class Mirror:
                 key: {"id": self.endpoints[key].registry_id, **endpoint_output(endpoint)}
                 for key, endpoint in plan.endpoints.items()
             },
-            "rules": {name: {**self._ids(name), **rule_output(rule)} for name, rule in plan.rules.items()},
+            "rules": {
+                name: {"id": self.rules[name].policy_id, **rule_output(rule)} for name, rule in plan.rules.items()
+            },
             "images": dict(plan.images),
             "pullUsername": self.access.username,
             "pullPassword": self.access.password,
@@ -129,8 +124,3 @@ class Mirror:
             "adminPassword": password,
             **(self._server.stack_output() if self._server else {}),
         }
-
-    def _ids(self, rule: str) -> dict[str, Any]:
-        """Return the id of a rule's policy, and those of all if there are several."""
-        ids = {name: policy.policy_id for name, policy in self.policies[rule].items()}
-        return {"id": ids[rule], **({"policies": ids} if len(ids) > 1 else {})}

@@ -15,7 +15,7 @@ from harbor_mirror.plan.destinations import Landing
 from harbor_mirror.plan.endpoint import image_source
 from harbor_mirror.plan.filters import TagFilter
 from harbor_mirror.plan.harbor_versions import SINGLE_ACTIVE, is_older
-from harbor_mirror.plan.policies import PolicyRule, policy_name
+from harbor_mirror.plan.policies import PolicyRule
 from harbor_mirror.plan.registry_types import check_rule
 from harbor_mirror.plan.report import EntryReport
 from harbor_mirror.plan.schedule import MANUAL, Schedule
@@ -65,10 +65,9 @@ class PlannedRule:
     schedule: Schedule
     landing: Landing
     load: Load
-    policy_of: str | None
-    """The rule's name in the configuration: one with a tag expression may become several rules in Harbor."""
-    policies: tuple[PlannedPolicy, ...]
-    """Usually one. The first has the rule's name."""
+    policy: PlannedPolicy
+    policy_of: str | None = None
+    """The rule's name in the configuration, where it became several Harbor policies and this is one of them."""
 
     @property
     def cron(self) -> str:
@@ -141,8 +140,8 @@ def plan_rule(
             expected_tags=rule.expected_tags,
             listed_tags=rule.listed_tags,
         ),
+        policy=_policy(name, rule, pattern, tags, schedule),
         policy_of=rule.policy_of if isinstance(rule, PolicyRule) else None,
-        policies=_policies(name, rule, pattern, tags, schedule),
     )
 
 
@@ -225,27 +224,23 @@ def _warn(pattern: str, tags: tuple[TagFilter, ...], rule: Rule, report: EntryRe
         )
 
 
-def _policies(
-    name: str, rule: Rule, pattern: str, tags: tuple[TagFilter, ...], schedule: Schedule
-) -> tuple[PlannedPolicy, ...]:
+def _policy(name: str, rule: Rule, pattern: str, tags: tuple[TagFilter, ...], schedule: Schedule) -> PlannedPolicy:
     by_decoration = {tag.decoration: tag.pattern for tag in tags}
-    return (
-        PlannedPolicy(
-            name=policy_name(name, 0),
-            repositories=pattern,
-            namespace=rule.namespace,
-            flatten=rule.flatten,
-            tag_matches=by_decoration.get("matches"),
-            tag_excludes=by_decoration.get("excludes"),
-            labels=rule.labels,
-            resource=rule.resource,
-            schedule=schedule.text,
-            override=rule.override,
-            enabled=rule.enabled,
-            deletion=rule.deletion,
-            copy_by_chunk=rule.copy_by_chunk,
-            speed_kbps=rule.speed_kbps,
-            single_active=rule.single_active,
-            description=rule.description,
-        ),
+    return PlannedPolicy(
+        name=name,
+        repositories=pattern,
+        namespace=rule.namespace,
+        flatten=rule.flatten,
+        tag_matches=by_decoration.get("matches"),
+        tag_excludes=by_decoration.get("excludes"),
+        labels=rule.labels,
+        resource=rule.resource,
+        schedule=schedule.text,
+        override=rule.override,
+        enabled=rule.enabled,
+        deletion=rule.deletion,
+        copy_by_chunk=rule.copy_by_chunk,
+        speed_kbps=rule.speed_kbps,
+        single_active=rule.single_active,
+        description=rule.description,
     )

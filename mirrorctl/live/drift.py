@@ -162,19 +162,11 @@ class Comparison:
                 yield _lost(f"rules.{name}")
                 continue
             registry_id = self._registry_id(rule.endpoint, applied)
-            for policy in rule.policies:
-                number = applied.id if policy.name == name else self._policy_ids(name).get(policy.name)
-                live = policies.get(number) if number is not None else None
-                yield from self._policy(f"rules.{name}", policy, registry_id, live)
+            yield from self._policy(f"rules.{name}", rule.policy, registry_id, policies.get(applied.id))
 
     def _registry_id(self, endpoint: str, applied: Rule) -> int:
         found = (self.outputs.get("endpoints") or {}).get(endpoint)
         return int(found["id"]) if found else applied.endpoint.id
-
-    def _policy_ids(self, rule: str) -> Mapping[str, int]:
-        """Return the ids of a rule's further policies by their names."""
-        output = (self.outputs.get("rules") or {}).get(rule) or {}
-        return {name: int(number) for name, number in (output.get("policies") or {}).items()}
 
     def _policy(
         self, subject: str, policy: PlannedPolicy, registry_id: int, live: Json | None
@@ -238,7 +230,6 @@ class Comparison:
 
     def _unmanaged(self, policies: Mapping[int, Json], registries: Mapping[int, Json]) -> Iterator[DriftFinding]:
         ours = {rule.id for rule in self.rules.values()}
-        ours |= {number for name in self.rules for number in self._policy_ids(name).values()}
         for policy in policies.values():
             if policy["id"] not in ours:
                 yield DriftFinding(kind="unmanaged", subject=f"rule {policy['name']}", advice=NOT_OURS)

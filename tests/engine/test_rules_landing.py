@@ -85,9 +85,8 @@ def _make(client: Harbor, one: Made) -> Made:
         client.request("POST", "/registries", body={**body, "insecure": endpoint.insecure})
         registries[key] = _id(client, "/registries", name)
     for key, rule in one.mirror.rules.items():
-        (policy,) = rule.policies
         name = f"{one.prefix}-{key}"
-        own = replace(policy, name=name, namespace=f"{one.prefix}-{rule.namespace}")
+        own = replace(rule.policy, name=name, namespace=f"{one.prefix}-{rule.namespace}")
         body = to_json(own, registries[rule.endpoint])
         client.request("POST", "/replication/policies", body=body)
         one.policies[key] = _id(client, "/replication/policies", name)
@@ -148,7 +147,7 @@ def _wrong(client: Harbor, one: Made, lands: Mapping[str, int]) -> list[object]:
     landed = _landed(client, one)
     wrong += [landed] if landed != lands else []
     for key, rule in one.mirror.rules.items():
-        kept, wanted = client.policy(one.policies[key]), to_json(rule.policies[0], 0)
+        kept, wanted = client.policy(one.policies[key]), to_json(rule.policy, 0)
         as_wanted = (
             kept["trigger"]["type"] == wanted["trigger"]["type"]
             and kept["trigger"].get("trigger_settings") == wanted["trigger"].get("trigger_settings")

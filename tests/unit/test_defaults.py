@@ -19,8 +19,7 @@ def stack(rules: dict[str, Any], **settings: Any) -> dict[str, Any]:
 
 
 def policy(found: ResolvedStack, name: str = "nginx") -> Any:
-    (planned,) = found.require().rules[name].policies
-    return planned
+    return found.require().rules[name].policy
 
 
 def test_a_rule_needs_no_more_than_what_is_special_about_it() -> None:
