@@ -86,7 +86,9 @@ close)
   say "issue closed"
   ;;
 propose)
-  id=$(api "$requests?$open&$branch_is$key" | jq -r ".[0].$number // empty") || fail "reading $requests failed"
+  # On GitLab a fork can have a branch of the same name. GitHub's filter names the owner and has no such fields.
+  id=$(api "$requests?$open&$branch_is$key" |
+    jq -r "map(select(.source_project_id == .target_project_id))[0].$number // empty") || fail "reading $requests failed"
   jq -Rs --arg branch "$key" --arg base "$base" --arg title "${title:-$key}" --arg id "$id" \
     "{$text: .} + (if \$id == \"\" then {title: \$title, $from: \$branch, $to: \$base} else {} end)" |
     if [ -n "$id" ]; then send "$update" "$requests/$id"; else send POST "$requests"; fi

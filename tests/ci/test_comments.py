@@ -182,11 +182,14 @@ def test_one_comment_is_replaced_among_many(pipeline: Pipeline) -> None:
 def test_one_pull_request_for_a_branch(pipeline: Pipeline) -> None:
     requests, branch = pipeline.forge.requests, "head" if pipeline.kind == "github" else "source_branch"
     requests.append(pipeline.forge.entry("of others", "someone", 1, **{branch: "other"}))
+    if pipeline.kind == "gitlab":
+        fork = {"source_branch": "resolve-tags", "source_project_id": 77, "target_project_id": 42}
+        requests[0] |= fork
     for text in ("first", "second"):
         ran = pipeline.publish("propose", "resolve-tags", "Update mirrored tags", text=text)
         assert ran.code == 0, ran.errors
     assert [(request[branch], request[pipeline.text]) for request in requests] == [
-        ("other", "of others"), ("resolve-tags", "second"),
+        ("other" if pipeline.kind == "github" else "resolve-tags", "of others"), ("resolve-tags", "second"),
     ]  # fmt: skip
     assert requests[1]["title"] == "Update mirrored tags"
     assert requests[1]["base" if pipeline.kind == "github" else "target_branch"] == "main"
