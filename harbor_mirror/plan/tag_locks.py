@@ -164,10 +164,10 @@ class _Group:
 def _filters(group: _Group, rule: Rule) -> Iterator[tuple[str, str]]:
     repositories = join(group.repositories)
     room = STORED_LENGTH - filters_length(rule, repositories, "")
-    found = cover(list(group.wanted), sorted(group.unwanted), room, MOST_POLICIES)
-    if found is None:
+    covering = cover(list(group.wanted), sorted(group.unwanted), room, MOST_POLICIES)
+    if covering is None:
         raise _too_many()
-    for glob in found:
+    for glob in covering:
         yield repositories, glob
 
 

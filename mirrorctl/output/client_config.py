@@ -35,10 +35,10 @@ class Mirrored:
 
     def by_source(self) -> dict[str, list[Rule]]:
         """Return the rules by their source's host in image references."""
-        found: defaultdict[str, list[Rule]] = defaultdict(list)
+        by_host: defaultdict[str, list[Rule]] = defaultdict(list)
         for rule in self.rules:
-            found[source_host(rule)].append(rule)
-        return dict(sorted(found.items()))
+            by_host[source_host(rule)].append(rule)
+        return dict(sorted(by_host.items()))
 
 
 @dataclass

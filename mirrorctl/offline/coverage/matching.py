@@ -23,7 +23,7 @@ def cover_uses(uses: Uses, mirror: PlannedMirror, serves: Serves | None = None) 
     """Return which images are in the mirror: by its rules, and in Harbor itself if `serves` is given."""
     by_reference: dict[Reference, list[Use]] = {}
     problems = list(uses.problems)
-    for use in uses.found:
+    for use in uses.images:
         try:
             by_reference.setdefault(Reference.parse(use.image), []).append(use)
         except InvalidReference as error:
@@ -47,9 +47,9 @@ def _cover(reference: Reference, uses: Iterable[Use], mirror: PlannedMirror, ser
     elif rule is None:
         reason = "no rule brings it; Harbor was not asked (--live)" if serves is None else ""
     if serves is not None and place is not None:
-        found = serves(place, reference.digest or reference.tag)
-        state = "mirrored" if found else "missing"
-        reason = "" if found else "Harbor does not have it" + (f"; run mirrorctl sync {rule}" if rule else "")
+        is_served = serves(place, reference.digest or reference.tag)
+        state = "mirrored" if is_served else "missing"
+        reason = "" if is_served else "Harbor does not have it" + (f"; run mirrorctl sync {rule}" if rule else "")
     elif rule and not reference.tag:
         state, reason = "missing", "is named by digest, and rules copy tags: ask Harbor with --live"
     return CoveredImage(

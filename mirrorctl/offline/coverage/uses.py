@@ -37,9 +37,9 @@ class Use:
 
 @dataclass
 class Uses:
-    """What was found. `problems` are files and references that can't be read: what they use is not known."""
+    """The uses of images. `problems` are files and references that can't be read: what they use is not known."""
 
-    found: list[Use] = field(default_factory=list)
+    images: list[Use] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     _read: set[Path] = field(default_factory=set)
 
@@ -57,10 +57,10 @@ def find_uses(paths: Iterable[Path]) -> Uses:
     listed = {resource for root in roots for resource in _listed(root)}
     for root in roots:
         if root.resolve() not in listed:
-            uses.found += _kustomization(root, uses)
+            uses.images += _kustomization(root, uses)
     for file in files:
         if file.name not in KUSTOMIZATION_NAMES and file.resolve() not in listed | uses._read:
-            uses.found += _of_file(file, uses)
+            uses.images += _of_file(file, uses)
     return uses
 
 
@@ -201,7 +201,7 @@ def _kustomization(file: Path, uses: Uses) -> list[Use]:
     uses._read.add(file.resolve())
     content = _text(file, uses)
     documents = _documents(file, content, uses) if content is not None else []
-    found: list[Use] = []
+    images: list[Use] = []
     for document in documents:
         if not isinstance(document, Located):
             continue
@@ -212,8 +212,8 @@ def _kustomization(file: Path, uses: Uses) -> list[Use]:
                 )
         resources = [use for resource in _resources(file, document, uses) for use in resource]
         resources += _patches(file, document, uses)
-        found += [_changed(use, document.get("images") or ()) for use in resources]
-    return found
+        images += [_changed(use, document.get("images") or ()) for use in resources]
+    return images
 
 
 def _entries(document: Located) -> Iterator[tuple[str, int]]:
@@ -241,21 +241,21 @@ def _resources(file: Path, document: Located, uses: Uses) -> Iterator[list[Use]]
 
 def _patches(file: Path, document: Located, uses: Uses) -> list[Use]:
     """Return the images that patches set."""
-    found: list[Use] = []
+    images: list[Use] = []
     for patch in document.get("patches") or ():
         if isinstance(patch, Located) and isinstance(patch.get("patch"), str):
             line = patch.lines["patch"]
-            found += [
+            images += [
                 replace(use, line=line)
                 for inner in _documents(file, patch["patch"], uses)
                 for use in _of_manifest(file, inner)
             ]
         elif isinstance(patch, Located) and isinstance(patch.get("path"), str):
-            found += _of_patch_file(file.parent / patch["path"], uses)
+            images += _of_patch_file(file.parent / patch["path"], uses)
     for patch in document.get("patchesStrategicMerge") or ():
         if isinstance(patch, str) and "\n" not in patch:
-            found += _of_patch_file(file.parent / patch, uses)
-    return found
+            images += _of_patch_file(file.parent / patch, uses)
+    return images
 
 
 def _of_patch_file(path: Path, uses: Uses) -> list[Use]:

@@ -25,16 +25,16 @@ class Untranslatable(ValueError):
 
 def literal(pattern: str) -> str | None:
     """Return the tag that an anchored regular expression names, or None."""
-    found = _LITERAL.fullmatch(pattern)
-    return found[1].replace("\\", "") if found else None
+    match = _LITERAL.fullmatch(pattern)
+    return match[1].replace("\\", "") if match else None
 
 
 def glob(pattern: str) -> str | None:
     """Return the glob for an anchored regular expression, or None if it needs an expression."""
     if (tag := literal(pattern)) is not None:
         return tag
-    found = _BEGINNING.fullmatch(pattern)
-    return f"{found[1].replace(chr(92), '')}*" if found else None
+    match = _BEGINNING.fullmatch(pattern)
+    return f"{match[1].replace(chr(92), '')}*" if match else None
 
 
 def regex(pattern: str) -> str:

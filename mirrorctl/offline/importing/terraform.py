@@ -115,10 +115,10 @@ def _add_project(block: _Block, draft: Draft) -> str:
         "quotaGb": _number(values.get("storage_quota")),
         "forceDestroy": values.get("force_destroy") in (True, "true"),
     }
-    found = {key: value for key, value in settings.items() if value and value != -1}
+    project = {key: value for key, value in settings.items() if value and value != -1}
     if str(values.get("vulnerability_scanning", "true")).lower() == "false":
-        found["vulnerabilityScanning"] = False
-    draft.add_project(key, found, block.line)
+        project["vulnerabilityScanning"] = False
+    draft.add_project(key, project, block.line)
     return key
 
 
@@ -169,7 +169,7 @@ def _referenced(text: str, keys: Mapping[str, str]) -> str:
 
 def _filters(rule: _Block, filters: object, draft: Draft) -> dict[str, Any]:
     """Return the rule's filters; of several kinds in one block the provider sends the last only, so that is said."""
-    found: dict[str, Any] = {"repositories": "**"}
+    rule_filters: dict[str, Any] = {"repositories": "**"}
     for block in filters if isinstance(filters, list) else [filters]:
         if not isinstance(block, Mapping):
             continue
@@ -179,16 +179,16 @@ def _filters(rule: _Block, filters: object, draft: Draft) -> dict[str, Any]:
             text = f"a filters block has {' and '.join(kinds)}, of which the provider sent one only; all are kept here"
             draft.note(rule.line, rule.entry, text)
         if "name" in kinds:
-            found["repositories"] = values["name"]
+            rule_filters["repositories"] = values["name"]
         if "tag" in kinds:
             decoration = "excludes" if values.get("decoration") == "excludes" else "matches"
-            tags = found.setdefault("tags", {})
+            tags = rule_filters.setdefault("tags", {})
             tags.setdefault(decoration, []).append(values["tag"])
         if "labels" in kinds:
-            found["labels"] = list(values["labels"])
+            rule_filters["labels"] = list(values["labels"])
         if values.get("resource") in ("image", "artifact"):
-            found["resource"] = values["resource"]
-    return found
+            rule_filters["resource"] = values["resource"]
+    return rule_filters
 
 
 def _schedule(value: object, entry: str, line: int, draft: Draft) -> str:
