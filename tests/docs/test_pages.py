@@ -224,3 +224,9 @@ def test_the_configurations_reference_is_what_the_models_say() -> None:
         [sys.executable, str(PROJECT / "ci/reference.py"), "--check"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("row", re.findall(r"^\|(.+)\|$", (DOCS / "security.md").read_text(), re.MULTILINE))
+def test_statements_about_security_name_tests_that_exist(row: str) -> None:
+    for file, name in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", row):
+        assert re.search(rf"^def {name}\(", (PROJECT / file).read_text(), re.MULTILINE), name
