@@ -52,12 +52,12 @@ def import_file(form: str, path: Path, project: str, into: Path | None) -> Impor
         decisions=tuple(sorted(draft.decisions, key=lambda decision: decision.line)),
         notes=tuple(sorted(draft.notes, key=lambda note: note.line)),
         secrets_needed=tuple(draft.secrets),
-        resolve=any(rule_is_expression(rule.get("tags")) for rule in draft.rules.values()),
+        resolve=any(_is_expression(rule.get("tags")) for rule in draft.rules.values()),
         configuration=text,
     )
 
 
-def rule_is_expression(tags: object) -> bool:
+def _is_expression(tags: object) -> bool:
     """Return whether a rule's tags need `mirrorctl resolve`."""
     return isinstance(tags, dict) and bool(tags.keys() & {"semver", "regex", "latest", "suffix"})
 
