@@ -33,7 +33,8 @@ def words(text: str) -> str:
 def test_the_example_is_a_stack_that_works(kind: RegistryType, tmp_path: Path) -> None:
     (example,) = re.findall(r"```yaml\n(.*?)```", page(kind), re.DOTALL)
     content = yaml.safe_load(example)
-    content["config"]["harbor-mirror:host"] = {"region": "sg-sin-2", "hostname": "harbor.example.com"}
+    host = {"region": "sg-sin-2", "hostname": "harbor.example.com", "maintenanceWindow": {}}
+    content["config"]["harbor-mirror:host"] = host
     file = tmp_path / "Pulumi.docs.yaml"
     file.write_text(yaml.safe_dump(content))
     read = stack_file.read(file)

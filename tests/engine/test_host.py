@@ -79,12 +79,12 @@ def test_whatever_linode_does_while_the_server_is_made_ends_in_a_way_out(stack: 
 
     # It answers 500: nothing is made, and the next `up` asks again.
     faults.add(Fault(INSTANCES, method="POST", status=500))
-    assert stack.refused(stack.up()).startswith(f"Linode did not make the server {stack.label}. Run `pulumi up` again")
+    assert stack.refused(stack.up()).startswith(f"Linode did not create the server {stack.label}. Run `pulumi up` again")
     assert not stack.servers
 
     # Its answer gets lost: a server that nobody knows. The next `up` names it; the operator deletes it by hand.
     faults.add(Fault(INSTANCES, method="POST", close="before", takes_effect=True))
-    assert stack.refused(stack.up()).startswith("Linode did not make the server")
+    assert stack.refused(stack.up()).startswith("Linode did not create the server")
     (orphan,) = stack.servers
     said = stack.refused(stack.up())
     assert said.startswith(f"Linode has a server called {stack.label} already, and this stack does not know it")
