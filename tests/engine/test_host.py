@@ -79,7 +79,9 @@ def test_whatever_linode_does_while_the_server_is_made_ends_in_a_way_out(stack: 
 
     # It answers 500: nothing is made, and the next `up` asks again.
     faults.add(Fault(INSTANCES, method="POST", status=500))
-    assert stack.refused(stack.up()).startswith(f"Linode did not create the server {stack.label}. Run `pulumi up` again")
+    assert stack.refused(stack.up()).startswith(
+        f"Linode did not create the server {stack.label}. Run `pulumi up` again"
+    )
     assert not stack.servers
 
     # Its answer gets lost: a server that nobody knows. The next `up` names it; the operator deletes it by hand.
@@ -87,7 +89,7 @@ def test_whatever_linode_does_while_the_server_is_made_ends_in_a_way_out(stack: 
     assert stack.refused(stack.up()).startswith("Linode did not create the server")
     (orphan,) = stack.servers
     said = stack.refused(stack.up())
-    assert said.startswith(f"Linode has a server called {stack.label} already, and this stack does not know it")
+    assert said.startswith(f"Linode already has a server called {stack.label} that this stack does not know")
     headers = {"Authorization": f"Bearer {LINODE_TOKEN}"}
     httpx.delete(f"{cloud.linode_url}/v4/linode/instances/{orphan.id}", headers=headers).raise_for_status()
     until(lambda: not stack.servers, seconds=PATIENCE_SECONDS, every=0.05)
@@ -95,14 +97,14 @@ def test_whatever_linode_does_while_the_server_is_made_ends_in_a_way_out(stack: 
     # The server is made, and is not seen to run. (One that never runs ends so too, after the plugin's 15 minutes.)
     faults.add(Fault(INSTANCE, method="GET", status=500))
     said = stack.refused(stack.up())
-    assert said.startswith(f"the server {stack.label} was made and does not run.")
+    assert said.startswith(f"the server {stack.label} was created but does not run.")
     assert "`pulumi up --replace '**harbor-instance'`" in said
     (dead,) = stack.servers
 
     # Its way out; meanwhile the volume's name is taken.
     faults.add(Fault("/volumes$", method="POST", status=400, reason="Label must be unique among your Volumes"))
     said = stack.refused(stack.up("--replace", "**harbor-instance"))
-    assert said.startswith(f"Linode has a volume called {stack.label}-data already")
+    assert said.startswith(f"Linode already has a volume called {stack.label}-data")
     (alive,) = stack.servers
     assert alive.id != dead.id
 
@@ -119,7 +121,8 @@ def test_a_replacement_is_said_before_it_happens_and_refused_where_it_must_not(s
 
     stack.change(image="linode/ubuntu24.04")
     result = stack.preview().ok()
-    assert f"warning: this REPLACES the server {stack.label}: Harbor is away" in result.output
+    assert f"warning: this REPLACES the server {stack.label}" in result.output
+    assert ": Harbor is down until the new server has booted" in result.output
     stack.change(image="linode/debian13", tags=["team"])
     assert "REPLACES" not in stack.preview().ok().output
 
@@ -134,7 +137,8 @@ def test_a_replacement_is_said_before_it_happens_and_refused_where_it_must_not(s
     stack.change(version="2.15.2")
     result = stack.preview()
     assert result.code != 0
-    assert f"this would replace the server {stack.label}, and `protect: true` forbids it." in result.output
+    assert f"this would replace the server {stack.label}" in result.output
+    assert ", and `protect: true` forbids it." in result.output
     assert "`pulumi config set --path host.protect false`, `pulumi up`, and set it back to true" in result.output
     assert "Traceback" not in result.output
     assert stack.up().code != 0
