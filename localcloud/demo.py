@@ -70,9 +70,11 @@ def add_rules(workspace: Workspace, cloud: LocalCloud, config: dict[str, Any]) -
     if code != 0:
         raise DemoFailed(output)
     rules = yaml.safe_load(imported.read_text())["config"]["harbor-mirror:rules"]
-    newest = {"endpoint": "hub", "repositories": "library/nginx", "tags": {"latest": 2}, "project": "mirror"}
+    # Of two namespaces, so that it becomes two rules in Harbor.
+    repositories = ["library/redis", "team/app/api"]
+    newest = {"endpoint": "hub", "repositories": repositories, "tags": {"latest": 2}, "project": "mirror"}
     config["harbor-mirror:rules"] |= {f"regsync-{name}": {**rule, "endpoint": "hub"} for name, rule in rules.items()}
-    config["harbor-mirror:rules"]["nginx-newest"] = {**newest, "path": "newest"}
+    config["harbor-mirror:rules"]["newest"] = {**newest, "path": "newest"}
     return output
 
 
