@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import ssl
 import subprocess
 import threading
@@ -77,6 +78,53 @@ def test_each_problem_is_reported_with_advice(
     found = [line for line in result.out.splitlines() if line.startswith(f"{state}: {subject}:")]
     assert any(text in line for line in found), result.out
     assert result.code == (2 if state == "bad" else 0)
+
+
+def _serve_status(harbor: HarborFixture, **changes: Any) -> None:
+    """Let the server of the stack serve a status document, as Caddy does."""
+    now = datetime.now(UTC)
+    document = {
+        "schema": 1,
+        "writtenAt": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "runs": {},
+        "backup": {"lastComplete": now.strftime("%Y%m%dT%H%M%SZ"), "encrypted": True},
+        "packages": {"pending": 0, "pendingSince": None},
+        **changes,
+    }
+    headers = {"Content-Type": "application/json"}
+    harbor.faults.add(Fault("/harbor-mirror/status", 200, json.dumps(document), times=None, headers=headers))
+
+
+FAILED_BACKUP = {"backup": {"result": "failed", "at": "2026-01-01T03:16:00Z", "reason": "blobs: \x1b[31mfull"}}
+
+
+@pytest.mark.parametrize("command", ["doctor", "drift"])
+def test_a_failed_backup_of_the_server_is_reported(
+    mirrored: HarborFixture, run: Run, stack: FakeStack, command: str
+) -> None:
+    stack.outputs["host"] = {"ip": "192.0.2.1", "instanceId": "1", "volumeId": "2"}
+    _serve_status(mirrored, runs=FAILED_BACKUP, backup={"lastComplete": "20260101T031500Z", "encrypted": True})
+    result = run(command, **stack.environment)
+    assert result.code == 2
+    assert "failed at 2026-01-01T03:16:00Z: blobs:" in result.out
+    assert "the last complete backup is" in result.out
+    assert "\x1b" not in result.out
+
+
+def test_a_server_without_problems_or_without_a_status(mirrored: HarborFixture, run: Run, stack: FakeStack) -> None:
+    stack.outputs["host"] = {"ip": "192.0.2.1", "instanceId": "1", "volumeId": "2"}
+    result = run("doctor", "--json", **stack.environment)
+    assert (result.code, lines(result.json)["server"]) == (0, "unknown")
+    _serve_status(mirrored)
+    result = run("doctor", "--json", **stack.environment)
+    assert result.code == 0
+    assert {lines(result.json)[name] for name in ("server", "backup", "updates")} == {"ok"}
+
+
+def test_an_existing_harbor_has_no_server_to_ask(mirrored: HarborFixture, run: Run, stack: FakeStack) -> None:
+    result = run("doctor", "--json", **stack.environment)
+    assert "server" not in lines(result.json)
+    assert not [path for _, path in mirrored.calls() if "harbor-mirror" in path]
 
 
 def test_a_wrong_password(mirrored: HarborFixture, run: Run) -> None:

@@ -1,4 +1,4 @@
-"""Fixtures of the host tier. It needs root (mount namespaces, loop devices) and a few Debian packages, and says so."""
+"""Fixtures of the host tests, which need root (mount namespaces, loop devices) and a few Debian packages."""
 
 from __future__ import annotations
 

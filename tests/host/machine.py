@@ -1,6 +1,6 @@
-"""A server for the scripts: a root of its own over this machine's, real loop devices and file systems, stub Docker.
+"""A machine for the scripts: its own root over this machine's, real loop devices and file systems, a stub of Docker.
 
-What the scripts change stays in an overlay on a tmpfs in a private mount namespace; it is gone when the machine is.
+Changes stay in an overlay on a tmpfs in a private mount namespace, which ends with the machine.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from harbor_mirror.host import Bucket, ServerValues, settings_document, user_dat
 from tests import waiting
 
 STUBS = Path(__file__).parent / "stubs"
-#: Generous: a step that takes longer hangs.
+#: A step that takes longer hangs.
 STEP_SECONDS = 120
 VOLUME_MEGABYTES = 64
 ADMIN_PASSWORD = "Initial0nly-admin"
@@ -80,7 +80,7 @@ class Volume:
 
     @contextmanager
     def mounted(self, at: Path) -> Iterator[Path]:
-        """Its content, for a test to prepare or to look at; only while no machine has it mounted."""
+        """Mount it for a test; only while no machine has it mounted."""
         at.mkdir(exist_ok=True)
         _output("mount", self.device, str(at))
         try:
@@ -89,7 +89,7 @@ class Volume:
             _output("umount", str(at))
 
     def populate(self, version: str, at: Path, changes: Mapping[str, str | None]) -> None:
-        """What a healthy Harbor of that version leaves, and changes to it; its database says `images`."""
+        """Write what a healthy Harbor of that version leaves, with changes; its database contains `images`."""
         major = str(release(version).postgres)
         _output("mkfs.ext4", "-q", self.device)
         with self.mounted(at) as content:
@@ -107,7 +107,7 @@ class Volume:
                 (content / name).write_text(f"{text}\n")
 
     def wipe(self) -> None:
-        """Another volume in its place: blank."""
+        """Make it blank, as another volume."""
         _output("blkdiscard", "--force", "--zeroout", self.device)
 
     def close(self) -> None:
@@ -115,7 +115,7 @@ class Volume:
 
 
 class Machine:
-    """An instance: created from the real user data, with a volume attached at once or later."""
+    """An instance created from real user data, with a volume attached at once or later."""
 
     def __init__(self, directory: Path, server: Server, volume: Volume, *, attached: bool = True) -> None:
         self.server, self.volume = server, volume
@@ -156,13 +156,13 @@ class Machine:
         environment.write_text(environment.read_text() + f"INSTALLER_URL={server.installer_url}\n")
 
     def mount(self, directory: Path, at: str) -> None:
-        """Shows a directory of this machine inside, as a network file system would be."""
+        """Mount a directory inside, as a network file system."""
         self.path(at).mkdir(parents=True, exist_ok=True)
         command = ["nsenter", f"--mount=/proc/{self._holder.pid}/ns/mnt", "mount", "--bind", str(directory)]
         subprocess.run([*command, f"{self._inside}{at}"], check=True)
 
     def attach_after(self, waits: int) -> None:
-        """The volume appears once the scripts have waited that often."""
+        """Let the volume appear after the scripts have waited that often."""
         (self.root / "stub/volume").symlink_to(self.volume.device)
         self.stub("volume-name", self.link)
         self.stub("volume-after", str(waits))
@@ -171,7 +171,7 @@ class Machine:
         return self.root / path.removeprefix("/")
 
     def text(self, path: str) -> str:
-        """The file's content without its last line break; empty if there is none."""
+        """Return the file's content without its last line break; empty if the file is missing."""
         return self.path(path).read_text().rstrip("\n") if self.path(path).exists() else ""
 
     def stub(self, name: str, content: str) -> None:
@@ -198,7 +198,7 @@ class Machine:
         )
 
     def run(self, *command: str, **environment: str) -> tuple[int, str]:
-        """Exit status and output."""
+        """Run a command; return exit status and output."""
         process = self.popen(*command, environment=environment)
         try:
             output, _ = process.communicate(timeout=STEP_SECONDS)
@@ -208,7 +208,7 @@ class Machine:
         return process.returncode, output
 
     def bootstrap(self, **environment: str) -> int:
-        """Runs harbor-bootstrap as its unit would; its output is in `self.output`."""
+        """Run harbor-bootstrap as its unit does; its output is in `self.output`."""
         status, self.output = self.run("/usr/local/sbin/harbor-bootstrap", **environment)
         return status
 
@@ -229,7 +229,7 @@ class Machine:
         self.run("umount", "/mnt/harbor")
 
     def close(self) -> None:
-        """Deletes the instance; the volume stays."""
+        """Delete the instance; the volume stays."""
         if self._holder.poll() is not None:
             return
         self.run("/stub/bin/docker", "compose", "stop")
@@ -239,9 +239,9 @@ class Machine:
 
 
 class World:
-    """Around the machines: the installers' download server, and Harbor's health as the machines' stub Docker leaves it.
+    """The download server of installers, and Harbor's health according to the stub of Docker.
 
-    `faults` are used up one a download: corrupt, truncate, stall, no-range, 404, 500.
+    Each download uses up one of `faults`: corrupt, truncate, stall, no-range, 404, 500.
     """
 
     def __init__(self) -> None:
@@ -275,7 +275,7 @@ class World:
         self._server.server_close()
 
     def installer(self, version: str) -> bytes:
-        """A tarball shaped as Harbor's online installer, with a stub for prepare; always the same bytes."""
+        """Return a tarball like Harbor's online installer, with a stub of prepare; always the same bytes."""
         if version not in self._installers:
             known = release(version)
             majors = f"# postgres {known.postgres_from} {known.postgres}\n".encode()

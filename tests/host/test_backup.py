@@ -1,4 +1,4 @@
-"""Backup and restore with a real PostgreSQL: what was there on the day of the backup is there again, nothing else."""
+"""Backup and restore with a real PostgreSQL: a restore brings back exactly the state of the backup."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BLOBS = "/mnt/harbor/data/registry/docker/registry/v2"
 
 @pytest.fixture(scope="session")
 def postgres() -> Path:
-    """Programs of Debian's newest PostgreSQL."""
+    """Return the directory of Debian's newest PostgreSQL programs."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     if not found:
         left_out("needs PostgreSQL: apt-get install postgresql")
@@ -36,7 +36,7 @@ def volume(_root: None, tmp_path: Path) -> Iterator[Volume]:
 
 @pytest.fixture
 def bucket(tmp_path: Path) -> Path:
-    """Where backups go; it outlives servers and volumes."""
+    """Return the backup target, which outlives servers and volumes."""
     path = tmp_path / "bucket"
     path.mkdir()
     return path
@@ -62,7 +62,7 @@ def _sql(server: Machine, statement: str) -> str:
 
 
 def _push(server: Machine, name: str, content: str) -> None:
-    """An image, as far as a backup sees it: a row and a blob, and a tag that points to it."""
+    """Store an image as a backup sees it: a row, a blob and a tag that points to it."""
     _sql(server, f"CREATE TABLE IF NOT EXISTS artifact (name text); INSERT INTO artifact VALUES ('{name}')")
     for path, text in ((f"{BLOBS}/blobs/{name}", content), (f"{BLOBS}/tags/latest", name)):
         server.path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -74,7 +74,7 @@ def _images(server: Machine) -> set[str]:
 
 
 def _back_up(server: Machine, stamp: str) -> None:
-    """A backup whose time is said, not waited for."""
+    """Make a backup with the given time stamp."""
     date = server.path("/usr/local/bin/date")
     date.write_text(f'#!/bin/bash\ncase $* in *Y%m%dT*) echo {stamp} ;; *) exec /bin/date "$@" ;; esac\n')
     date.chmod(0o755)
@@ -87,7 +87,7 @@ def _restore(server: Machine, which: str, *options: str) -> tuple[int, str]:
     return server.run("/usr/local/sbin/harbor-restore", which, "--yes", *options)
 
 
-def test_lost_volume_comes_back(harbor: Callable[..., Machine], volume: Volume) -> None:
+def test_lost_volume_is_restored(harbor: Callable[..., Machine], volume: Volume) -> None:
     server = harbor()
     _push(server, "nginx", "layers")
     key = server.text("/mnt/harbor/data/secret/keys/secretkey")
@@ -111,7 +111,7 @@ def test_lost_volume_comes_back(harbor: Callable[..., Machine], volume: Volume) 
     assert list(server.path("/mnt/harbor").glob("data.before-restore-*")), "what was there is moved aside, not deleted"
 
 
-def test_older_backup_takes_back_what_came_later(harbor: Callable[..., Machine]) -> None:
+def test_older_backup_undoes_later_changes(harbor: Callable[..., Machine]) -> None:
     server = harbor()
     _push(server, "v1", "one")
     _back_up(server, "20260101T000000Z")
@@ -131,7 +131,9 @@ def test_older_backup_takes_back_what_came_later(harbor: Callable[..., Machine])
     assert server.text(f"{BLOBS}/tags/latest") == "v2"
 
 
-def test_retention_keeps_the_newest_and_drops_what_was_cut_off(harbor: Callable[..., Machine], bucket: Path) -> None:
+def test_retention_keeps_the_newest_and_deletes_incomplete_backups(
+    harbor: Callable[..., Machine], bucket: Path
+) -> None:
     server = harbor(keep=2)
     _push(server, "v0", "zero")
     (bucket / "backups/20250101T000000Z").mkdir(parents=True)
@@ -171,7 +173,7 @@ def test_backup_of_another_version_is_refused(harbor: Callable[..., Machine], bu
     assert "of Harbor 2.14.4, this server runs 2.15.1" in server.text("/var/lib/harbor-mirror/restore.failed")
 
 
-def test_restore_that_was_cut_off_is_not_mistaken_for_a_harbor(harbor: Callable[..., Machine]) -> None:
+def test_interrupted_restore_does_not_start_harbor(harbor: Callable[..., Machine]) -> None:
     server = harbor()
     _push(server, "nginx", "layers")
     _back_up(server, "20260101T000000Z")
@@ -194,7 +196,7 @@ def test_backup_without_database_fails_and_says_so(harbor: Callable[..., Machine
     assert not list(bucket.glob("backups/*/manifest.json"))
 
 
-def test_backup_to_a_full_target_is_not_whole(harbor: Callable[..., Machine], bucket: Path) -> None:
+def test_backup_to_a_full_target_is_not_complete(harbor: Callable[..., Machine], bucket: Path) -> None:
     server = harbor()
     _push(server, "nginx", "layers")
     shutil.rmtree(bucket)
@@ -215,7 +217,7 @@ def test_new_database_password_opens_the_old_database(harbor: Callable[..., Mach
     assert _sql(again, "SELECT rolpassword FROM pg_authid WHERE rolname = 'postgres'") != hashed
 
 
-def test_restore_without_yes_explains_itself(harbor: Callable[..., Machine]) -> None:
+def test_restore_without_yes_prints_its_usage(harbor: Callable[..., Machine]) -> None:
     server = harbor()
     status, output = server.run("/usr/local/sbin/harbor-restore", "latest")
     assert status == 1
@@ -225,7 +227,7 @@ def test_restore_without_yes_explains_itself(harbor: Callable[..., Machine]) -> 
 
 @pytest.fixture
 def age_key(tmp_path: Path) -> tuple[Path, str]:
-    """A private key, and its public key."""
+    """Return the file of a private key, and the public key."""
     path = tmp_path / "age.key"
     made = subprocess.run(["age-keygen", "-o", str(path)], capture_output=True, text=True, check=True)
     return path, made.stderr.split()[-1]

@@ -89,7 +89,7 @@ def _calls(server: Machine) -> list[str]:
     return server.text("/stub/rclone-calls").splitlines()
 
 
-def test_no_failing_call_of_a_backup_deletes_anything_or_is_done(server: Machine, target: Target) -> None:
+def test_failing_calls_of_a_backup_delete_nothing_and_are_reported(server: Machine, target: Target) -> None:
     status, output = _back_up(server, "20260104T000000Z")
     assert status == 0, output
     assert target.complete() == {"20260103T000000Z", "20260104T000000Z"}
@@ -133,7 +133,7 @@ def test_listing_without_the_new_backup_deletes_nothing(server: Machine, target:
     assert target.complete() >= {"20260102T000000Z", "20260103T000000Z", "20260104T000000Z"}
 
 
-def test_clock_that_went_back_deletes_nothing(server: Machine, target: Target) -> None:
+def test_backup_with_a_clock_in_the_past_deletes_nothing(server: Machine, target: Target) -> None:
     before = target.complete()
     assert _back_up(server, "20250101T000000Z")[0] == 1
     assert "Is the clock right?" in server.text("/var/lib/harbor-mirror/backup.failed")
@@ -173,7 +173,7 @@ def test_target_that_is_not_mounted_is_refused(server: Machine) -> None:
     assert "is not on a mounted file system of its own" in output
 
 
-def test_no_failing_call_of_a_restore_touches_the_data(server: Machine) -> None:
+def test_failing_calls_of_a_restore_change_no_data(server: Machine) -> None:
     old = server.path(f"{BLOB}/4/data").read_text()
     server.stub("rclone-calls", "")
     command = ("/usr/local/sbin/harbor-restore", "20260102T000000Z", "--yes")

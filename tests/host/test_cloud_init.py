@@ -80,7 +80,7 @@ def test_first_boot_writes_everything_and_starts_harbor_once(server: Machine) ->
 
 
 @pytest.mark.parametrize("stage", ["write_files", "runcmd"])
-def test_power_cut_is_made_up_for_at_the_next_boot(server: Machine, stage: str) -> None:
+def test_next_boot_completes_an_interrupted_first_boot(server: Machine, stage: str) -> None:
     # cloud-init stops at a pipe that nobody reads, and at a command that does not end; there the power is cut.
     blocking = server.path("/usr/local/sbin/harbor-restore" if stage == "write_files" else "/usr/local/bin/systemctl")
     if stage == "write_files":

@@ -1,4 +1,4 @@
-"""The table of failures in docs/ knows every reason that a script can give."""
+"""docs/host-failures.md explains every reason that a script can report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first boot and later ones: every state of volume, packages and network that a new server may meet."""
+"""First and later boots with every state of volume, packages and network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CAP_SYS_RESOURCE = 1 << 24
 DATABASE = "/mnt/harbor/data/database"
 
 
-def test_blank_volume_gets_a_harbor(machine: Make) -> None:
+def test_blank_volume_is_formatted_and_harbor_starts(machine: Make) -> None:
     server = machine()
     assert server.bootstrap() == 0, server.output
     assert server.done
@@ -29,14 +29,14 @@ def test_blank_volume_gets_a_harbor(machine: Make) -> None:
     assert server.text(f"{DATABASE}/pg15/registry") == "empty"
 
 
-def test_volume_that_comes_late_is_waited_for(machine: Make) -> None:
+def test_late_volume_is_waited_for(machine: Make) -> None:
     server = machine(attached=False)
     server.attach_after(waits=10)
     assert server.bootstrap() == 0, server.output
     assert server.called("sleep 2") >= 10, "twenty seconds, were the sleeps real"
 
 
-def test_volume_that_never_comes_is_named(machine: Make) -> None:
+def test_missing_volume_fails_with_its_name(machine: Make) -> None:
     server = machine(attached=False)
     assert server.bootstrap(VOLUME_WAIT_SECONDS="1") == 1
     assert "scsi-0Linode_Volume_harbor-data did not appear in 1 s; is the volume attached" in server.failed
@@ -54,7 +54,7 @@ def test_second_run_changes_nothing(machine: Make) -> None:
     assert server.text("/etc/fstab").count("/mnt/harbor") == 1
 
 
-def test_reboot_mounts_by_uuid_and_brings_harbor_up(machine: Make) -> None:
+def test_reboot_mounts_by_uuid_and_starts_harbor(machine: Make) -> None:
     server = machine()
     assert server.bootstrap() == 0, server.output
     server.reboot()
@@ -109,7 +109,7 @@ def test_foreign_volume_is_refused_and_untouched(machine: Make, volume: Volume, 
     assert volume.digest() == before
 
 
-def test_blank_volume_is_refused_where_data_is_required(machine: Make, volume: Volume) -> None:
+def test_blank_volume_is_refused_if_data_is_required(machine: Make, volume: Volume) -> None:
     server = machine(requireData=True)
     before = volume.digest()
     assert server.bootstrap() == 3
@@ -118,7 +118,7 @@ def test_blank_volume_is_refused_where_data_is_required(machine: Make, volume: V
     assert volume.digest() == before
 
 
-def test_volume_without_database_is_refused_where_data_is_required(machine: Make, volume: Volume) -> None:
+def test_volume_without_database_is_refused_if_data_is_required(machine: Make, volume: Volume) -> None:
     subprocess.run(["mkfs.ext4", "-q", volume.device], check=True)
     server = machine(requireData=True)
     assert server.bootstrap() == 3
@@ -126,12 +126,12 @@ def test_volume_without_database_is_refused_where_data_is_required(machine: Make
     assert not server.harbor_runs
 
 
-def test_data_is_found_where_it_is_required(machine: Make) -> None:
+def test_required_data_is_found(machine: Make) -> None:
     assert machine().bootstrap() == 0
     assert machine(requireData=True).bootstrap() == 0
 
 
-def test_format_that_was_cut_off_is_done_again(machine: Make, volume: Volume) -> None:
+def test_interrupted_format_is_repeated(machine: Make, volume: Volume) -> None:
     server = machine()
     mkfs = server.path("/usr/local/sbin/mkfs.ext4")
     mkfs.write_text(
@@ -143,7 +143,7 @@ def test_format_that_was_cut_off_is_done_again(machine: Make, volume: Volume) ->
     assert server.bootstrap() == 0, server.output
 
 
-def test_nothing_can_be_written_in_the_volumes_place(machine: Make) -> None:
+def test_mount_point_is_not_writable_without_the_volume(machine: Make) -> None:
     server = machine()
     assert server.bootstrap() == 0, server.output
     server.reboot()
@@ -152,7 +152,7 @@ def test_nothing_can_be_written_in_the_volumes_place(machine: Make) -> None:
     assert "not permitted" in output
 
 
-def test_larger_volume_gives_a_larger_file_system(machine: Make, volume: Volume) -> None:
+def test_file_system_grows_with_the_volume(machine: Make, volume: Volume) -> None:
     capabilities = int(Path("/proc/self/status").read_text().split("CapEff:")[1].split()[0], 16)
     if not capabilities & CAP_SYS_RESOURCE:
         pytest.skip("left out: this root may not resize a mounted file system (CAP_SYS_RESOURCE)")
@@ -166,14 +166,14 @@ def test_larger_volume_gives_a_larger_file_system(machine: Make, volume: Volume)
     assert int(server.run("df", "--output=size", "/mnt/harbor")[1].split()[-1]) > size * 1.8
 
 
-def test_busy_package_manager_is_tried_again(machine: Make) -> None:
+def test_busy_package_manager_is_retried(machine: Make) -> None:
     server = machine()
     server.stub("apt-fails", "1\n2\n")
     assert server.bootstrap() == 0, server.output
     assert server.called("dpkg --configure -a") == 3, "an installation that was cut off is ended first"
 
 
-def test_packages_that_cannot_be_had_are_the_reason(machine: Make) -> None:
+def test_unavailable_packages_are_the_reported_reason(machine: Make) -> None:
     server = machine()
     server.stub("apt-fails", "again\n" * 9)
     assert server.bootstrap() == 1
@@ -192,14 +192,14 @@ def test_packages_that_cannot_be_had_are_the_reason(machine: Make) -> None:
     ],
     ids=["corrupt", "truncated", "stalled", "no-ranges", "server-errors", "one-after-another"],
 )
-def test_bad_download_is_mended(machine: Make, world: World, faults: list[str], resumed: bool) -> None:
+def test_bad_download_is_repeated_or_resumed(machine: Make, world: World, faults: list[str], resumed: bool) -> None:
     server = machine()
     world.faults = list(faults)
     assert server.bootstrap(STALL_SECONDS="1") == 0, server.output
     assert bool(world.ranges[-1]) == resumed, world.ranges
 
 
-def test_download_that_stays_corrupt_is_the_reason(machine: Make, world: World) -> None:
+def test_corrupt_download_is_the_reported_reason(machine: Make, world: World) -> None:
     server = machine()
     world.faults = ["corrupt"] * 99
     assert server.bootstrap() == 1
@@ -210,13 +210,13 @@ def test_download_that_stays_corrupt_is_the_reason(machine: Make, world: World) 
     assert not server.called("prepare")
 
 
-def test_checksum_file_is_asked_for_again(machine: Make, world: World) -> None:
+def test_checksum_file_is_requested_again(machine: Make, world: World) -> None:
     server = machine()
     world.checksum_faults = ["500"]
     assert server.bootstrap() == 0, server.output
 
 
-def test_pinned_installer_is_held_to_the_pin(machine: Make) -> None:
+def test_installer_with_another_checksum_than_the_pin_fails(machine: Make) -> None:
     server = machine(installerSha256="0" * 64)
     assert server.bootstrap(DOWNLOAD_TRIES="2") == 1
     assert "installerSha256 right?" in server.failed
@@ -229,13 +229,13 @@ def test_pinned_installer_needs_no_checksum_file(machine: Make, world: World) ->
 
 
 @pytest.mark.parametrize("what", ["prepare", "pull"])
-def test_docker_hub_that_refuses_is_asked_again(machine: Make, what: str) -> None:
+def test_failed_pull_is_retried(machine: Make, what: str) -> None:
     server = machine()
     server.stub(f"{what}-fails", "1\n2\n")
     assert server.bootstrap() == 0, server.output
 
 
-def test_images_that_cannot_be_pulled_are_the_reason(machine: Make) -> None:
+def test_failed_pulls_are_the_reported_reason(machine: Make) -> None:
     server = machine()
     server.stub("pull-fails", "again\n" * 9)
     assert server.bootstrap() == 1
@@ -243,14 +243,14 @@ def test_images_that_cannot_be_pulled_are_the_reason(machine: Make) -> None:
     assert not server.harbor_runs
 
 
-def test_ill_parts_are_waited_for(machine: Make, world: World) -> None:
+def test_unhealthy_components_are_waited_for(machine: Make, world: World) -> None:
     server = machine()
     world.unhealthy_polls = 3
     assert server.bootstrap() == 0, server.output
     assert world.unhealthy_polls < 0
 
 
-def test_harbor_that_stays_ill_is_the_reason(machine: Make, world: World) -> None:
+def test_unhealthy_harbor_is_the_reported_reason(machine: Make, world: World) -> None:
     server = machine()
     world.unhealthy_polls = 10**9
     assert server.bootstrap(HEALTH_WAIT_SECONDS="1") == 1
@@ -258,7 +258,7 @@ def test_harbor_that_stays_ill_is_the_reason(machine: Make, world: World) -> Non
     assert not server.text("/mnt/harbor/harbor-version"), "a version counts from its first health on"
 
 
-def test_two_runs_do_not_meet(machine: Make) -> None:
+def test_second_run_at_the_same_time_ends_at_the_lock(machine: Make) -> None:
     server = machine()
     server.stub("block", "")
     first = server.popen("/usr/local/sbin/harbor-bootstrap")
@@ -283,7 +283,7 @@ def test_lock_is_free_after_a_kill_that_leaves_children(machine: Make) -> None:
     first.communicate()
 
 
-def test_stop_by_the_system_leaves_a_reason(machine: Make) -> None:
+def test_stop_by_the_system_is_reported(machine: Make) -> None:
     server = machine()
     server.stub("block", "")
     first = server.popen("/usr/local/sbin/harbor-bootstrap")

@@ -1,4 +1,4 @@
-"""Killed anywhere, the next run heals: first boot and upgrade, at points drawn over all commands that they run."""
+"""First boot and upgrade killed at random commands: the next run completes them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import pytest
 from tests.host.machine import Machine, Volume, World, usual_server
 
 Make = Callable[..., Machine]
-#: Commands of the scripts that get a shim before them.
+#: Commands of the scripts that a shim wraps.
 COMMANDS = (
     *("awk", "blkid", "chattr", "chmod", "cmp", "cp", "curl", "cut", "df", "docker", "du"),
     *("findmnt", "install", "jq", "ln", "md5sum", "mkdir", "mkfs.ext4", "mktemp", "mount", "mountpoint"),
     *("mv", "readlink", "rm", "sed", "sha256sum", "sort", "sync", "systemctl", "tail", "tar", "touch"),
 )
 KILLS = 10
-#: Drawn once: a failure can be looked at again.
+#: A fixed seed makes failures repeatable.
 SEED = 7
 
 
@@ -29,14 +29,14 @@ def _killed(server: Machine, at: int, when: str) -> int:
         if not shim.is_symlink():
             shim.symlink_to("/stub/bin/shim")
     server.stub("count", "0")
-    server.stub("said", "")
+    server.stub("seen", "")
     server.stub("kill-at", str(at))
     server.stub("kill-when", when)
     return server.bootstrap(PATH="/stub/shims:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
 
 
 def _points(total: int) -> list[tuple[int, str]]:
-    """One in each tenth of all commands, so that the points spread out whatever their number is."""
+    """Return one point in each tenth of all commands."""
     draw = random.Random(SEED)
     return [
         (draw.randint(i * total // KILLS + 1, (i + 1) * total // KILLS), draw.choice(["before", "after"]))
@@ -46,7 +46,7 @@ def _points(total: int) -> list[tuple[int, str]]:
 
 @pytest.fixture(scope="module")
 def points(_root: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[tuple[int, str]]]]:
-    """Where to kill a first boot and an upgrade, from counting the commands of one that is left alone."""
+    """Return where to kill a first boot and an upgrade, after counting the commands of complete ones."""
     directory = tmp_path_factory.mktemp("count")
     world, volume = World(), Volume(directory / "volume")
     found = {}
@@ -66,7 +66,9 @@ def points(_root: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[di
 
 
 @pytest.mark.parametrize("tenth", range(KILLS))
-def test_first_boot_heals(machine: Make, points: dict[str, list[tuple[int, str]]], tenth: int) -> None:
+def test_killed_first_boot_completes_at_the_next_run(
+    machine: Make, points: dict[str, list[tuple[int, str]]], tenth: int
+) -> None:
     at, when = points["first boot"][tenth]
     server = machine(version="2.13.5")
     assert _killed(server, at, when) == -signal.SIGKILL, server.output
@@ -78,7 +80,7 @@ def test_first_boot_heals(machine: Make, points: dict[str, list[tuple[int, str]]
 
 
 @pytest.mark.parametrize("tenth", range(KILLS))
-def test_upgrade_heals(
+def test_killed_upgrade_completes_at_the_next_run(
     machine: Make, volume: Volume, points: dict[str, list[tuple[int, str]]], tmp_path: Path, tenth: int
 ) -> None:
     at, when = points["upgrade"][tenth]

@@ -68,7 +68,7 @@ def test_updates_are_installed_and_harbor_is_verified_after_the_reboot(server: M
     assert _status(server)["runs"]["maintenance"]["result"] == "done"
 
 
-def test_window_without_updates_is_no_outage(server: Machine) -> None:
+def test_window_without_updates_causes_no_outage(server: Machine) -> None:
     server.stub("up-to-date", "")
     status, output = server.run("/usr/local/sbin/harbor-maintenance")
     assert status == 0, output
@@ -85,7 +85,7 @@ def test_new_kernel_is_a_reason_to_reboot(server: Machine) -> None:
     server.path("/run/reboot-required").unlink()
 
 
-def test_failed_update_brings_harbor_back(server: Machine) -> None:
+def test_harbor_starts_again_after_a_failed_update(server: Machine) -> None:
     server.stub("upgrade-fails", "1\n")
     assert server.run("/usr/local/sbin/harbor-maintenance")[0] == 1
     assert "could not be installed" in server.text("/var/lib/harbor-mirror/maintenance.failed")
@@ -124,7 +124,7 @@ def test_status_names_failures_and_no_secret(server: Machine) -> None:
     assert server.path("/var/lib/harbor-mirror").stat().st_mode & 0o077 == 0
 
 
-def test_wrong_clock_is_said_and_harbor_starts(machine: Make) -> None:
+def test_unsynchronized_clock_is_reported_and_harbor_starts(machine: Make) -> None:
     server = machine()
     server.stub("clock-is-wrong", "")
     server.stub("no-ntp", "")

@@ -47,7 +47,7 @@ def test_only_root_reads_user_data_from_before_docker_on(server: Machine) -> Non
     assert asked[2:] == ["root open"] * 2 + ["caddy closed"] * 2 + ["container closed"] * 2
 
 
-def test_rules_that_were_taken_away_come_back(server: Machine) -> None:
+def test_flushed_rules_are_loaded_again(server: Machine) -> None:
     asked = _asked(
         server,
         """

@@ -1,4 +1,4 @@
-"""Settings and backups over S3: rclone, with the environment that the program writes, against a server of S3."""
+"""Settings and backups over S3: rclone, with the environment that the program writes, against an S3 server."""
 
 from __future__ import annotations
 

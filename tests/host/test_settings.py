@@ -1,4 +1,4 @@
-"""Settings that change while the server lives: from the document to Harbor, Caddy, SSH and the timers."""
+"""Settings that change on a running server: from the document to Harbor, Caddy, SSH and the timers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MERGED = "/var/lib/harbor-mirror/harbor.yml"
 
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, str]]:
-    """Certificates with their keys; the last has expired."""
+    """Return certificates with their keys; the last one has expired."""
     made = []
     for days in ("30", "60", "-1"):
         directory = tmp_path_factory.mktemp("pair")
@@ -46,7 +46,7 @@ def bucket(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def harbor(machine: Make, bucket: Path) -> Callable[..., Machine]:
-    """A server with a settings bucket. A directory stands in for it, by rclone's own means: no script sees it."""
+    """Return a function that creates a server with a settings bucket; rclone reads a directory in its place."""
 
     def make(**keys: object) -> Machine:
         server = machine(**{"settings_bucket": SETTINGS, "objectStorage": {}, **keys})
@@ -94,7 +94,7 @@ def test_document_is_merged_into_harbor_yml(harbor: Callable[..., Machine], buck
     assert not server.called("docker exec"), "the database is elsewhere"
 
 
-def test_workers_follow_the_memory_unless_told(machine: Make) -> None:
+def test_workers_follow_the_memory_by_default(machine: Make) -> None:
     server = machine()
     assert server.bootstrap() == 0, server.output
     kilobytes = int(Path("/proc/meminfo").read_text().split()[1])
@@ -119,7 +119,7 @@ def test_changed_settings_reach_harbor_without_a_new_server(harbor: Callable[...
     assert not server.called("docker")
 
 
-def test_settings_that_could_not_be_applied_are_tried_again(harbor: Callable[..., Machine], bucket: Path) -> None:
+def test_failed_settings_are_retried(harbor: Callable[..., Machine], bucket: Path) -> None:
     _publish(bucket, service={"workers": 5})
     server = harbor()
     assert server.bootstrap() == 0, server.output
@@ -140,7 +140,7 @@ def test_first_boot_waits_for_the_document(harbor: Callable[..., Machine]) -> No
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"schema": 2}', "<html>"])
-def test_unfit_document_leaves_the_one_before_in_force(
+def test_invalid_document_leaves_the_previous_settings_in_force(
     harbor: Callable[..., Machine], bucket: Path, content: str
 ) -> None:
     _publish(bucket, service={"workers": 5})
@@ -274,7 +274,7 @@ def test_renewed_certificate_is_served_without_touching_harbor(
     [(1, 0, "do not belong together"), (2, 2, "has expired")],
     ids=["mismatched", "expired"],
 )
-def test_unfit_certificate_leaves_the_one_that_serves(
+def test_invalid_certificate_leaves_the_previous_one_in_use(
     site: Site, bucket: Path, pairs: list[tuple[str, str]], certificate: int, key: int, reason: str
 ) -> None:
     _publish(bucket, tls="provided", certificate=pairs[certificate][0], certificateKey=pairs[key][1])
@@ -285,7 +285,7 @@ def test_unfit_certificate_leaves_the_one_that_serves(
     assert site.server.harbor_runs
 
 
-def test_failed_reload_is_tried_again(site: Site, bucket: Path, pairs: list[tuple[str, str]]) -> None:
+def test_failed_reload_is_retried(site: Site, bucket: Path, pairs: list[tuple[str, str]]) -> None:
     _publish(bucket, tls="provided", certificate=pairs[1][0], certificateKey=pairs[1][1])
     site.server.stub("caddy-fails", "1\n")
     site.server.stub("calls", "")

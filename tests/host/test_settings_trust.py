@@ -91,7 +91,7 @@ def test_signed_documents_have_allowed_keys_and_values_only(tmp_path: Path, chan
     assert "is not allowed" in reason
 
 
-def test_hostile_document_runs_nothing_and_changes_nothing(machine: Callable[..., Machine], tmp_path: Path) -> None:
+def test_hostile_document_is_not_executed_or_applied(machine: Callable[..., Machine], tmp_path: Path) -> None:
     bucket = tmp_path / "bucket"
     bucket.mkdir()
     server = machine(settings_bucket=SETTINGS, objectStorage={})

@@ -1,4 +1,4 @@
-"""Versions on a volume: what may follow what, and that no way there leads to an empty or half a database."""
+"""Upgrades: which versions may follow which, and that none ends with an empty or incomplete database."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _refused(server: Machine) -> str:
 
 @pytest.fixture
 def populated(volume: Volume, tmp_path: Path) -> Populated:
-    """Makes the volume one that a healthy Harbor of that version has left, but for the given changes (None: absent)."""
+    """Fill the volume as a healthy Harbor of that version leaves it, with the given changes (None: absent)."""
 
     def populate(version: str, changes: Mapping[str, str | None] | None = None) -> None:
         volume.populate(version, tmp_path / "populate", changes or {})
@@ -41,7 +41,7 @@ def populated(volume: Volume, tmp_path: Path) -> Populated:
     return populate
 
 
-def test_two_minors_at_a_time_lead_from_2_9_to_2_15(populated: Populated, machine: Make) -> None:
+def test_upgrade_from_2_9_to_2_15_in_steps_of_two_minors(populated: Populated, machine: Make) -> None:
     populated("2.9.5")
     for version, major in (("2.11.2", 15), ("2.13.5", 15), ("2.15.1", 15), ("2.15.2", 18)):
         server = machine(version=version)
@@ -70,7 +70,7 @@ def test_postgres_is_upgraded_alone_and_without_restarts(populated: Populated, m
     assert 'restart: "no"' in server.text("/opt/harbor/2.15.2/upgrade.yml")
 
 
-def test_upgrade_in_place_works_too(machine: Make) -> None:
+def test_upgrade_in_place(machine: Make) -> None:
     server = machine(version="2.13.5")
     assert server.bootstrap() == 0, server.output
     newer = server.server.host.model_copy(update={"version": "2.15.1"})
@@ -91,7 +91,7 @@ def test_upgrade_in_place_works_too(machine: Make) -> None:
         ("2.11.2", "2.14.4", "at most 2 minor releases at a time"),
     ],
 )
-def test_wrong_step_is_refused(populated: Populated, machine: Make, old: str, new: str, reason: str) -> None:
+def test_unsupported_upgrade_is_refused(populated: Populated, machine: Make, old: str, new: str, reason: str) -> None:
     populated(old)
     assert reason in _refused(machine(version=new))
 
@@ -104,19 +104,21 @@ def test_refused_server_works_again_with_its_own_version(populated: Populated, m
     assert _content(server) == {"pg15": "images"}
 
 
-def test_silent_empty_database_beside_the_old_is_refused(populated: Populated, machine: Make) -> None:
+def test_empty_database_beside_the_old_one_is_refused(populated: Populated, machine: Make) -> None:
     populated("2.13.5", {"data/database/pg18/PG_VERSION": "18", "data/database/pg18/registry": "empty"})
     assert "several databases (PostgreSQL 15 18) without an interrupted upgrade" in _refused(machine(version="2.15.2"))
 
 
-def test_vanished_database_is_refused(populated: Populated, machine: Make) -> None:
+def test_missing_database_is_refused(populated: Populated, machine: Make) -> None:
     populated("2.15.1", {"data/database/pg15/PG_VERSION": None, "data/database/pg15/registry": None})
     server = machine(version="2.15.1")
     assert "its database is missing" in _refused(server)
     assert not server.path(DATABASE).exists()
 
 
-def test_database_of_unknown_version_is_refused_until_it_is_told(populated: Populated, machine: Make) -> None:
+def test_database_of_unknown_version_is_refused_until_the_version_is_written(
+    populated: Populated, machine: Make
+) -> None:
     populated("2.13.5", {"harbor-version": None})
     server = machine(version="2.15.1")
     assert "of unknown version. Write that version to /mnt/harbor/harbor-version" in _refused(server)
@@ -144,7 +146,7 @@ def test_missing_secret_key_is_refused(populated: Populated, machine: Make) -> N
     assert "secretkey is missing" in _refused(machine(version="2.15.1"))
 
 
-def test_upgrade_without_room_for_it_is_refused(populated: Populated, machine: Make) -> None:
+def test_upgrade_without_space_is_refused(populated: Populated, machine: Make) -> None:
     populated("2.13.5")
     server = machine(version="2.15.2")
     assert server.bootstrap(SPARE_MEGABYTES="100000") == 3
@@ -163,7 +165,7 @@ def test_moved_blobs_or_database_are_refused(machine: Make) -> None:
     assert server.harbor_runs, "what works goes on working"
 
 
-def test_power_cut_during_the_upgrade_of_postgres_heals(populated: Populated, machine: Make) -> None:
+def test_power_cut_during_the_upgrade_of_postgres_is_recovered(populated: Populated, machine: Make) -> None:
     populated("2.13.5")
     server = machine(version="2.15.2")
     server.stub("upgrade-is-cut-off", "")
@@ -176,7 +178,7 @@ def test_power_cut_during_the_upgrade_of_postgres_heals(populated: Populated, ma
     assert docker[0] == "docker compose stop -t 60", "an upgrade may still be at work in its container"
 
 
-def test_power_cut_during_the_upgrade_heals_on_another_server(populated: Populated, machine: Make) -> None:
+def test_power_cut_during_the_upgrade_is_recovered_on_another_server(populated: Populated, machine: Make) -> None:
     populated("2.13.5")
     server = machine(version="2.15.2")
     server.stub("upgrade-is-cut-off", "")
@@ -186,7 +188,7 @@ def test_power_cut_during_the_upgrade_heals_on_another_server(populated: Populat
     assert _content(server) == {"pg18": "images"}
 
 
-def test_beginning_of_a_database_is_removed(machine: Make) -> None:
+def test_incomplete_database_is_removed(machine: Make) -> None:
     server = machine()
     server.stub("pull-fails", "again\n" * 9)
     assert server.bootstrap() == 1
@@ -196,7 +198,7 @@ def test_beginning_of_a_database_is_removed(machine: Make) -> None:
     assert _content(server) == {"pg15": "empty"}
 
 
-def test_upgrade_that_fails_keeps_its_way_back(populated: Populated, machine: Make, world: World) -> None:
+def test_failed_upgrade_can_be_undone(populated: Populated, machine: Make, world: World) -> None:
     populated("2.13.5")
     server = machine(version="2.15.2")
     world.unhealthy_polls = 10**9
@@ -219,7 +221,7 @@ def test_upgrade_that_fails_keeps_its_way_back(populated: Populated, machine: Ma
     assert _content(old) == {"pg15": "images"}
 
 
-def test_newer_patch_may_follow_an_upgrade_that_failed(populated: Populated, machine: Make, world: World) -> None:
+def test_newer_patch_after_a_failed_upgrade(populated: Populated, machine: Make, world: World) -> None:
     populated("2.13.5")
     world.unhealthy_polls = 10**9
     server = machine(version="2.15.1")
