@@ -1,10 +1,9 @@
-"""Pages, filters (X-Filter) and order of lists."""
+"""Pages, filters (X-Filter) and order of lists. Filters know equality, `+and` and `+or`."""
 
 from __future__ import annotations
 
 import json
-import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from localcloud.linode.errors import invalid
@@ -12,15 +11,6 @@ from localcloud.linode.errors import invalid
 # The API's own limits: techdocs.akamai.com/linode-api/reference/pagination.
 DEFAULT_PAGE_SIZE = 100
 PAGE_SIZES = range(25, 501)
-
-_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
-    "+gt": operator.gt,
-    "+gte": operator.ge,
-    "+lt": operator.lt,
-    "+lte": operator.le,
-    "+neq": operator.ne,
-    "+contains": lambda value, wanted: str(wanted).lower() in str(value).lower(),
-}
 
 
 def page(
@@ -79,8 +69,6 @@ def _matches(item: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
             fits = all(_matches(item, part) for part in value)
         elif key == "+or":
             fits = any(_matches(item, part) for part in value)
-        elif isinstance(value, dict):
-            fits = all(_OPERATORS[name](_field(item, key), operand) for name, operand in value.items())
         else:
             found = _field(item, key)
             fits = value in found if isinstance(found, list) else found == value

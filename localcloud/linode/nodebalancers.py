@@ -1,4 +1,4 @@
-"""NodeBalancers: an address of their own and a firewall; what they balance is the business of the cluster behind."""
+"""NodeBalancers: each has its own address and a firewall. The cluster behind them decides what they balance."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What a cluster is made of: LkeCluster (SDK kind), DatabasePostgresqlV2 and NodeBalancer (framework kind).
+"""The parts of a cluster: LkeCluster (SDK kind), DatabasePostgresqlV2 and NodeBalancer (framework kind).
 
-By the provider's schema and its source; unlike the other resources, not held against recordings of the real plugin.
+By the provider's schema and its source; unlike the other resources, not compared with recordings of the real plugin.
 The real plugin waits for a node to be ready in Kubernetes, and goes on without one; the stand-in does not ask.
 """
 

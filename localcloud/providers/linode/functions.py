@@ -1,4 +1,4 @@
-"""Functions that look up regions, types, images, domains and volumes."""
+"""Functions that look up regions, types, images, domains, volumes, instances and Kubernetes versions."""
 
 from __future__ import annotations
 
