@@ -15,6 +15,7 @@ from packaging.version import Version
 
 from harbor_mirror.config.models import RuleTags
 from harbor_mirror.config.refusal import Refused
+from harbor_mirror.plan.filters import TagFilter
 from harbor_mirror.plan.globs import matches
 from harbor_mirror.plan.tag_versions import VersionRange, parse_version
 
@@ -39,6 +40,11 @@ class TagExpression:
         if tags.is_expression and tags.matches:
             reason = "does not combine with an expression; use regex and excludes, or a rule of its own"
             raise Refused(list(tags.matches), reason, "{semver: '>=1.25 <2', excludes: '*-rc*'}", field="tags.matches")
+        for glob in tags.excludes if tags.is_expression else ():
+            try:
+                TagFilter(glob, "excludes").check()
+            except Refused as refused:
+                raise Refused(refused.value, refused.reason, refused.example, field="tags.excludes") from None
         return cls.of_resolved(tags)
 
     @classmethod

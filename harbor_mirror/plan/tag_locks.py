@@ -19,7 +19,7 @@ from harbor_mirror.config.faults import Fault
 from harbor_mirror.config.models import Configuration, Endpoint, Rule
 from harbor_mirror.config.refusal import Refused
 from harbor_mirror.plan import globs
-from harbor_mirror.plan.filters import STORED_LENGTH, TagFilter, join, stored_length
+from harbor_mirror.plan.filters import STORED_LENGTH, TagFilter, check, join, stored_length
 from harbor_mirror.plan.policies import PolicyRule, policy_name, split_by_namespace
 from harbor_mirror.plan.registry_types import image_host, url_of
 from harbor_mirror.plan.tag_expressions import TagExpression
@@ -187,7 +187,7 @@ def filters_length(rule: Rule, repositories: str, tags: str) -> int:
 # --- Using the lock --------------------------------------------------------------------------------------------------
 
 
-def lock_problems(rule: Rule, expression: TagExpression, source: str, lock: LockedRule) -> Iterator[str]:
+def lock_problems(name: str, rule: Rule, expression: TagExpression, source: str, lock: LockedRule) -> Iterator[str]:
     """Yield why a lock does not fit its rule, as far as that shows without the source."""
     for what, locked, configured in (
         ("source", lock.source, source),
@@ -196,6 +196,16 @@ def lock_problems(rule: Rule, expression: TagExpression, source: str, lock: Lock
     ):
         if locked != configured:
             yield f"it is for the {what} {_shown(locked)}, and the rule has {_shown(configured)}"
+            return
+    for index, policy in enumerate(lock.policies):
+        if policy.name != policy_name(name, index):
+            yield f"its policies are named {', '.join(policy.name for policy in lock.policies)}"
+            return
+        try:
+            check(policy.repositories)
+            check(policy.matches, "tag")
+        except Refused as refused:
+            yield f"in the policy {policy.name}, {refused.value} {refused.reason}"
             return
     for repository, tags in lock.tags.items():
         if not any(globs.matches(pattern, repository) for pattern in rule.repositories):
@@ -241,7 +251,8 @@ def with_policies(
             faults.append(Fault(f"rules.{name}.tags", None, str(error), resolve))
             continue
         except Refused as refused:
-            faults.append(Fault(f"rules.{name}.{refused.field}", refused.value, refused.reason, refused.example))
+            field = refused.field or "repositories"
+            faults.append(Fault(f"rules.{name}.{field}", refused.value, refused.reason, refused.example))
             continue
         for policy in policies.keys() & configuration.rules.keys() - {name}:
             faults.append(Fault(f"rules.{policy}", None, f"is the name of a policy of {name}", f"{policy}-tags"))
@@ -252,11 +263,16 @@ def with_policies(
 def locked_policies(
     name: str, rule: Rule, expression: TagExpression, endpoint: Endpoint, locks: Mapping[str, LockedRule]
 ) -> dict[str, Rule]:
-    """Return the Harbor policies of a rule with an expression, as rules of their own by name. Raises NotResolved."""
+    """Return the Harbor policies of a rule with an expression, as rules of their own by name.
+
+    Raises NotResolved, and Refused for repositories that Harbor can't match.
+    """
+    for pattern in rule.repositories:
+        check(pattern)
     if name not in locks:
         raise NotResolved("has an expression that is not resolved yet")
     lock = locks[name]
-    reason = next(lock_problems(rule, expression, source_of(endpoint), lock), None)
+    reason = next(lock_problems(name, rule, expression, source_of(endpoint), lock), None)
     if reason is not None:
         raise NotResolved(f"does not fit its lock: {reason}")
     return {

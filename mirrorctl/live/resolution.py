@@ -15,6 +15,7 @@ from pathlib import Path
 from harbor_mirror.config.models import Configuration, Rule
 from harbor_mirror.config.refusal import Refused
 from harbor_mirror.harbor.client import HarborError
+from harbor_mirror.plan.filters import check
 from harbor_mirror.plan.registry_types import url_of
 from harbor_mirror.plan.tag_expressions import TagExpression
 from harbor_mirror.plan.tag_locks import (
@@ -87,12 +88,15 @@ class Resolution:
         rule = configuration.rules[name]
         before = locks.get(name)
         try:
+            for pattern in rule.repositories:
+                check(pattern)
             tags = self._list(name, rule, configuration, opened)
             lock = lock_rule(name, rule, expression, source_of(configuration.endpoints[rule.endpoint]), tags)
         except (RegistryError, HarborError) as error:
             return ResolvedRule(rule=name, state="unreachable", problem=str(error))
         except Refused as refused:
-            return ResolvedRule(rule=name, state="refused", problem=refused.reason)
+            value = "" if refused.value is None else f"{refused.value!r} "
+            return ResolvedRule(rule=name, state="refused", problem=f"{value}{refused.reason}")
         locks[name] = lock
         old, new = (_references(state) for state in (before, lock))
         return ResolvedRule(

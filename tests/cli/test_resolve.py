@@ -100,6 +100,14 @@ def test_a_range_that_selects_nothing_keeps_the_lock(stack: Path, source_url: st
     assert "the expression" in run("check").out
 
 
+def test_repositories_that_harbor_cannot_match_are_refused(stack: Path, source_url: str, run: Run) -> None:
+    text = STACK.format(url=source_url, range="^1.25").replace("library/nginx", '"library/{nginx"')
+    (stack / "Pulumi.dev.yaml").write_text(text)
+    done = run("resolve")
+    assert done.code == 2
+    assert "refused: nginx: 'library/{nginx' has a brace that is not closed" in done.out
+
+
 def test_a_source_that_fails_keeps_the_lock(stack: Path, source: RegistrySimulator, run: Run) -> None:
     run("resolve")
     before = (stack / LOCK).read_bytes()

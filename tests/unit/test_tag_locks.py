@@ -155,6 +155,11 @@ def test_a_lock_of_another_expression_is_refused(change: dict[str, Any], reason:
         ({"tags": {"library/nginx": ["1.25.0"]}}, "the expression does not select library/nginx:1.25.0"),
         ({"tags": {"library/nginx": ["1.26.9"]}}, "no policy takes library/nginx:1.26.9"),
         ({"tags": {"library/redis": ["1.26.0"]}}, "library/redis is no repository of the rule"),
+        ({"policies": [{"name": "web", "repositories": "library/nginx", "matches": "1.*"}]}, "are named web"),
+        (
+            {"policies": [{"name": "nginx", "repositories": "library/nginx", "matches": "{1.*"}]},
+            "in the policy nginx, {1.* has a brace that is not closed",
+        ),
         (
             {"policies": [{"name": "nginx", "repositories": "**", "matches": "1.*"}]},
             "the policy nginx takes repositories without locked tags: **",
@@ -196,6 +201,20 @@ def test_a_policy_cannot_have_another_rules_name() -> None:
 )
 def test_an_expression_that_cannot_be_read(tags: dict[str, Any], path: str) -> None:
     (fault,) = faults(stack(nginx={**NGINX, "tags": tags}), {})
+    assert fault.startswith(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        ({"repositories": "library/{nginx"}, "rules.nginx.repositories: 'library/{nginx' has a brace that is not"),
+        ({"tags": {"semver": "1.x", "excludes": "*[a"}}, "rules.nginx.tags.excludes: '*[a' has a character class"),
+    ],
+)
+@pytest.mark.parametrize("is_locked", [True, False])
+def test_globs_beside_an_expression_that_cannot_be_read(change: dict[str, Any], path: str, is_locked: bool) -> None:
+    locks = {"nginx": lock(NGINX, {"library/nginx": TAGS})} if is_locked else {}
+    (fault,) = faults(stack(nginx={**NGINX, **change}), locks)
     assert fault.startswith(path)
 
 
