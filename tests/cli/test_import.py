@@ -149,6 +149,51 @@ def test_terraform(run: Run) -> None:
     assert report["secretsNeeded"] == ["endpoints.hub.secret"]
 
 
+def test_terraform_that_is_not_written_out(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "odd.tf").write_text(
+        """data "harbor_registry" "d" { name = "x" }
+module "m" { source = "./m" }
+resource "harbor_registry" "quay" {
+  provider_name = "docker-registry"
+  name = "quay"
+  endpoint_url = "https://quay.io"
+  access_id = var.user
+  access_secret = "in-plain-text"
+}
+resource "harbor_replication" "many" {
+  name = "two words/x"
+  action = "pull"
+  registry_id = harbor_registry.quay.registry_id
+  dest_namespace = "mirror/${var.team}"
+  schedule = "event_based"
+  filters { name = "coreos/etcd" }
+}
+"""
+    )
+    report = imported(run, "terraform", Path("odd.tf"))
+    assert "in-plain-text" not in str(report)
+    assert [(decision["line"], decision["entry"], decision["reason"]) for decision in report["decisions"]] == [
+        (1, "data.harbor_registry.d", "has no counterpart"),
+        (2, "module.m", "has no counterpart"),
+        (3, "harbor_registry.quay", "access_id = ${var.user} is not written out; write its value"),
+        (3, "quay", "has a password and no user that is written out: set endpoints.quay.username"),
+        (10, "harbor_replication.many", "dest_namespace = mirror/${var.team} is not written out; write its value"),
+        (
+            10,
+            "harbor_replication.many",
+            "dest_namespace is not set: images would keep the source's projects; set project",
+        ),
+    ]
+
+
+@pytest.mark.parametrize("registry", ["Bad Host", "{{x}}", ""])
+def test_names_that_are_no_registries(registry: str, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "sync.yml").write_text(yaml.safe_dump({registry: {"images": {"a": ["1"]}}}))
+    assert imported(run, "skopeo", Path("sync.yml"))["decisions"]
+    (tmp_path / "regsync.yml").write_text(yaml.safe_dump({"creds": [{"registry": registry}], "sync": []}))
+    assert imported(run, "regsync", Path("regsync.yml"))["decisions"]
+
+
 REGSYNC = """\
 sync:
   - source: {source}

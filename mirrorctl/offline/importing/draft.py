@@ -13,6 +13,7 @@ from harbor_mirror.config.faults import ConfigurationError, Fault
 from harbor_mirror.config.models import Rule
 from harbor_mirror.config.paths import join_path, split_path
 from harbor_mirror.plan.filters import STORED_LENGTH, join
+from harbor_mirror.plan.references import InvalidReference, Reference
 from harbor_mirror.plan.tag_locks import filters_length
 from harbor_mirror.plan.validation import validate
 from mirrorctl.output.reports import ImportDecision
@@ -59,8 +60,7 @@ class Draft:
     """What the file says of hosts, for their endpoints."""
     credentials: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=dict)
     """The same for hosts with a password, and its line. Passwords are never copied."""
-    secrets: list[str] = field(default_factory=list)
-    """Endpoints whose secret must be set."""
+    _secrets: list[str] = field(default_factory=list)
     reserved_rules: set[str] = field(default_factory=set)
     """Names of rules that exist already."""
     _lines: dict[str, int] = field(default_factory=dict)
@@ -79,6 +79,14 @@ class Draft:
         lines = getattr(content, "lines", {})
         for key in content.keys() - set(known):
             self.decide(lines.get(key, line), entry, f"{key} has no counterpart")
+
+    def host(self, registry: str, line: int) -> str | None:
+        """Return the host of a registry as references name it; record a name that is none."""
+        try:
+            return Reference.parse(f"{registry}/x/y").host
+        except InvalidReference:
+            self.decide(line, registry, "is no registry's host")
+            return None
 
     def endpoint(self, host: str, line: int) -> str:
         """Return the key of the endpoint at a host; the first use defines it."""
@@ -108,7 +116,7 @@ class Draft:
 
     def secret(self, key: str, line: int) -> None:
         """Record that an endpoint's secret must be set."""
-        self.secrets.append(join_path("endpoints", key, "secret"))
+        self._secrets.append(key)
         if not self.endpoints[key].get("username"):
             self.decide(line, key, f"has a password and no user that is written out: set endpoints.{key}.username")
 
@@ -151,6 +159,11 @@ class Draft:
             wish.line,
         )
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Paths of the secrets that must be set."""
+        return tuple(join_path("endpoints", key, "secret") for key in self._secrets if key in self.endpoints)
+
     def check(self) -> None:
         """Take out what the configuration's own checks refuse, and record why; what is left is valid as a whole."""
         while faults := self._faults():
@@ -186,6 +199,8 @@ class Draft:
         entries: dict[str, Any] = {"endpoints": self.endpoints, "projects": self.projects, "rules": self.rules}.get(
             section, {}
         )
+        # A rule whose repositories are of several namespaces is checked as several.
+        name = name if name in entries else re.sub(r"-[0-9]+$", "", name)
         if name not in entries:
             return False
         line = self._lines.get(f"{section}.{name}", 1)

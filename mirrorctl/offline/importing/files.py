@@ -51,7 +51,7 @@ def import_file(form: str, path: Path, project: str, into: Path | None) -> Impor
         rules=tuple(draft.rules),
         decisions=tuple(sorted(draft.decisions, key=lambda decision: decision.line)),
         notes=tuple(sorted(draft.notes, key=lambda note: note.line)),
-        secrets_needed=tuple(draft.secrets),
+        secrets_needed=draft.secrets,
         resolve=any(_is_expression(rule.get("tags")) for rule in draft.rules.values()),
         configuration=text,
     )

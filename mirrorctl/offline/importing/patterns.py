@@ -88,7 +88,7 @@ def cron(text: str) -> str:
 
 def interval(text: str) -> str:
     """Return the schedule of an interval such as 60m. Raise Untranslatable."""
-    parts = re.findall(r"([0-9.]+)([hms])", text)
+    parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)([hms])", text)
     if "".join(number + unit for number, unit in parts) != text or not parts:
         raise Untranslatable(f"interval {text} is no duration")
     seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)

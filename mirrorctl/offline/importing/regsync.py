@@ -46,7 +46,9 @@ def _add_creds(creds: Located, draft: Draft) -> None:
     if "{{" in registry or not registry:
         draft.decide(creds.line, "creds", f"registry {registry} is a template; write its value")
         return
-    host = Reference.parse(f"{registry}/x/y").host
+    host = draft.host(registry, creds.line)
+    if host is None:
+        return
     settings: dict[str, Any] = {}
     user = str(creds.get("user", ""))
     if user and "{{" not in user:

@@ -29,7 +29,9 @@ def import_skopeo(text: str, draft: Draft) -> None:
 
 def _add_registry(registry: str, entry: Located, line: int, draft: Draft) -> None:
     draft.leave(line, registry, entry, _REGISTRY)
-    host = Reference.parse(f"{registry}/x/y").host
+    host = draft.host(registry, line)
+    if host is None:
+        return
     settings: dict[str, Any] = {}
     if str(entry.get("tls-verify", "true")).lower() == "false":
         settings["insecure"] = True

@@ -41,6 +41,11 @@ class _Block:
     body: Mapping[str, Any]
 
     @property
+    def resource(self) -> str:
+        """The type of a resource; empty for other blocks."""
+        return self.labels[0] if self.kind == "resource" and self.labels else ""
+
+    @property
     def entry(self) -> str:
         """How the block is called in Terraform."""
         return ".".join(self.labels if self.kind == "resource" else (self.kind, *self.labels))
@@ -56,14 +61,14 @@ def import_terraform(text: str, draft: Draft) -> None:
         return
     keys: dict[str, str] = {}
     for block in blocks:
-        if block.labels[:1] == ("harbor_registry",):
+        if block.resource == "harbor_registry":
             keys[block.entry] = _add_registry(block, draft)
-        elif block.labels[:1] == ("harbor_project",):
+        elif block.resource == "harbor_project":
             keys[block.entry] = _add_project(block, draft)
-        elif block.labels[:1] != ("harbor_replication",) and block.kind not in _WITHOUT_IMAGES:
+        elif block.resource != "harbor_replication" and block.kind not in _WITHOUT_IMAGES:
             draft.decide(block.line, block.entry, "has no counterpart")
     for block in blocks:
-        if block.labels[:1] == ("harbor_replication",):
+        if block.resource == "harbor_replication":
             _add_replication(block, keys, draft)
 
 
