@@ -133,7 +133,8 @@ class _Builder:
                 for shorter in (True, False)
             ]
             candidates += self._product(wanted, unwanted)
-        return min(candidates, key=lambda glob: (len(glob), glob))
+        # Of equally short globs the first, which matches these tags and no others.
+        return min(candidates, key=len)
 
     def _groups(self, wanted: Tags, unwanted: Tags) -> list[_Group]:
         """Return the first characters, those with equal endings together."""
@@ -177,7 +178,7 @@ class _Builder:
         return result
 
     def _is_shorter(self, joined: _Group, *separate: _Group) -> bool:
-        return len(self._text(joined)) <= sum(len(self._text(group)) for group in separate)
+        return len(self._text(joined)) < sum(len(self._text(group)) for group in separate)
 
     def _product(self, wanted: Tags, unwanted: Tags) -> list[str]:
         """Return `{1.25,1.26}-{alpine,slim}` if every combination is harmless."""

@@ -71,6 +71,14 @@ def test_a_rule_becomes_a_policy_of_its_own_name(tmp_path: Path) -> None:
     }
 
 
+def test_tags_that_look_like_numbers_and_dates_stay_text(tmp_path: Path) -> None:
+    tags = ["1.20", "012", "1_000", "0x10", "1e5", "null", "yes", "on", "2024-01-15", "0b1", "_", "Null"]
+    locks = {"nginx": lock({**NGINX, "tags": {"regex": "."}}, {"library/nginx": tags})}
+    path = tmp_path / "mirror.lock.dev.yaml"
+    path.write_text(format_locks(locks))
+    assert sorted(read_locks(path)["nginx"].tags["library/nginx"]) == sorted(tags)
+
+
 def test_the_same_tags_in_another_order_give_the_same_bytes() -> None:
     first, second = (
         format_locks({"nginx": lock(NGINX, {"library/nginx": tags})}) for tags in (TAGS, list(reversed(TAGS)))
