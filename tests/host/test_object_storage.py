@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from harbor_mirror.host import SETTINGS_OBJECT, Bucket
-from tests.host.machine import Machine, Server
+from tests.host.machine import STUBS, Machine, Server
 
 Make = Callable[..., Machine]
 
@@ -75,8 +76,9 @@ def test_versioning_of_the_bucket_is_turned_on(machine: Make, s3: Callable[[str]
     server = machine(settings_bucket=settings, objectStorage={}, backup={"versioned": True})
     _publish(settings, server.server.document(backup=bucket))
     assert server.bootstrap() == 0, server.output
+    server.path("/mnt/harbor/data/registry").mkdir()
     status, output = server.run("/usr/local/sbin/harbor-backup")
-    assert status == 0, output
+    assert status == 0, f"the first backup of a Harbor without images: {output}"
     client = _client(bucket.endpoint)
     assert client.get_bucket_versioning(Bucket=bucket.name)["Status"] == "Enabled"
     # A purge by rclone leaves the versions behind.
@@ -85,3 +87,29 @@ def test_versioning_of_the_bucket_is_turned_on(machine: Make, s3: Callable[[str]
     assert "Contents" not in client.list_objects_v2(Bucket=bucket.name)
     versions = client.list_object_versions(Bucket=bucket.name)["Versions"]
     assert any(version["Key"].endswith("/manifest.json") for version in versions)
+
+
+def test_storage_keys_are_in_no_argument_output_or_report(machine: Make, s3: Callable[[str], Bucket]) -> None:
+    bucket, settings = s3("backup"), s3("settings")
+    server = machine(settings_bucket=settings, objectStorage={}, backup={})
+    shutil.copy(STUBS / "rclone", server.path("/usr/local/bin/rclone"))
+    _publish(settings, server.server.document(backup=bucket))
+    assert server.bootstrap() == 0, server.output
+    shown = server.output
+    for command in (
+        ("harbor-settings",),
+        ("harbor-backup",),
+        ("harbor-restore", "list"),
+        ("harbor-restore", "latest", "--yes"),
+    ):
+        status, output = server.run(f"/usr/local/sbin/{command[0]}", *command[1:])
+        assert status == 0, output
+        shown += output
+    shown += server.text("/stub/rclone-calls") + "\n".join(server.calls)
+    shown += server.text("/var/lib/harbor-status/status.json")
+    assert shown.count("copyto") >= 3
+    assert bucket.secret_key not in shown
+    assert "Initial0nly" not in shown
+    for path in server.path("/var/lib/harbor-mirror").rglob("*"):
+        if path.is_file() and bucket.secret_key in path.read_text(errors="replace"):
+            assert path.stat().st_mode & 0o077 == 0, path

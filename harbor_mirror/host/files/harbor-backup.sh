@@ -56,7 +56,8 @@ STEP=blobs
 if [ "$BLOBS" = volume ] && [ -d "$DATA/registry" ]; then
   blob_sizes > "$work/blobs"
   rclone --retries 3 sync "$DATA/registry" "$TARGET/blobs" --backup-dir "$TARGET/replaced/$stamp" || fail "blobs could not be copied to $TARGET"
-  list_target blobs -R --files-only --format sp --separator ' '
+  # Without blobs, an empty bucket has no directory to list.
+  if [ -s "$work/blobs" ]; then list_target blobs -R --files-only --format sp --separator ' '; else : > "$LISTING"; fi
   sort -o "$LISTING" "$LISTING"
   # A blob that garbage collection has deleted meanwhile is not missing.
   comm -23 "$work/blobs" "$LISTING" | while read -r _ name; do
