@@ -12,8 +12,8 @@ from harbor_mirror.harbor.rule import to_json
 from harbor_mirror.plan.validation import validate
 from localcloud.harbor.data import Credential
 from localcloud.http import free_port, serve
-from tests.cli.conftest import ADMIN, PASSWORD, ROOT, Run
-from tests.cli.harbor_fixture import HarborFixture
+from tests.cli.conftest import ROOT, Run
+from tests.cli.harbor_fixture import ADMIN, PASSWORD, HarborFixture
 from tests.waiting import until
 
 PAGE = ROOT / "docs" / "cluster-operations.md"
@@ -39,7 +39,7 @@ def test_the_documented_rule_copies_everything_to_its_old_place(harbor: HarborFi
     old.add_project("mirror")
     digests = {(name, tag): old.push(name, tag, f"{name}-{tag}").digest for name, tag in IMAGES}
     harbor.add_project("mirror")
-    (policy,) = validate(documented()).rules["move"].policies
+    policy = validate(documented()).rules["move"].policy
     with serve(old.app, port=port), Harbor(harbor.url, ADMIN, PASSWORD) as client:
         endpoint = harbor.add_registry("old", old.url, type="harbor", credential=Credential("basic", ADMIN, PASSWORD))
         client.request("POST", "/replication/policies", body=to_json(policy, endpoint))

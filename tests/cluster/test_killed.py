@@ -36,7 +36,7 @@ def kill_up(stack: Rehearsal, after: int) -> None:
     process = subprocess.Popen(
         command,
         cwd=stack.workspace.directory,
-        env=stack.pulumi_environment(),
+        env=stack.workspace.environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
