@@ -68,6 +68,8 @@ preview_json() {
   mapfile -t policies < <(policies "$1")
   engine preview --stack "$2" --json "${policies[@]}" >"$3" && return
   jq --raw-output '.diagnostics[] | select(.severity == "error") | .message' "$3" >&2 2>/dev/null || cat "$3" >&2
+  # The engine doesn't say which setting keeps the program from starting.
+  mirrorctl check "$1" >&2 || true
   fail "the preview failed"
 }
 

@@ -17,6 +17,7 @@ from harbor_mirror.config.models import Configuration
 from harbor_mirror.config.parse import parse
 from harbor_mirror.config.paths import join_path, set_command, split_path
 from harbor_mirror.config.rule_files import Gathered
+from harbor_mirror.config.size import too_large
 from harbor_mirror.plan.mirror import PlannedMirror
 from harbor_mirror.plan.validation import ResolvedStack, gather, resolve_stack
 from mirrorctl.failure import Failure
@@ -113,7 +114,8 @@ def read(path: Path) -> StackFile:
     name = project(path.parent)
     file = _settings(path, name)
     resolved = _resolve(file, name, path)
-    faults = (*file.faults, *_plain_secrets(file.content), *resolved.faults)
+    large = too_large({**_declared_defaults(path.parent, name), **_qualified(file.content, name)}, f"{name}:")
+    faults = (*file.faults, *([large] if large else []), *_plain_secrets(file.content), *resolved.faults)
     mirror = None if faults else resolved.mirror
     return StackFile(path, mirror, faults, resolved.cautions, file.lines, resolved.gathered)
 
@@ -149,8 +151,12 @@ def _resolve(file: LocatedYaml, name: str, path: Path) -> ResolvedStack:
 
 def _everything(file: LocatedYaml, name: str) -> dict[str, Any]:
     """Return the settings as the engine hands them to the program, with placeholders for secrets."""
-    settings = {f"{name}:{key}" if ":" not in key else key: value for key, value in file.content.items()}
+    settings = _qualified(file.content, name)
     return {key: _without_secrets((key.rpartition(":")[2],), value) for key, value in settings.items()}
+
+
+def _qualified(settings: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {f"{name}:{key}" if ":" not in key else key: value for key, value in settings.items()}
 
 
 def _settings(path: Path, name: str) -> LocatedYaml:
@@ -197,11 +203,27 @@ def stack_of(path: Path) -> str:
 
 def project(folder: Path) -> str:
     """Return the name of the Pulumi project in a folder: the prefix of its settings."""
+    return str(_project_file(folder).get("name", "harbor-mirror"))
+
+
+def _declared_defaults(folder: Path, name: str) -> dict[str, Any]:
+    """Return the values that the engine passes for settings that a stack's file does not have."""
+    declared = _project_file(folder).get("config")
+    settings = declared.items() if isinstance(declared, Mapping) else ()
+    defaults = {
+        key: _as_stored(setting["default"])
+        for key, setting in settings
+        if isinstance(setting, Mapping) and "default" in setting
+    }
+    return _qualified(defaults, name)
+
+
+def _project_file(folder: Path) -> dict[str, Any]:
     try:
-        name = yaml.safe_load((folder / PROJECT_FILE).read_text())["name"]
-    except (OSError, yaml.YAMLError, TypeError, KeyError):
-        return "harbor-mirror"
-    return str(name)
+        content = yaml.safe_load((folder / PROJECT_FILE).read_text())
+    except (OSError, yaml.YAMLError):
+        content = None
+    return content if isinstance(content, dict) else {}
 
 
 def _is_secure(value: object) -> bool:

@@ -46,7 +46,7 @@ class Fault:
 class Caution:
     """Something that works but may not be what was meant: a warning in the preview.
 
-    `section` and `name` are the entry of the configuration ("rules", "nginx").
+    `section` and `name` are the entry of the configuration ("rules", "nginx"); a setting by itself has no name.
     """
 
     section: str
@@ -56,7 +56,7 @@ class Caution:
     @property
     def path(self) -> str:
         """Return the path of the entry."""
-        return join_path(self.section, self.name)
+        return join_path(self.section, self.name) if self.name else self.section
 
 
 class ConfigurationError(ValueError):

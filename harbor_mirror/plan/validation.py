@@ -14,6 +14,7 @@ from harbor_mirror.config.faults import Caution, ConfigurationError, Fault
 from harbor_mirror.config.parse import parse, without_faulty_rules
 from harbor_mirror.config.paths import join_path, split_path
 from harbor_mirror.config.rule_files import Gathered
+from harbor_mirror.config.size import nearly_too_large
 from harbor_mirror.plan import charts
 from harbor_mirror.plan.mirror import PlannedMirror, plan_mirror
 from harbor_mirror.plan.policies import rule_names
@@ -55,6 +56,9 @@ def resolve_stack(settings: Mapping[str, Any], project: str, base: Path, stack: 
     except LockError as error:
         faults.append(Fault(lock.name, None, str(error), "remove it and run mirrorctl resolve"))
     faults += _missing_projects(gathered.raw)
+    if mirror is not None and (caution := nearly_too_large(settings)):
+        cautions = (*cautions, caution)
+        mirror = replace(mirror, cautions=(*mirror.cautions, caution))
     return ResolvedStack(None if faults else mirror, tuple(faults), cautions, gathered)
 
 
