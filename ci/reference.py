@@ -18,7 +18,7 @@ from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from harbor_mirror.config import cluster, host, services
+from harbor_mirror.config import cluster, host, protection, services
 from harbor_mirror.config import models as config
 from harbor_mirror.config.faults import in_yaml
 
@@ -51,6 +51,12 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "projects.NAME": config.Project,
     "projects.NAME.retention": config.Retention,
     "projects.NAME.retention.keep[]": config.RetentionRule,
+    "projects.NAME.cveAllowlist": protection.CveAllowlist,
+    "projects.NAME.immutableTags[]": config.ImmutableTags,
+    "projects.NAME.webhooks.NAME": protection.Webhook,
+    "projects.NAME.members": protection.Members,
+    "projects.NAME.members.groups.NAME": protection.GroupMember,
+    "robots.NAME": protection.Robot,
     "rules.NAME": config.Rule,
     "rules.NAME.tags": config.TagFilter,
     "maintenance": config.Maintenance,
@@ -114,7 +120,7 @@ def _words(schema: dict[str, Any], value: dict[str, Any]) -> str:
         path = next((path for path, model in SECTIONS.items() if model.__name__ == section), None)
         return f"[map](#{_anchor(path)})" if path else "map"
     if "enum" in value:
-        return ", ".join(f"`{word}`" for word in value["enum"])
+        return ", ".join(f"`{in_yaml(word)}`" for word in value["enum"])
     if value.get("format") == "password":
         return "secret"
     if value.get("type") == "array":

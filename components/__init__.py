@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .pull_access import PullAccess, PullAccessArgs
     from .pull_replication import PullReplication, PullReplicationArgs
     from .registry_endpoint import RegistryEndpoint, RegistryEndpointArgs
+    from .team_robot import TeamRobot, TeamRobotArgs
 
 #: Imported when they are used: a stack on an existing Harbor needs no Linode SDK, which takes half a second to import,
 #: and only a stack with a cluster needs pulumi-kubernetes.
@@ -36,6 +37,8 @@ _MODULES = {
     "PullReplicationArgs": "pull_replication",
     "RegistryEndpoint": "registry_endpoint",
     "RegistryEndpointArgs": "registry_endpoint",
+    "TeamRobot": "team_robot",
+    "TeamRobotArgs": "team_robot",
     "harbor_provider": "harbor_provider",
 }
 
@@ -56,6 +59,8 @@ __all__ = [
     "PullReplicationArgs",
     "RegistryEndpoint",
     "RegistryEndpointArgs",
+    "TeamRobot",
+    "TeamRobotArgs",
     "harbor_provider",
 ]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 
 from harbor_mirror.plan.mirror import PlannedMirror
-from harbor_mirror.plan.outputs import endpoint_output, pull_robot, rule_output
+from harbor_mirror.plan.outputs import endpoint_output, proxy_cache_outputs, pull_robot, rule_output
 from harbor_mirror.plan.rule import PlannedRule
 
 from .arguments import encrypt
@@ -18,6 +18,7 @@ from .mirror_project import MirrorProject, MirrorProjectArgs
 from .pull_access import PullAccess, PullAccessArgs
 from .pull_replication import PullReplication, PullReplicationArgs
 from .registry_endpoint import RegistryEndpoint, RegistryEndpointArgs
+from .team_robot import TeamRobot, TeamRobotArgs
 
 if TYPE_CHECKING:
     from .harbor_cluster import HarborCluster
@@ -45,7 +46,9 @@ class Mirror:
             for key, endpoint in plan.endpoints.items()
         }
         self.projects = {
-            name: MirrorProject(name, MirrorProjectArgs.from_plan(project), self._after())
+            name: MirrorProject(
+                name, MirrorProjectArgs.from_plan(project, self._registry_id(project.proxy_cache)), self._after()
+            )
             for name, project in plan.projects.items()
         }
         self.rules = {name: self._create_rule(rule) for name, rule in plan.rules.items()}
@@ -58,6 +61,12 @@ class Mirror:
             ),
             self._after(*self.projects.values()),
         )
+        self.robots = {
+            name: TeamRobot(
+                name, TeamRobotArgs.from_plan(robot), self._after(*(self.projects[key] for key in robot.projects))
+            )
+            for name, robot in plan.robots.items()
+        }
         self.maintenance = self._create_maintenance()
         self._warn()
         self.outputs = self._collect_outputs(password)
@@ -83,6 +92,9 @@ class Mirror:
         args = PullReplicationArgs.from_plan(rule.policy, self.endpoints[rule.endpoint].registry_id)
         return PullReplication(rule.name, args, self._after(self.projects[rule.project]))
 
+    def _registry_id(self, endpoint: str | None) -> pulumi.Output[int] | None:
+        return None if endpoint is None else self.endpoints[endpoint].registry_id
+
     def _create_maintenance(self) -> HarborMaintenance | None:
         args = HarborMaintenanceArgs(
             garbage_collection=self._plan.garbage_collection, audit_purge=self._plan.audit_purge
@@ -96,6 +108,7 @@ class Mirror:
         resources: Mapping[str, Mapping[str, pulumi.Resource | None]] = {
             "endpoints": self.endpoints,
             "projects": self.projects,
+            "robots": self.robots,
             "rules": self.rules,
             "maintenance": {"garbageCollection": self.maintenance},
         }
@@ -120,7 +133,14 @@ class Mirror:
             "images": dict(plan.images),
             "pullUsername": self.access.username,
             "pullPassword": self.access.password,
+            **self._robot_outputs(),
+            **proxy_cache_outputs(plan.projects.values(), plan.endpoints, plan.registry_host),
             "adminUsername": plan.admin_username,
             "adminPassword": password,
             **(self._server.stack_output() if self._server else {}),
         }
+
+    def _robot_outputs(self) -> dict[str, Any]:
+        """Return the output `robots`; no output without robots, so that existing stacks do not change."""
+        robots = {name: {"username": robot.username, "password": robot.password} for name, robot in self.robots.items()}
+        return {"robots": robots} if robots else {}

@@ -1,33 +1,62 @@
-"""A project: where a rule's images land."""
+"""A project: where a rule's images land, or a proxy cache."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
 
 import pulumi
+import pulumi_random as random
 import pulumiverse_harbor as harbor
+from pydantic.alias_generators import to_camel
 
+from harbor_mirror.config.protection import Gate
+from harbor_mirror.harbor import immutable_tags as immutable_tags_mapping
+from harbor_mirror.harbor import member as member_mapping
 from harbor_mirror.harbor import project as project_mapping
 from harbor_mirror.harbor import retention as retention_mapping
-from harbor_mirror.plan.project import PlannedProject
-from harbor_mirror.plan.retention import PlannedRetention, read_retention
+from harbor_mirror.harbor import webhook as webhook_mapping
+from harbor_mirror.harbor.client import Harbor
+from harbor_mirror.plan.project import (
+    PlannedAllowlist,
+    PlannedImmutableTags,
+    PlannedMember,
+    PlannedProject,
+    PlannedWebhook,
+    read_project,
+)
+from harbor_mirror.plan.report import EntryReport
+from harbor_mirror.plan.retention import PlannedRetention
 
 from .arguments import check
 from .hooks.conflict import adoption_offered
+from .hooks.harbor_api import has_own_provider, request_hook
+from .hooks.project import keep_protection
+
+Planned = TypeVar("Planned")
+#: Arguments that may be in the configuration's form.
+_FORMS = ("retention", "cve_allowlist", "immutable_tags", "webhooks", "members")
 
 
 @dataclass(frozen=True, kw_only=True)
 class MirrorProjectArgs:
-    """Arguments of MirrorProject. A wrong `retention` raises InvalidArguments.
+    """Arguments of MirrorProject. Wrong values raise InvalidArguments.
 
     - `name`: the project's name in Harbor
     - `public`: anybody may pull without credentials
     - `quota_gb`: storage limit in GB; unlimited without it
     - `vulnerability_scanning`: scans images as they arrive
     - `force_destroy`: deletes the project with its images when the resource is deleted
-    - `retention`: deletes old images: a map as in the configuration, such as `{"keep": [{"mostRecentlyPushed": 10}]}`
+    - `registry_id`: makes the project a proxy cache of this endpoint, such as `RegistryEndpoint.registry_id`
+    - `prevent_vulnerable`: refuses pulls of images with a vulnerability of this severity or higher
+    - `cosign`: refuses pulls of images without a cosign signature
+    - `sbom`: generates an SBOM of each image
+    - `retention`, `cve_allowlist`, `immutable_tags`, `webhooks`, `members`: as in the configuration, such as
+      `{"keep": [{"mostRecentlyPushed": 10}]}`
+
+    What protects a project is left as it is in Harbor by arguments that are None.
     """
 
     name: str
@@ -35,28 +64,42 @@ class MirrorProjectArgs:
     quota_gb: pulumi.Input[int] | None = None
     vulnerability_scanning: pulumi.Input[bool] = True
     force_destroy: bool = False
+    registry_id: pulumi.Input[int] | None = None
+    prevent_vulnerable: Gate | None = None
+    cosign: bool | None = None
+    sbom: bool | None = None
     retention: PlannedRetention | Mapping[str, Any] | None = None
+    cve_allowlist: PlannedAllowlist | Mapping[str, Any] | list[str] | None = None
+    immutable_tags: tuple[PlannedImmutableTags, ...] | list[Mapping[str, Any]] = ()
+    webhooks: tuple[PlannedWebhook, ...] | Mapping[str, Any] = ()
+    members: tuple[PlannedMember, ...] | Mapping[str, Any] = ()
 
     def __post_init__(self) -> None:
-        retention = self.retention
-        if retention is not None and not isinstance(retention, PlannedRetention):
-            check(
-                self,
-                self.name,
-                lambda report: object.__setattr__(self, "retention", read_retention(self.name, retention, report)),
-            )
+        values = {name: getattr(self, name) for name in _FORMS}
+        forms = {name: value for name, value in values.items() if isinstance(value, dict | list)}
+        if forms:
+            check(self, self.name, lambda report: self._read(forms, report))
+
+    def _read(self, forms: Mapping[str, Any], report: EntryReport) -> None:
+        project = read_project(self.name, {to_camel(name): value for name, value in forms.items()}, report)
+        for name in forms if project else ():
+            object.__setattr__(self, name, getattr(project, name))
 
     @classmethod
-    def from_plan(cls, project: PlannedProject) -> MirrorProjectArgs:
-        """Return the arguments for a project of a resolved configuration."""
-        return cls(**vars(project))
+    def from_plan(cls, project: PlannedProject, registry_id: pulumi.Input[int] | None = None) -> MirrorProjectArgs:
+        """Return the arguments for a project of a resolved configuration; `registry_id` is for a proxy cache."""
+        names = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in vars(project).items() if name in names}, registry_id=registry_id)
 
 
 class MirrorProject(pulumi.ComponentResource):
     """A project of Harbor. Without `force_destroy` it stays in Harbor when the resource is deleted.
 
     Harbor refuses to delete a project that has images, so a rename would stop half way, and deployments may use the
-    images. Creates a `harbor.Project`, and a `harbor.RetentionPolicy` if there is a retention. `name` is its name.
+    images. Creates a `harbor.Project`, and what the arguments ask for: a `harbor.RetentionPolicy`, a
+    `harbor.ImmutableTagRule`, `harbor.ProjectWebhook`, `harbor.ProjectMemberUser` and `harbor.ProjectMemberGroup` for
+    each of these, and a `random.RandomId` whose hook saves what the provider lacks of an allowlist. An update that
+    would switch off protection that somebody set in Harbor fails and changes nothing. `name` is the project's name.
     """
 
     name: str
@@ -64,22 +107,23 @@ class MirrorProject(pulumi.ComponentResource):
     def __init__(self, name: str, args: MirrorProjectArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("harbor-mirror:mirror:MirrorProject", name, {}, opts)
         self.name = args.name
+        self._key = name
         arguments = project_mapping.to_provider(
             name=args.name,
             public=args.public,
             quota_gb=args.quota_gb,
             vulnerability_scanning=args.vulnerability_scanning,
             force_destroy=args.force_destroy,
+            registry_id=args.registry_id,
+            prevent_vulnerable=args.prevent_vulnerable,
+            cosign=args.cosign,
+            sbom=args.sbom,
+            cve_allowlist=args.cve_allowlist,
         )
-        project = harbor.Project(
-            name,
-            **arguments,
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                retain_on_delete=not args.force_destroy,
-                hooks=adoption_offered(f"{name}-project", self, f"project {args.name}"),
-            ),
-        )
+        settings = project_mapping.to_api(args)  # type: ignore[arg-type]
+        project = harbor.Project(name, **arguments, opts=self._project_options(args, settings))
+        if settings:
+            self._create_settings(settings, project)
         if isinstance(args.retention, PlannedRetention):
             harbor.RetentionPolicy(
                 f"{name}-retention",
@@ -88,4 +132,69 @@ class MirrorProject(pulumi.ComponentResource):
                 **retention_mapping.to_provider(args.retention),
                 opts=pulumi.ResourceOptions(parent=self),
             )
+        self._create_protection(args, project)
         self.register_outputs({})
+
+    def _project_options(self, args: MirrorProjectArgs, settings: Mapping[str, Any]) -> pulumi.ResourceOptions:
+        hooks = adoption_offered(f"{self._key}-project", self, f"project {args.name}")
+        if has_own_provider(self):
+            hooks = pulumi.ResourceHookBinding.merge(hooks, keep_protection(f"{self._key}-protection", self, args))
+        if settings:
+            # Each of the provider's updates resets what it does not know.
+            update = self._save_hook(f"{self._key}-updated", settings)
+            hooks = pulumi.ResourceHookBinding.merge(hooks, pulumi.ResourceHookBinding(after_update=[update]))
+        return pulumi.ResourceOptions(
+            parent=self,
+            retain_on_delete=not args.force_destroy,
+            # Harbor can't change a project's endpoint. Without force_destroy the old project stays, and creating the
+            # new one first fails before the old one leaves the state.
+            delete_before_replace=None if args.registry_id is None else args.force_destroy,
+            hooks=hooks,
+        )
+
+    def _create_protection(self, args: MirrorProjectArgs, project: harbor.Project) -> None:
+        children = pulumi.ResourceOptions(parent=self)
+        for rule in _planned(args.immutable_tags, PlannedImmutableTags):
+            arguments = immutable_tags_mapping.to_provider(rule)
+            harbor.ImmutableTagRule(
+                f"{self._key}-immutable-{rule.slug}", project_id=project.id, **arguments, opts=children
+            )
+        for webhook in _planned(args.webhooks, PlannedWebhook):
+            header = webhook.auth_header
+            harbor.ProjectWebhook(
+                f"{self._key}-webhook-{webhook.name}",
+                project_id=project.id,
+                address=pulumi.Output.secret(webhook.url.get_secret_value()),
+                auth_header=pulumi.Output.secret(header.get_secret_value()) if header else None,
+                **webhook_mapping.to_provider(webhook),
+                opts=children,
+            )
+        for member in _planned(args.members, PlannedMember):
+            kind = harbor.ProjectMemberGroup if member.group_type else harbor.ProjectMemberUser
+            logical_name = f"{self._key}-{member.kind}-{member.name}"
+            kind(logical_name, project_id=project.id, **member_mapping.to_provider(member), opts=children)
+
+    def _create_settings(self, settings: Mapping[str, Any], project: harbor.Project) -> None:
+        """Save the settings that the provider lacks. A change of them replaces this resource."""
+        name = f"{self._key}-settings"
+        random.RandomId(
+            name,
+            byte_length=4,
+            keepers={"project": project.id, "settings": json.dumps(settings, sort_keys=True)},
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                hooks=pulumi.ResourceHookBinding(before_create=[self._save_hook(name, settings)]),
+                delete_before_replace=True,
+            ),
+        )
+
+    def _save_hook(self, name: str, settings: Mapping[str, Any]) -> pulumi.ResourceHook:
+        def save(client: Harbor, _: pulumi.ResourceHookArgs) -> None:
+            project_mapping.save_settings(client, self.name, dict(settings))
+
+        return request_hook(name, self, save)
+
+
+def _planned(values: Iterable[object], kind: type[Planned]) -> Iterator[Planned]:
+    """Yield the values, which are resolved once the arguments exist."""
+    return (value for value in values if isinstance(value, kind))

@@ -32,6 +32,8 @@ PLACEHOLDERS: Mapping[str, str] = {
 SECRETS: Mapping[str, str] = {
     "harborPassword": HIDDEN,
     "endpoints.*.secret": HIDDEN,
+    "projects.*.webhooks.*.url": "https://hooks.example.com/harbor",
+    "projects.*.webhooks.*.authHeader": HIDDEN,
     "host.certificateKey": "-----BEGIN PRIVATE KEY-----",
     "host.backup.bucket.secretKey": "encrypted-1",
     "host.database.password": "encrypted-1",
@@ -246,8 +248,13 @@ def _without_secrets(where: Where, value: Any, kind: object = None) -> Any:
 
 
 def _pattern(where: Where) -> str:
-    """Return the path with a `*` for the endpoint's key: `endpoints.*.secret`."""
-    return ".".join((where[0], "*", *where[2:]) if where[0] == "endpoints" else where)
+    """Return the path with a `*` for each name: `endpoints.*.secret`."""
+    return ".".join("*" if where[:index] in _names(where) else part for index, part in enumerate(where))
+
+
+def _names(where: Where) -> tuple[Where, ...]:
+    """Return the parts of a path that are followed by a name."""
+    return ("endpoints",), ("projects",), ("projects", *where[1:2], "webhooks")
 
 
 def _encrypted(settings: Mapping[str, Any]) -> Iterator[Fault]:

@@ -10,7 +10,14 @@ import pulumiverse_harbor as harbor
 
 from harbor_mirror.harbor.client import Harbor
 
+#: A type of resource, by which Pulumi finds the provider of its package.
+_RESOURCE = "harbor:index/replication:Replication"
 Request = Callable[[Harbor, pulumi.ResourceHookArgs], object]
+
+
+def has_own_provider(component: pulumi.ComponentResource) -> bool:
+    """Return whether the component was given a provider, whose address and credentials a hook can use."""
+    return isinstance(component.get_provider(_RESOURCE), harbor.Provider)
 
 
 def request_hook(name: str, component: pulumi.ComponentResource, request: Request) -> pulumi.ResourceHook:
@@ -19,7 +26,7 @@ def request_hook(name: str, component: pulumi.ComponentResource, request: Reques
     Bind it before the creation of a resource that stands for the setting: if the request fails, the resource is not
     created, and the next `up` tries again.
     """
-    provider = component.get_provider("harbor:index/replication:Replication")
+    provider = component.get_provider(_RESOURCE)
     if not isinstance(provider, harbor.Provider):
         raise pulumi.RunError(f"{name} needs a harbor.Provider: pass it with ResourceOptions(providers=...)")
 

@@ -48,6 +48,13 @@ def one_line(value: str) -> str:
     return value
 
 
+def one_or_many(value: object) -> object:
+    """Return a text or a list as a tuple: the short form of a list is one text."""
+    if isinstance(value, str):
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value
+
+
 def _free_text(value: str) -> str:
     if "\0" in value:
         raise ValueError("contains a NUL character, which Harbor's database rejects")

@@ -21,9 +21,11 @@ from harbor_mirror.config.fields import (
     Name,
     Section,
     one_line,
+    one_or_many,
     trimmed,
 )
 from harbor_mirror.config.host import Host
+from harbor_mirror.config.protection import AllowlistForm, Gate, Members, Robot, Webhook
 
 #: Docker Hub's plans, which have different pull limits.
 Plan = Literal["anonymous", "personal", "paid"]
@@ -85,17 +87,11 @@ def _path(value: str) -> str:
     return value
 
 
-def _one_or_many(value: object) -> object:
-    if isinstance(value, str):
-        return (value,)
-    return tuple(value) if isinstance(value, list) else value
-
-
 def _tag_filter(value: object) -> object:
     return {"matches": value} if isinstance(value, str | list) else value
 
 
-Globs = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1), BeforeValidator(_one_or_many)]
+Globs = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1), BeforeValidator(one_or_many)]
 Operation = Literal["create", "delete", "pull", "other"]
 
 
@@ -172,8 +168,19 @@ class Retention(Section):
     """When Harbor deletes: like a rule's schedule; `manual` to start it by hand only."""
 
 
+class ImmutableTags(Section):
+    """Tags that nobody can overwrite or delete."""
+
+    repositories: Annotated[TagFilter, BeforeValidator(_tag_filter)] = Field(
+        default_factory=TagFilter, examples=["library/**"]
+    )
+    """Repositories, without the project's name: a glob, a list, `{matches: …}` or `{excludes: …}`; by default all."""
+    tags: Annotated[TagFilter, BeforeValidator(_tag_filter)] = Field(default_factory=TagFilter, examples=["v*"])
+    """Tags: a glob, a list, `{matches: …}` or `{excludes: …}`; by default all."""
+
+
 class Project(Section):
-    """A project in Harbor, the destination of rules."""
+    """A project in Harbor, the destination of rules. What protects it is only changed by keys that are set."""
 
     public: bool = Field(False, examples=[False])
     """Lets everybody pull without credentials."""
@@ -185,6 +192,24 @@ class Project(Section):
     """Deletes the project with its images when it is removed from the configuration; by default it stays in Harbor."""
     retention: Retention | None = Field(None, examples=[{"keep": [{"mostRecentlyPushed": 10}]}])
     """Deletes old images; by default all are kept."""
+    proxy_cache: str | None = Field(None, min_length=1, examples=["docker-hub"])
+    """Key of an endpoint: Harbor fetches its images when they are pulled. No rule can copy into such a project."""
+    prevent_vulnerable: Gate | None = Field(None, examples=["high"])
+    """Harbor refuses pulls of images with a vulnerability of this severity or higher; `false` turns that off."""
+    cve_allowlist: AllowlistForm = Field(None, examples=[["CVE-2024-45337"]])
+    """Vulnerabilities that the gate does not count: a list, or a map."""
+    cosign: bool | None = Field(None, examples=[True])
+    """Harbor refuses pulls of images without a cosign signature."""
+    sbom: bool | None = Field(None, examples=[True])
+    """Harbor generates an SBOM of each image as it arrives; Harbor 2.11 and later."""
+    immutable_tags: tuple[ImmutableTags, ...] = Field((), max_length=15, examples=[[{"tags": "v*"}]])
+    """Tags that nobody can overwrite or delete, rules included."""
+    webhooks: Mapping[str, Webhook] = Field(
+        default_factory=dict, examples=[{"ops": {"type": "slack", "url": "https://hooks.slack.com/services/…"}}]
+    )
+    """Messages about events, such as a failed replication, by name."""
+    members: Members = Field(default_factory=Members, examples=[{"users": {"alice": "developer"}}])
+    """Users and groups with a role in the project."""
 
 
 class RuleSettings(Section):
@@ -327,6 +352,8 @@ class Configuration(Section):
     """Destination projects by name."""
     rules: Mapping[str, Rule] = Field(default_factory=dict)
     """Pull replication rules by name."""
+    robots: Mapping[str, Robot] = Field(default_factory=dict)
+    """Robot accounts of teams by name; their passwords are the output `robots`."""
     defaults: RuleDefaults | None = Field(None, examples=[{"endpoint": "docker-hub", "schedule": "daily"}])
     """Values for rules that do not set them. A rule's own value comes first, then its file's, its endpoint's, these."""
     rules_dir: str | None = Field(None, examples=["mirrors/prod"])

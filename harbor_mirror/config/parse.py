@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, SecretStr, ValidationError
@@ -31,6 +31,7 @@ from harbor_mirror.config.models import (
     RuleDefaults,
 )
 from harbor_mirror.config.paths import join_path, set_command, split_path
+from harbor_mirror.config.protection import Robot, is_robot_name
 
 SINGLE: Mapping[str, type[Section]] = {
     "host": Host,
@@ -39,7 +40,7 @@ SINGLE: Mapping[str, type[Section]] = {
     "maintenance": Maintenance,
     "defaults": RuleDefaults,
 }
-KEYED: Mapping[str, type[Section]] = {"endpoints": Endpoint, "projects": Project, "rules": Rule}
+KEYED: Mapping[str, type[Section]] = {"endpoints": Endpoint, "projects": Project, "rules": Rule, "robots": Robot}
 #: Top-level keys as written in `Pulumi.<stack>.yaml`, without the `harbor-mirror:` in front.
 SETTINGS = tuple(field.alias or name for name, field in Configuration.model_fields.items())
 #: Keys that Harbor, its provider and other tools use for ours.
@@ -69,6 +70,21 @@ SYNONYMS = {
     "nDaysSinceLastPull": "pulledWithinDays",
     "alwaysRetain": "always",
     "maxJobWorkers": "workers",
+    "deploymentSecurity": "preventVulnerable",
+    "preventVul": "preventVulnerable",
+    "severity": "preventVulnerable",
+    "cveAllowlists": "cveAllowlist",
+    "enableContentTrustCosign": "cosign",
+    "autoSbomGeneration": "sbom",
+    "immutableTagRules": "immutableTags",
+    "notifyType": "type",
+    "address": "url",
+    "eventTypes": "events",
+    "eventsTypes": "events",
+    "skipCertVerify": "insecure",
+    "duration": "expiresDays",
+    "permissions": "rights",
+    "proxy": "proxyCache",
 }
 
 #: Things that people ask of a rule and that Harbor can't do, with the nearest that it can.
@@ -204,6 +220,10 @@ def _key_faults(setting: str, name: str) -> Iterator[Fault]:
         if not PROJECT_NAME.fullmatch(name):
             reason = "is not a valid project name: lower case letters and digits, separated by single . _ or -"
             yield Fault(path, name, reason, "mirror")
+    elif setting == "robots":
+        if not is_robot_name(name):
+            reason = "is not a name of a robot account: lower case letters and digits, separated by single . _ or -"
+            yield Fault(path, name, reason, "web-team")
     elif not KEY.fullmatch(name):
         reason = "is not a valid name: use letters and digits, separated by single . _ or -"
         yield Fault(path, name, reason, "docker-hub")
@@ -213,20 +233,33 @@ def _key_faults(setting: str, name: str) -> Iterator[Fault]:
 
 def _references(raw: Mapping[str, Any]) -> Iterator[Fault]:
     """Check references against the raw keys, so that a faulty endpoint does not make its rules faulty too."""
-    rules = raw.get("rules")
-    if not isinstance(rules, Mapping):
-        return
-    for name, rule in rules.items():
+    for name, rule in _entries(raw, "rules"):
         for field, setting in (("endpoint", "endpoints"), ("project", "projects")):
-            wanted = rule.get(field) if isinstance(rule, Mapping) else None
-            known = raw.get(setting)
-            known = known if isinstance(known, Mapping) else {}
-            if isinstance(wanted, str) and wanted and wanted not in known:
-                there = sorted(map(str, known))
-                listed = f"; defined: {', '.join(there)}" if there else ", which has no entries"
-                reason = f"is not defined in {setting}{listed}"
-                close = difflib.get_close_matches(wanted, there, n=1, cutoff=0)
-                yield Fault(join_path("rules", str(name), field), wanted, reason, next(iter(close), ""))
+            yield from _reference(raw, setting, rule.get(field), join_path("rules", name, field))
+    for name, project in _entries(raw, "projects"):
+        path = join_path("projects", name, "proxyCache")
+        yield from _reference(raw, "endpoints", project.get("proxyCache"), path)
+    for name, robot in _entries(raw, "robots"):
+        projects = robot.get("projects")
+        for index, wanted in enumerate(projects if isinstance(projects, list) else [projects]):
+            yield from _reference(raw, "projects", wanted, join_path("robots", name, "projects", index))
+
+
+def _entries(raw: Mapping[str, Any], setting: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    entries = raw.get(setting)
+    for name, entry in entries.items() if isinstance(entries, Mapping) else ():
+        if isinstance(entry, Mapping):
+            yield str(name), entry
+
+
+def _reference(raw: Mapping[str, Any], setting: str, wanted: object, path: str) -> Iterator[Fault]:
+    known = raw.get(setting)
+    known = known if isinstance(known, Mapping) else {}
+    if isinstance(wanted, str) and wanted and wanted not in known:
+        there = sorted(map(str, known))
+        listed = f"; defined: {', '.join(there)}" if there else ", which has no entries"
+        close = difflib.get_close_matches(wanted, there, n=1, cutoff=0)
+        yield Fault(path, wanted, f"is not defined in {setting}{listed}", next(iter(close), ""))
 
 
 def _dates(where: tuple[str | int, ...], value: object) -> Iterator[Fault]:
@@ -354,7 +387,7 @@ def _translated(model: type[Section], base: str, raw: object, detail: ErrorDetai
 
 
 def _known(context: Mapping[str, Any]) -> list[str]:
-    return str(context["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
+    return str(context["expected"]).replace("'", "").replace("False", "false").replace(" or ", ", ").split(", ")
 
 
 def _reason(kind: str, context: Mapping[str, Any], value: object) -> str:
@@ -394,11 +427,17 @@ def _as_written(raw: object, loc: tuple[int | str, ...]) -> tuple[list[str | int
 
 def _field(model: type[Section], loc: tuple[int | str, ...]) -> tuple[type[Section], FieldInfo | None]:
     field: FieldInfo | None = None
+    is_name = False
     for part in loc:
         by_alias = {found.alias or name: found for name, found in model.model_fields.items()}
+        if is_name:
+            # A map keyed by name: what follows is about the entry.
+            is_name = False
+            continue
         if not isinstance(part, str) or part not in by_alias:
             break
         field = by_alias[part]
+        is_name = get_origin(field.annotation) is Mapping
         nested = [kind for kind in _types(field) if isinstance(kind, type) and issubclass(kind, Section)]
         model = nested[0] if nested else model
     return model, field

@@ -61,7 +61,7 @@ def obstacle(found: Json) -> str:
             return "one of its rules is disabled; delete that rule in Harbor first"
         if rule.get("template") not in known:
             return f"it keeps by {rule.get('template')}, which has no counterpart"
-        if len(rule.get("tag_selectors") or []) != 1 or len(_scopes(rule)) != 1:
+        if len(rule.get("tag_selectors") or []) != 1 or len(scopes(rule)) != 1:
             return "one of its rules selects by more or less than one pattern each for repositories and tags"
     return ""
 
@@ -79,12 +79,13 @@ def _rule(kept: PlannedRetentionRule) -> Json:
         "action": "retain",
         "template": template,
         "params": {} if kept.count is None else {template: kept.count},
-        "scope_selectors": {"repository": [_selector(kept.repositories, "repoMatches", "repoExcludes")]},
-        "tag_selectors": [{**_selector(kept.tags, "matches", "excludes"), "extras": extras}],
+        "scope_selectors": {"repository": [to_selector(kept.repositories, "repoMatches", "repoExcludes")]},
+        "tag_selectors": [{**to_selector(kept.tags, "matches", "excludes"), "extras": extras}],
     }
 
 
-def _selector(selector: Selector, matches: str, excludes: str) -> Json:
+def to_selector(selector: Selector, matches: str, excludes: str) -> Json:
+    """Return a selector as Harbor's API takes it, with one of two decorations."""
     decoration = excludes if selector.excludes else matches
     return {"kind": "doublestar", "decoration": decoration, "pattern": selector.pattern}
 
@@ -105,7 +106,7 @@ def _entry(rule: Json) -> dict[str, Any]:
     key = _COUNTED.get(rule["template"])
     entry: dict[str, Any] = {ALWAYS: True} if key is None else {key: rule["params"][rule["template"]]}
     tags = rule["tag_selectors"][0]
-    for field, selector in (("repositories", _scopes(rule)[0]), ("tags", tags)):
+    for field, selector in (("repositories", scopes(rule)[0]), ("tags", tags)):
         if selector["decoration"].lower().endswith("excludes"):
             entry[field] = {"excludes": selector["pattern"]}
         elif selector["pattern"] != EVERYTHING:
@@ -119,7 +120,7 @@ def _describe(rule: Json) -> str:
     parts = [
         *(["disabled"] if rule.get("disabled") else []),
         f"{rule.get('template')} {counts}".strip(),
-        *_patterns(_scopes(rule)),
+        *_patterns(scopes(rule)),
         *_patterns(tags),
         "and untagged" if any(map(_selects_untagged, tags)) else "",
     ]
@@ -130,7 +131,8 @@ def _patterns(selectors: list[Json]) -> Iterator[str]:
     return (f"{part.get('decoration')} {part.get('pattern')}" for part in selectors)
 
 
-def _scopes(rule: Json) -> list[Json]:
+def scopes(rule: Json) -> list[Json]:
+    """Return the selectors of repositories of a rule as Harbor has it."""
     return [part for parts in (rule.get("scope_selectors") or {}).values() for part in parts]
 
 

@@ -22,9 +22,10 @@ from harbor_mirror.plan.maintenance import (
     plan_audit_purge,
     plan_garbage_collection,
 )
-from harbor_mirror.plan.project import PlannedProject, plan_project
+from harbor_mirror.plan.project import PROXY_CACHE_TYPES, PlannedProject, plan_project
 from harbor_mirror.plan.report import Report
 from harbor_mirror.plan.retention import undone_rules
+from harbor_mirror.plan.robot import PlannedRobot, plan_robot
 from harbor_mirror.plan.rule import PlannedRule, plan_rule
 from harbor_mirror.plan.schedule import crowds
 
@@ -47,6 +48,7 @@ class PlannedMirror:
     endpoints: Mapping[str, PlannedEndpoint]
     projects: Mapping[str, PlannedProject]
     rules: Mapping[str, PlannedRule]
+    robots: Mapping[str, PlannedRobot]
     garbage_collection: PlannedGarbageCollection | None
     audit_purge: PlannedAuditPurge | None
     budgets: Mapping[str, Budget]
@@ -90,8 +92,15 @@ def plan_mirror(configuration: Configuration, report: Report) -> PlannedMirror |
     projects = {
         name: resolved
         for name, project in configuration.projects.items()
-        if (resolved := plan_project(name, project, report.entry("projects", name, "retention")))
+        if (resolved := plan_project(name, project, report.entry("projects", name)))
     }
+    robots = {
+        name: planned
+        for name, robot in configuration.robots.items()
+        if (planned := plan_robot(name, robot, report.entry("robots", name)))
+    }
+    _check_proxy_caches(configuration, report)
+    _check_immutable_tags(configuration, report)
     for name in configuration.projects:
         if len(name) + len("/a") > (limit := destinations.longest_repository(name)):
             reason = (
@@ -118,12 +127,45 @@ def plan_mirror(configuration: Configuration, report: Report) -> PlannedMirror |
         endpoints=endpoints,
         projects=projects,
         rules=rules,
+        robots=robots,
         garbage_collection=collection,
         audit_purge=purge,
         budgets=budgets,
         images=destinations.images(landings, configuration.registry_host),
         cautions=tuple(report.cautions),
     )
+
+
+def _check_proxy_caches(configuration: Configuration, report: Report) -> None:
+    caches = {name: project.proxy_cache for name, project in configuration.projects.items() if project.proxy_cache}
+    for name, key in caches.items():
+        endpoint = configuration.endpoints.get(key)
+        if endpoint is None:
+            continue
+        if endpoint.type == "quay":
+            text = f"Harbor 2.14 and later refuse a proxy cache of an endpoint of type {endpoint.type} by default"
+            report.entry("projects", name).warn(text)
+        elif endpoint.type not in PROXY_CACHE_TYPES:
+            reason = (
+                f"is an endpoint of type {endpoint.type}, which Harbor can't use for a proxy cache; it can use "
+                f"{', '.join(sorted(PROXY_CACHE_TYPES))}"
+            )
+            report.entry("projects", name).fault("proxyCache", key, reason, "type: docker-registry")
+    for name, rule in configuration.rules.items():
+        if rule.project in caches:
+            reason = "is a proxy cache: Harbor copies nothing into it, and the run still succeeds; use another project"
+            report.entry("rules", name).fault("project", rule.project, reason, "mirror")
+
+
+def _check_immutable_tags(configuration: Configuration, report: Report) -> None:
+    for name, project in configuration.projects.items():
+        rules = [key for key, rule in configuration.rules.items() if rule.project == name and rule.override]
+        if project.immutable_tags and rules:
+            named = ", ".join(rules[:3]) + (" and others" if len(rules) > 3 else "")
+            report.entry("projects", name).warn(
+                f"immutableTags: a run of {named} fails once such a tag has moved at the source; override: false of "
+                "the rule keeps the old image without a failure"
+            )
 
 
 def _check_projects_of_host(projects: Mapping[str, Project], host: Host, report: Report) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from typing import Any
 
 from harbor_mirror.plan.endpoint import PlannedEndpoint
+from harbor_mirror.plan.project import PlannedProject
+from harbor_mirror.plan.registry_types import image_host
 from harbor_mirror.plan.rule import PlannedRule
 from harbor_mirror.plan.tag_expressions import TagExpression
 
@@ -42,3 +45,17 @@ def rule_output(rule: PlannedRule) -> dict[str, Any]:
         "destination": {"namespace": rule.namespace, "flatten": rule.flatten},
         **resolved,
     }
+
+
+def proxy_cache_outputs(
+    projects: Iterable[PlannedProject], endpoints: Mapping[str, PlannedEndpoint], registry_host: str
+) -> dict[str, Any]:
+    """Return the output `proxyCaches`; no output without proxy caches, so that existing stacks do not change."""
+    caches = {}
+    for project in projects:
+        if project.proxy_cache is not None:
+            endpoint = endpoints[project.proxy_cache]
+            source = image_host(endpoint.type, endpoint.url) or re.sub(r"^\w+://|/.*$", "", endpoint.url)
+            place = f"{registry_host}/{project.name}"
+            caches[project.name] = {"endpoint": project.proxy_cache, "source": source, "place": place}
+    return {"proxyCaches": caches} if caches else {}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from harbor_mirror.config.faults import Caution, Fault
-from harbor_mirror.config.paths import join_path
+from harbor_mirror.config.paths import join_path, split_path
 from harbor_mirror.config.refusal import Findings, Refused
 
 Value = TypeVar("Value")
@@ -37,6 +37,10 @@ class EntryReport:
     name: str
     path: str
     is_valid: bool = True
+
+    def below(self, *keys: str) -> EntryReport:
+        """Return a report for a part of the entry, whose faults leave this report valid."""
+        return EntryReport(self.stack, self.section, self.name, join_path(*split_path(self.path), *keys))
 
     def fault(self, field: str, value: object, reason: str, example: str) -> None:
         """Add a fault of one key of the entry."""

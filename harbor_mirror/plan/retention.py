@@ -15,9 +15,7 @@ from typing import NamedTuple
 
 from pydantic.alias_generators import to_camel
 
-from harbor_mirror.config.faults import Fault
 from harbor_mirror.config.models import Retention, RetentionRule, TagFilter
-from harbor_mirror.config.parse import read_section
 from harbor_mirror.config.refusal import Refused
 from harbor_mirror.plan.destinations import destination
 from harbor_mirror.plan.filters import MUTABLE_TAGS, check, join, matches
@@ -77,8 +75,8 @@ def plan_retention(project: str, retention: Retention, report: EntryReport) -> P
     for index, rule in enumerate(retention.keep):
         path = f"keep[{index}]"
         _check_counts(path, rule, report)
-        repositories = _selector(f"{path}.repositories", rule.repositories, "repository", report)
-        tags = _selector(f"{path}.tags", rule.tags, "tag", report)
+        repositories = plan_selector(f"{path}.repositories", rule.repositories, "repository", report)
+        tags = plan_selector(f"{path}.tags", rule.tags, "tag", report)
         if repositories is None or tags is None:
             continue
         planned = _planned(rule, repositories, tags)
@@ -90,16 +88,6 @@ def plan_retention(project: str, retention: Retention, report: EntryReport) -> P
     if schedule is None or not report.is_valid:
         return None
     return PlannedRetention(schedule=schedule, keep=tuple(keep))
-
-
-def read_retention(project: str, raw: object, report: EntryReport) -> PlannedRetention | None:
-    """Resolve a project's retention from a map in the configuration's form; return None if it has faults."""
-    faults: list[Fault] = []
-    retention = read_section(Retention, "retention", raw, faults)
-    report.stack.faults += faults
-    if not isinstance(retention, Retention):
-        return None
-    return plan_retention(project, retention, EntryReport(report.stack, "", "", "retention"))
 
 
 def _planned(rule: RetentionRule, repositories: Selector, tags: Selector) -> PlannedRetentionRule:
@@ -124,10 +112,11 @@ def _check_counts(path: str, rule: RetentionRule, report: EntryReport) -> None:
         report.fault(path, None, reason, f"[{', '.join(f'{{{key}: …}}' for key in kept)}]")
 
 
-def _selector(path: str, selector: TagFilter, kind: Kind, report: EntryReport) -> Selector | None:
-    """Resolve one selector: no pattern selects everything."""
+def plan_selector(path: str, selector: TagFilter, kind: Kind, report: EntryReport) -> Selector | None:
+    """Resolve one selector of a retention rule or an immutable tag rule: no pattern selects everything."""
     if selector.matches and selector.excludes:
-        report.fault(path, None, "has matches and excludes, and a retention rule takes one of them", "{matches: v*}")
+        what = "an immutable tag rule" if path.startswith("immutable") else "a retention rule"
+        report.fault(path, None, f"has matches and excludes, and {what} takes one of them", "{matches: v*}")
     globs = {
         decoration: report.attempt(f"{path}.{decoration}", partial(_joined, patterns, kind))
         for decoration, patterns in (("matches", selector.matches), ("excludes", selector.excludes))

@@ -99,7 +99,8 @@ def create_project(call: Call) -> Response:
         _take_allowlist(project, given)
         if registry_id:
             project.registry_id = registry_id
-            add_retention(call.data, project, PROXY_CACHE_RETENTION)
+            scope = {"level": "project", "ref": project.id}
+            add_retention(call.data, project, {**PROXY_CACHE_RETENTION, "scope": scope})
     return created(f"/projects/{project.id}")
 
 

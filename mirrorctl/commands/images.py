@@ -38,9 +38,11 @@ def images(
         if json or form in FORMATS:
             render = FORMATS["json" if json else form]
             context.output.script(render(outputs.get("images") or {}).rstrip("\n"))
+            for cache in (outputs.get("proxyCaches") or {}).values():
+                context.output.note(f"note: {cache['place']} fetches from {cache['source']} on demand")
             return SUCCESS
         connection = context.connection
-        rules = tuple(mirror.declared(outputs).values())
+        rules = (*mirror.declared(outputs).values(), *mirror.proxy_caches(outputs))
         config = CLIENTS[form](Mirrored(connection.url.rstrip("/"), connection.registry_host, rules))
         if into is not None:
             write_files(config, into)

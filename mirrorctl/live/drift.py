@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from harbor_mirror.harbor import endpoint as endpoint_mapping
-from harbor_mirror.harbor import maintenance
+from harbor_mirror.harbor import immutable_tags, maintenance, member, webhook
 from harbor_mirror.harbor import project as project_mapping
 from harbor_mirror.harbor import retention as retention_mapping
 from harbor_mirror.harbor import robot as robot_mapping
@@ -71,6 +71,7 @@ class Comparison:
         yield from self._projects()
         yield from self._rules(policies)
         yield from self._pull_access()
+        yield from self._robots()
         yield from self._settings()
         yield from self._maintenance()
         yield from self._stale_schedules()
@@ -113,16 +114,80 @@ class Comparison:
             if live is None:
                 yield _lost(subject)
                 continue
-            metadata, limit = project_mapping.to_json(project), project_mapping.to_quota(project)
-            facts = project_mapping.facts
-            changed = list(_differences(subject, facts(metadata, limit), facts(live.get("metadata") or {}, quota)))
-
-            puts: list[Put] = [(f"/projects/{live['project_id']}", {"metadata": metadata})]
+            declared, limit = project_mapping.to_json(project), project_mapping.to_quota(project)
+            found = project_mapping.facts(live, quota)
+            changed = list(_differences(subject, project_mapping.declared_facts(project), found))
+            # Only what is declared: Harbor keeps what an update leaves out.
+            puts: list[Put] = [(f"/projects/{live['project_id']}", declared)]
             if quota is not None:
                 # Harbor accepts a limit with the project, answers 200 and changes nothing (measured).
                 puts.append((f"/quotas/{quota['id']}", limit))
             yield from self._repaired(changed, puts)
+            yield from self._proxy_cache(project, live)
+            for name in project_mapping.undeclared(live, project):
+                advice = f"`pulumi up` refuses to switch it off; set {name} to keep it, or {project_mapping.OFF[name]}"
+                yield DriftFinding(kind="unmanaged", subject=subject, field=name, live=found[name], advice=advice)
             yield from self._retention(project, live)
+            yield from self._immutable_tags(project, live["project_id"])
+            yield from self._webhooks(project, live["project_id"])
+            yield from self._members(project, live["project_id"])
+
+    def _proxy_cache(self, project: PlannedProject, found: Json) -> Iterator[DriftFinding]:
+        declared = self.outputs.get("endpoints", {}).get(project.proxy_cache, {}).get("id", 0)
+        if int(declared) != int(found.get("registry_id") or 0):
+            advice = "Harbor can't change that: delete the project there, then pulumi up --refresh; or use a new name"
+            yield DriftFinding(
+                kind="changed",
+                subject=f"projects.{project.name}",
+                field=project_mapping.PROXY_CACHE,
+                declared=project.proxy_cache or "",
+                live=f"endpoint {found['registry_id']}" if found.get("registry_id") else "",
+                advice=advice,
+            )
+
+    def _immutable_tags(self, project: PlannedProject, number: int) -> Iterator[DriftFinding]:
+        wanted = {immutable_tags.identity(body): body for body in map(immutable_tags.to_json, project.immutable_tags)}
+        path = f"/projects/{number}/immutabletagrules"
+        live = {immutable_tags.identity(rule): rule for rule in self.harbor.get_all(path)} if wanted else {}
+        for selectors, body in wanted.items():
+            subject = f"projects.{project.name}.immutableTags {selectors}"
+            if (found := live.pop(selectors, None)) is None:
+                yield _lost(subject)
+                continue
+            changed = list(_differences(subject, immutable_tags.facts(body), immutable_tags.facts(found)))
+            yield from self._repaired(changed, [(f"{path}/{found['id']}", {**body, "id": found["id"]})])
+        for selectors in live:
+            subject = f"projects.{project.name}.immutableTags {selectors}"
+            yield DriftFinding(kind="unmanaged", subject=subject, advice=NOT_OURS)
+
+    def _webhooks(self, project: PlannedProject, number: int) -> Iterator[DriftFinding]:
+        path = f"/projects/{number}/webhook/policies"
+        live = mirror.by_name(self.harbor.get_all(path)) if project.webhooks else {}
+        for declared in project.webhooks:
+            subject, body = f"projects.{project.name}.webhooks.{declared.name}", webhook.to_json(declared)
+            if (found := live.pop(declared.name, None)) is None:
+                yield _lost(subject)
+                continue
+            changed = list(_differences(subject, webhook.facts(body), webhook.facts(found)))
+            yield from self._repaired(changed, [(f"{path}/{found['id']}", {**body, "id": found["id"]})])
+        for name in live:
+            yield DriftFinding(kind="unmanaged", subject=f"projects.{project.name}.webhooks.{name}", advice=NOT_OURS)
+
+    def _members(self, project: PlannedProject, number: int) -> Iterator[DriftFinding]:
+        path = f"/projects/{number}/members"
+        live = {member.key(found): found for found in self.harbor.get_all(path)} if project.members else {}
+        for declared in project.members:
+            subject = f"projects.{project.name}.members.{declared.key}"
+            if (found := live.pop(declared.key, None)) is None:
+                yield _lost(subject)
+                continue
+            role = member.to_role(declared)
+            changed = list(_differences(subject, member.facts(role), member.facts(found)))
+            yield from self._repaired(changed, [(f"{path}/{found['id']}", role)])
+        for key, found in live.items():
+            if found.get("entity_name") != self.declared.admin_username:
+                subject = f"projects.{project.name}.members.{key}"
+                yield DriftFinding(kind="unmanaged", subject=subject, live=member.facts(found)["role"], advice=NOT_OURS)
 
     def _retention(self, project: PlannedProject, found: Json) -> Iterator[DriftFinding]:
         if project.retention is None:
@@ -195,6 +260,19 @@ class Comparison:
         except WrongCredentials:
             advice = "its secret was changed in Harbor: pulumi up --replace the robot, then deploy the new pullPassword"
             yield DriftFinding(kind="unhealthy", subject="pullPassword", live="refused", advice=advice)
+
+    def _robots(self) -> Iterator[DriftFinding]:
+        outputs = self.outputs.get("robots") or {}
+        live = mirror.by_name(self.harbor.robots()) if self.declared.robots else {}
+        for name, robot in self.declared.robots.items():
+            subject = f"robots.{name}"
+            found = live.get((outputs.get(name) or {}).get("username", ""))
+            if found is None:
+                yield _lost(subject)
+                continue
+            wanted = robot_mapping.account_to_json(robot)
+            changed = list(_differences(subject, robot_mapping.facts(wanted), robot_mapping.facts(found)))
+            yield from self._repaired(changed, [(f"/robots/{found['id']}", {**found, **wanted})])
 
     def _settings(self) -> Iterator[DriftFinding]:
         if not self.declared.restricts_project_creation:

@@ -83,6 +83,29 @@ def declared(outputs: Mapping[str, Any]) -> dict[str, Rule]:
         raise Failure(f"the stack's outputs lack {error}; run `pulumi up` with this version of the project") from None
 
 
+def proxy_caches(outputs: Mapping[str, Any]) -> tuple[Rule, ...]:
+    """Return the proxy caches of a stack as if each was a rule that copies everything from its endpoint."""
+    found = []
+    for project, cache in (outputs.get("proxyCaches") or {}).items():
+        key = cache["endpoint"]
+        source = outputs["endpoints"][key]
+        found.append(
+            Rule(
+                name=f"proxy cache {project}",
+                id=0,
+                endpoint=Endpoint(key, 0, source["type"], source["url"]),
+                repositories=(rule_mapping.EVERYTHING,),
+                tag_matches=(),
+                tag_excludes=(),
+                namespace=project,
+                flatten=0,
+                schedule=MANUAL,
+                project=project,
+            )
+        )
+    return tuple(found)
+
+
 def live(harbor: Harbor) -> dict[str, Rule]:
     """Return all pull rules in Harbor, whoever created them."""
     return {policy["name"]: from_policy(policy) for policy in harbor.policies() if is_pull(policy)}

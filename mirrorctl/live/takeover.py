@@ -12,11 +12,16 @@ from harbor_mirror.config.faults import HIDDEN, ConfigurationError, Fault
 from harbor_mirror.config.models import KEY
 from harbor_mirror.config.paths import join_path, split_path
 from harbor_mirror.harbor import endpoint as endpoint_mapping
+from harbor_mirror.harbor import immutable_tags as immutable_tags_mapping
 from harbor_mirror.harbor import maintenance
+from harbor_mirror.harbor import member as member_mapping
 from harbor_mirror.harbor import project as project_mapping
 from harbor_mirror.harbor import retention as retention_mapping
 from harbor_mirror.harbor import rule as rule_mapping
+from harbor_mirror.harbor import webhook as webhook_mapping
 from harbor_mirror.harbor.client import Harbor, Json
+from harbor_mirror.plan.mirror import PlannedMirror
+from harbor_mirror.plan.project import PlannedProject
 from harbor_mirror.plan.schedule import MANUAL
 from harbor_mirror.plan.validation import validate
 from mirrorctl.failure import unknown
@@ -33,7 +38,15 @@ REGISTRY, HARBOR_PROJECT, REPLICATION, RETENTION, GARBAGE_COLLECTION = (
     "harbor:index/retentionPolicy:RetentionPolicy",
     "harbor:index/garbageCollection:GarbageCollection",
 )
-#: Hooks on these set the audit purge, and what the provider lacks in a rule.
+IMMUTABLE_TAGS, WEBHOOK, MEMBERS = (
+    "harbor:index/immutableTagRule:ImmutableTagRule",
+    "harbor:index/projectWebhook:ProjectWebhook",
+    {
+        "user": "harbor:index/projectMemberUser:ProjectMemberUser",
+        "group": "harbor:index/projectMemberGroup:ProjectMemberGroup",
+    },
+)
+#: Hooks on these set the audit purge, and what the provider lacks in a rule or a project.
 RANDOM_ID = "random:index/randomId:RandomId"
 Setting = dict[str, Any]
 
@@ -47,10 +60,12 @@ class Adopted:
     secrets: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     announced: list[Announced] = field(default_factory=list)
+    ids: dict[str, str] = field(default_factory=dict)
+    """Paths in Harbor's API by path in the configuration, of what belongs to a project."""
 
 
 def take_over(harbor: Harbor, names: Sequence[str] = ()) -> Adopted:
-    """Adopt pull rules with their endpoints and projects; without names all rules, and Harbor's maintenance.
+    """Adopt pull rules with their endpoints and projects; without names all rules, proxy caches and maintenance.
 
     Reads only. Raise Failure for an unknown name.
     """
@@ -70,15 +85,20 @@ def take_over(harbor: Harbor, names: Sequence[str] = ()) -> Adopted:
         endpoint = keys[source["name"]]
         rules[name], sources[endpoint] = policy, source
         settings["rules"][name] = rule_mapping.to_configuration(policy, endpoint)
-    settings["endpoints"] = {key: _endpoint(key, source) for key, source in sources.items()}
-    _add_projects(harbor, adopted, projects)
+    caches = {} if names else _proxy_caches(adopted, projects, registries)
+    sources |= {keys[registry["name"]]: registry for registry in caches.values()}
+    settings["endpoints"] = {key: _endpoint(adopted, key, source) for key, source in sources.items()}
+    _add_projects(harbor, adopted, projects, {name: keys[registry["name"]] for name, registry in caches.items()})
+    _list_robots(harbor, adopted, projects)
     if not names:
         _add_maintenance(harbor, adopted)
     adopted.left_out += _drop_refused(settings, {key: policy["name"] for key, policy in rules.items()})
+    # Before their secrets are taken out.
+    planned = _planned(settings).projects if settings["projects"] else {}
     for key in settings["endpoints"]:
         _import_endpoint(adopted, key, sources[key])
     for name in settings["projects"]:
-        _import_project(adopted, name, projects[name])
+        _import_project(adopted, planned[name], projects[name])
     for key in settings["rules"]:
         _import_rule(adopted, key, rules[key])
     _announce_maintenance(adopted)
@@ -120,19 +140,101 @@ def _obstacle(policy: Json, project: Json | None) -> str:
     return ""
 
 
-def _endpoint(key: str, registry: Json) -> Setting:
+def _endpoint(adopted: Adopted, key: str, registry: Json) -> Setting:
     setting = endpoint_mapping.to_configuration(key, registry)
     if "secret" in setting and registry["type"] in PLACEHOLDERS:
         setting["secret"] = PLACEHOLDERS[registry["type"]]
+    if registry.get("ca_certificate") and "caCertificate" not in setting:
+        adopted.left_out.append(f"certificate of endpoint {registry['name']}: it stays in Harbor as it is")
     return setting
 
 
-def _add_projects(harbor: Harbor, adopted: Adopted, projects: Mapping[str, Json]) -> None:
-    """Add the projects that the rules copy into."""
+def _proxy_caches(adopted: Adopted, projects: Mapping[str, Json], registries: Mapping[int, Json]) -> dict[str, Json]:
+    """Return the endpoints of proxy caches by the project's name."""
+    caches = {}
+    for name, project in projects.items():
+        if mirror.is_proxy_cache(project):
+            registry = registries.get(project["registry_id"])
+            if registry is None:
+                adopted.left_out.append(f"project {name}: the endpoint of this proxy cache can't be read")
+            else:
+                caches[name] = registry
+    return caches
+
+
+def _add_projects(harbor: Harbor, adopted: Adopted, projects: Mapping[str, Json], caches: Mapping[str, str]) -> None:
+    """Add the projects that the rules copy into, and proxy caches with their endpoints."""
     quotas = {(quota.get("ref") or {}).get("name"): quota for quota in harbor.quotas()}
-    for name in sorted({rule["project"] for rule in adopted.configuration["rules"].values()}):
-        adopted.configuration["projects"][name] = project_mapping.to_configuration(projects[name], quotas.get(name))
-        _add_retention(harbor, adopted, name, projects[name])
+    groups: dict[int, Json] = {}
+    for name in sorted({rule["project"] for rule in adopted.configuration["rules"].values()} | caches.keys()):
+        project = projects[name]
+        if reason := project_mapping.obstacle(project):
+            adopted.left_out.append(f"project {name}: {reason}")
+            continue
+        adopted.left_out += (f"project {name}: {text}" for text in project_mapping.left_out(project))
+        setting = project_mapping.to_configuration(project, quotas.get(name))
+        if name in caches:
+            setting["proxyCache"] = caches[name]
+        adopted.configuration["projects"][name] = setting
+        _add_retention(harbor, adopted, name, project)
+        path = f"/projects/{project['project_id']}"
+        _add_immutable_tags(adopted, name, harbor.get_all(f"{path}/immutabletagrules"), f"{path}/immutabletagrules")
+        _add_webhooks(adopted, name, harbor.get_all(f"{path}/webhook/policies"), f"{path}/webhook/policies")
+        members = harbor.get_all(f"{path}/members")
+        if not groups and any(member["entity_type"] == member_mapping.GROUP for member in members):
+            groups = {group["id"]: group for group in harbor.get_all("/usergroups")}
+        _add_members(adopted, project, members, groups)
+
+
+def _add_immutable_tags(adopted: Adopted, name: str, rules: Sequence[Json], path: str) -> None:
+    for rule in rules:
+        if reason := immutable_tags_mapping.obstacle(rule):
+            selected = immutable_tags_mapping.identity(rule)
+            adopted.left_out.append(f"immutable tags of project {name} ({selected}): {reason}; they stay as they are")
+            continue
+        listed = adopted.configuration["projects"][name].setdefault("immutableTags", [])
+        adopted.ids[join_path("projects", name, "immutableTags", len(listed))] = f"{path}/{rule['id']}"
+        listed.append(immutable_tags_mapping.to_configuration(rule))
+
+
+def _add_webhooks(adopted: Adopted, name: str, webhooks: Sequence[Json], path: str) -> None:
+    for webhook in webhooks:
+        if reason := webhook_mapping.obstacle(webhook):
+            adopted.left_out.append(f"webhook {webhook['name']} of project {name}: {reason}; it stays as it is")
+            continue
+        listed = adopted.configuration["projects"][name].setdefault("webhooks", {})
+        listed[webhook["name"]] = webhook_mapping.to_configuration(webhook)
+        adopted.ids[join_path("projects", name, "webhooks", webhook["name"])] = f"{path}/{webhook['id']}"
+
+
+def _add_members(adopted: Adopted, project: Json, members: Sequence[Json], groups: Mapping[int, Json]) -> None:
+    name = project["name"]
+    for member in members:
+        is_group = member["entity_type"] == member_mapping.GROUP
+        if not is_group and member["entity_name"] == project.get("owner_name"):
+            continue
+        group = groups.get(member["entity_id"]) if is_group else None
+        if reason := member_mapping.obstacle(member, group):
+            adopted.left_out.append(f"member {member['entity_name']} of project {name}: {reason}; it stays as it is")
+            continue
+        kind = "groups" if is_group else "users"
+        listed = adopted.configuration["projects"][name].setdefault("members", {}).setdefault(kind, {})
+        listed[member["entity_name"]] = member_mapping.to_configuration(member, group)
+        path = join_path("projects", name, "members", kind, member["entity_name"])
+        adopted.ids[path] = f"/projects/{project['project_id']}/members/{member['id']}"
+
+
+def _list_robots(harbor: Harbor, adopted: Adopted, projects: Mapping[str, Json]) -> None:
+    """List the robot accounts with rights in the adopted projects: their passwords can't be read back."""
+    names = adopted.configuration["projects"]
+    robots = list(harbor.robots())
+    for name in names:
+        robots += harbor.get_all("/robots", q=f"Level=project,ProjectID={projects[name]['project_id']}")
+    for robot in robots:
+        spaces = {permission.get("namespace") for permission in robot.get("permissions") or []}
+        if spaces & names.keys():
+            reason = "its password can't be read back; it stays as it is, and robots declares new ones"
+            adopted.left_out.append(f"robot account {robot['name']}: {reason}")
 
 
 def _add_retention(harbor: Harbor, adopted: Adopted, name: str, project: Json) -> None:
@@ -178,9 +280,17 @@ class _Part:
 def _parts(settings: Mapping[str, Setting], names: Mapping[str, str]) -> list[_Part]:
     """Return every part, innermost first."""
     parts = [
-        _Part(join_path("projects", name, "retention"), f"retention of project {name}", project, "retention")
+        _Part(join_path("projects", name, key), f"{label} of project {name}", project, key)
         for name, project in settings["projects"].items()
-        if "retention" in project
+        for key, label in (("retention", "retention"), ("immutableTags", "immutable tags"), ("members", "members"))
+        if key in project
+    ]
+    parts += [
+        _Part(
+            join_path("projects", name, "webhooks", key), f"webhook {key} of project {name}", project["webhooks"], key
+        )
+        for name, project in settings["projects"].items()
+        for key in project.get("webhooks", ())
     ]
     for section, entries in settings.items():
         kind = section.removesuffix("s")
@@ -193,8 +303,7 @@ def _drop_refused(settings: dict[str, Setting], names: Mapping[str, str]) -> Ite
 
     `names` are the rules' names in Harbor by key.
     """
-    harbor = {"harbor": {"url": "https://harbor.invalid"}, "harborPassword": HIDDEN}
-    while faults := _faults({**harbor, **settings}):
+    while faults := _faults(settings):
         parts = _parts(settings, names)
         refused = [(part, fault) for fault in faults if (part := _first(parts, fault))]
         if not refused:
@@ -205,19 +314,28 @@ def _drop_refused(settings: dict[str, Setting], names: Mapping[str, str]) -> Ite
             example = f"; for example {fault.example}" if fault.example else ""
             text = " ".join(str(word) for word in (field_path, fault.value, fault.reason) if word not in (None, ""))
             yield f"{part.label}: {text}{example}"
-    for section in ("endpoints", "projects"):
-        used = {rule[section.removesuffix("s")] for rule in settings["rules"].values()}
-        settings[section] = {key: value for key, value in settings[section].items() if key in used}
+    rules, projects = settings["rules"].values(), settings["projects"]
+    used = {rule["project"] for rule in rules}
+    settings["projects"] = {
+        key: value for key, value in projects.items() if key in used or project_mapping.PROXY_CACHE in value
+    }
+    used = {rule["endpoint"] for rule in rules}
+    used |= {project.get(project_mapping.PROXY_CACHE) for project in settings["projects"].values()}
+    settings["endpoints"] = {key: value for key, value in settings["endpoints"].items() if key in used}
     if not settings.get("maintenance"):
         settings.pop("maintenance", None)
 
 
-def _faults(raw: Mapping[str, Any]) -> Sequence[Fault]:
+def _faults(settings: Mapping[str, Any]) -> Sequence[Fault]:
     try:
-        validate(raw)
+        _planned(settings)
     except ConfigurationError as error:
         return error.faults
     return ()
+
+
+def _planned(settings: Mapping[str, Any]) -> PlannedMirror:
+    return validate({"harbor": {"url": "https://harbor.invalid"}, "harborPassword": HIDDEN, **settings})
 
 
 def _first(parts: Iterable[_Part], fault: Fault) -> _Part | None:
@@ -238,7 +356,8 @@ def _import_endpoint(adopted: Adopted, key: str, registry: Json) -> None:
         )
 
 
-def _import_project(adopted: Adopted, name: str, project: Json) -> None:
+def _import_project(adopted: Adopted, planned: PlannedProject, project: Json) -> None:
+    name = planned.name
     adopted.imports += [
         _component("project", name, "MirrorProject"),
         _resource("project", name, HARBOR_PROJECT, name, f"/projects/{project['project_id']}"),
@@ -252,6 +371,35 @@ def _import_project(adopted: Adopted, name: str, project: Json) -> None:
         adopted.announced.append(
             Announced(op="update", type=RETENTION, name=kept, reason="an import reads no defaults of its rules")
         )
+    if project_mapping.to_api(planned):
+        reason = "the provider lacks a part of the allowlist; what Harbor has is saved again, unchanged"
+        adopted.announced.append(Announced(op="create", type=RANDOM_ID, name=f"{name}-settings", reason=reason))
+    _import_protection(adopted, planned)
+
+
+def _import_protection(adopted: Adopted, planned: PlannedProject) -> None:
+    name = planned.name
+
+    def take(kind: str, logical_name: str, *where: str | int, reason: str = "") -> None:
+        number = adopted.ids[join_path("projects", name, *where)]
+        adopted.imports.append(_resource("project", name, kind, logical_name, number))
+        if reason:
+            adopted.announced.append(Announced(op="update", type=kind, name=logical_name, reason=reason))
+
+    for index, rule in enumerate(planned.immutable_tags):
+        reason = "an import reads no excluded repositories" if rule.repositories.excludes else ""
+        take(IMMUTABLE_TAGS, f"{name}-immutable-{rule.slug}", "immutableTags", index, reason=reason)
+    for webhook in planned.webhooks:
+        reason = "an import reads no events and no project, and its secrets are set again"
+        take(WEBHOOK, f"{name}-webhook-{webhook.name}", "webhooks", webhook.name, reason=reason)
+        setting = adopted.configuration["projects"][name]["webhooks"][webhook.name]
+        for key in ("url", "authHeader"):
+            if setting.pop(key, None):
+                adopted.secrets.append(join_path("projects", name, "webhooks", webhook.name, key))
+    for member in planned.members:
+        reason = "an import reads no type" if member.group_type else ""
+        logical_name = f"{name}-{member.kind}-{member.name}"
+        take(MEMBERS[member.kind], logical_name, "members", f"{member.kind}s", member.name, reason=reason)
 
 
 def _announce_maintenance(adopted: Adopted) -> None:
@@ -285,7 +433,7 @@ def _component(area: str, key: str, kind: str) -> Json:
 def _resource(area: str, key: str, kind: str, logical_name: str, number: str) -> Json:
     return {
         "type": kind,
-        "name": f"{area} {key} in Harbor",
+        "name": f"{area} {key} in Harbor" if kind in (REGISTRY, HARBOR_PROJECT, REPLICATION) else logical_name,
         "logicalName": logical_name,
         "id": number,
         "parent": f"{area} {key}",

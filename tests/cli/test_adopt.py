@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 import yaml
 
+from harbor_mirror.harbor.client import Harbor
 from localcloud.harbor.data import Credential
 from localcloud.harbor.maintenance import GC, PURGE
 from mirrorctl import stack_file
 from tests.cli.conftest import Run
-from tests.cli.harbor_fixture import HarborFixture, change
+from tests.cli.harbor_fixture import ADMIN, PASSWORD, PULL, HarborFixture, change
+from tests.cli.protection import LEFT_OUT, PROTECTION, protect
 
 
 @pytest.fixture
@@ -278,3 +280,34 @@ def test_existing_files_are_not_overwritten(run: Run, tmp_path: Path, name: str)
     assert f"{name} already exists" in result.err
     assert [path.name for path in tmp_path.glob("*hand*")] == [name]
     assert (tmp_path / name).read_text() == "mine"
+
+
+def test_what_protects_a_project_is_adopted(mirrored: HarborFixture, run: Run, tmp_path: Path) -> None:
+    with Harbor(mirrored.url, ADMIN, PASSWORD) as client:
+        protect(client, mirrored.project("mirror").id)
+    mirrored.add_project("cache", registry_id=mirrored.registries[1].id)
+    mirrored.add_robot("robot$ci", "Robot-Secret-1", [{"kind": "project", "namespace": "mirror", "access": PULL}])
+    change(mirrored.registries[1], ca_certificate="-----BEGIN CERTIFICATE-----")
+    report, config = adopted(run, tmp_path)
+    projects = config["harbor-mirror:projects"]
+    assert projects["mirror"] == {"vulnerabilityScanning": False, **PROTECTION}
+    assert projects["cache"] == {"vulnerabilityScanning": False, "proxyCache": "hub"}
+    left_out = [text.format("mirror") for text in LEFT_OUT]
+    assert set(left_out) < set(report["leftOut"])
+    assert [text for text in report["leftOut"] if text not in left_out] == [
+        "certificate of endpoint hub: it stays in Harbor as it is",
+        "robot account robot$ci: its password can't be read back; it stays as it is, and robots declares new ones",
+    ]
+    assert report["secretsNeeded"] == [
+        "harborPassword",
+        "projects.mirror.webhooks.ops.url",
+        "projects.mirror.webhooks.ops.authHeader",
+    ]
+    assert "Hook-Secret-1" not in (tmp_path / "Pulumi.hand.yaml").read_text()
+
+
+def test_a_project_whose_gate_has_no_counterpart_is_left_out(mirrored: HarborFixture, run: Run, tmp_path: Path) -> None:
+    mirrored.project("mirror").metadata |= {"prevent_vul": "true", "severity": "negligible"}
+    report, config = adopted(run, tmp_path)
+    assert (config["harbor-mirror:projects"], config["harbor-mirror:rules"]) == ({}, {})
+    assert "project mirror: it prevents images of severity negligible" in report["leftOut"][0]

@@ -16,15 +16,21 @@ from localcloud.http import serve
 from localcloud.registry import RegistrySimulator
 from tests.cli.conftest import Run
 from tests.cli.harbor_fixture import PASSWORD
+from tests.cli.protection import LEFT_OUT, protect
 from tests.cli.simulated_mirror import SimulatedMirror
 from tests.plugins import plugins
 
+SECRETS = {
+    "partner-paid": "Secret-Of-The-Bot-1",
+    "ops.url": "https://hooks.example.com/a",
+    "ops.authHeader": "Bearer Hook-Secret-1",
+}
 BOT, BOT_SECRET = "bot", "Secret-Of-The-Bot-1"
 
 
 @pytest.fixture
 def by_hand(simulated: SimulatedMirror) -> Iterator[SimulatedMirror]:
-    """A Harbor that was set up manually: two endpoints, two projects, three rules, retention, maintenance."""
+    """A Harbor that was set up manually: two endpoints, three rules, a protected project, a proxy cache, and more."""
     partner = RegistrySimulator(BOT, BOT_SECRET)
     partner.seed()
     with serve(partner.app) as served:
@@ -78,11 +84,20 @@ def by_hand(simulated: SimulatedMirror) -> Iterator[SimulatedMirror]:
             },
         )
         collection = {"delete_untagged": True, "workers": 2}
+        protect(simulated.client, team)
+        create("POST", "/projects", body={"project_name": "cache", "registry_id": simulated.endpoint})
         create("POST", GC_SCHEDULE, body={"schedule": {"type": "Weekly"}, "parameters": collection})
         purge = {"audit_retention_hour": 720, "include_event_types": "pull_artifact,other"}
         schedule = {"type": "Custom", "cron": "0 15 1 * * *"}
         create("POST", PURGE_SCHEDULE, body={"schedule": schedule, "parameters": purge})
         yield simulated
+
+
+#: What a project's metadata says of its visibility and its protection.
+METADATA = (
+    *("public", "auto_scan", "retention_id", "prevent_vul", "enable_content_trust_cosign"),
+    *("auto_sbom_generation", "reuse_sys_cve_allowlist"),
+)
 
 
 def objects(simulated: SimulatedMirror) -> dict[str, Any]:
@@ -91,9 +106,15 @@ def objects(simulated: SimulatedMirror) -> dict[str, Any]:
     found: dict[str, Any] = {f"rule {policy['id']}": _plain(policy) for policy in client.policies()}
     found |= {f"endpoint {entry['id']}": _plain(entry) for entry in client.registries()}
     for project in client.projects():
-        found[f"project {project['name']}"] = [
-            project["metadata"].get(key, "false") for key in ("public", "auto_scan", "retention_id")
-        ]
+        path = f"/projects/{project['project_id']}"
+        allowlist = project["cve_allowlist"]
+        metadata = {"reuse_sys_cve_allowlist": "true", **project["metadata"]}
+        found[path] = [metadata.get(key, "false") for key in METADATA]
+        if project["metadata"].get("prevent_vul") == "true":
+            found[f"{path}/severity"] = project["metadata"]["severity"]
+        found[f"{path}/allowlist"] = allowlist["items"], allowlist.get("expires_at"), project.get("registry_id")
+        for part in ("immutabletagrules", "webhook/policies", "members"):
+            found[f"{path}/{part}"] = [_plain(entry) for entry in client.get_all(f"{path}/{part}")]
     found |= {f"quota {entry['id']}": entry["hard"] for entry in client.quotas()}
     for path in (GC_SCHEDULE, PURGE_SCHEDULE):
         live = client.get(path)
@@ -123,10 +144,10 @@ def test_the_engine_imports_an_adopted_harbor_without_replacing_anything(
         Workspace(folder, "scratch", attached).create()
         result = run("adopt", "--name", "hand", "--into", str(folder), "--json", **by_hand.environment)
         report = result.json
-        assert (report["leftOut"], len(report["rules"])) == ([], 3)
+        assert (report["leftOut"], len(report["rules"])) == ([text.format("team-a") for text in LEFT_OUT], 3)
         stack = Workspace(folder, "hand", attached)
         for line in report["commands"][:-1]:
-            given = BOT_SECRET if "partner-paid" in line else PASSWORD
+            given = next((value for part, value in SECRETS.items() if part in line), PASSWORD)
             subprocess.run(["sh", "-c", line], cwd=folder, env=stack.environment(), input=given, text=True, check=True)
         assert objects(by_hand) == before, "taking over reads"
 

@@ -1,0 +1,64 @@
+"""A robot account of a team: a login for programs with rights in some projects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumiverse_harbor as harbor
+
+from harbor_mirror.config.protection import Robot
+from harbor_mirror.harbor.robot import account_to_provider
+from harbor_mirror.plan.report import EntryReport
+from harbor_mirror.plan.robot import PlannedRobot, plan_robot
+
+from .arguments import check
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeamRobotArgs(PlannedRobot):
+    """Arguments of TeamRobot. Wrong values raise InvalidArguments.
+
+    - `name`: the robot account's name in Harbor, without the `robot$` that Harbor puts in front
+    - `projects`: names of the projects that it may use
+    - `rights`: `pull`, `push`, or Harbor's permissions of a project such as `artifact:list`
+    - `expires_days`: days after its creation on which it stops working; None for never
+    - `enabled`: whether it can log in
+    - `description`: free text
+    """
+
+    def __post_init__(self) -> None:
+        check(self, self.name, self._resolve)
+
+    def _resolve(self, report: EntryReport) -> None:
+        robot = Robot.model_construct(projects=self.projects, rights=self.rights)
+        if planned := plan_robot(self.name, robot, report):
+            object.__setattr__(self, "rights", planned.rights)
+
+    @classmethod
+    def from_plan(cls, robot: PlannedRobot) -> TeamRobotArgs:
+        """Return the arguments for a robot account of a resolved configuration."""
+        return cls(**vars(robot))
+
+
+class TeamRobot(pulumi.ComponentResource):
+    """A robot account of Harbor's system level with rights in some projects.
+
+    Creates a `harbor.RobotAccount`; replacing that issues a new password. `username` and `password` are what programs
+    log in with; the password is secret.
+    """
+
+    username: pulumi.Output[str]
+    password: pulumi.Output[str]
+
+    def __init__(self, name: str, args: TeamRobotArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("harbor-mirror:mirror:TeamRobot", name, {}, opts)
+        robot = harbor.RobotAccount(
+            f"{name}-robot",
+            **account_to_provider(args),
+            # Harbor keeps a name once.
+            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
+        )
+        self.username = robot.full_name
+        self.password = pulumi.Output.secret(robot.secret)
+        self.register_outputs({"username": self.username, "password": self.password})
