@@ -1,4 +1,4 @@
-"""How long mirrorctl takes, beside the least that it could take. Figures for people, on an idle machine; no test.
+"""Measures how long mirrorctl takes, and the shortest possible time. Run it on an idle machine; it is not a test.
 
 python -m bench.mirrorctl [RULES]
 """
@@ -22,7 +22,7 @@ REPEATS = 5
 
 
 def best(action: Callable[[], object]) -> float:
-    """Seconds of the quickest of some runs: what the machine does beside it only ever adds."""
+    """Return the seconds of the fastest run: other load on the machine only makes runs slower."""
     taken = []
     for _ in range(REPEATS):
         began = time.perf_counter()
@@ -32,14 +32,14 @@ def best(action: Callable[[], object]) -> float:
 
 
 def python(*arguments: str, **environment: str) -> Callable[[], object]:
-    """Runs Python in the project's directory; its output is not wanted."""
+    """Return an action that runs Python in the project's directory and discards its output."""
     return lambda: subprocess.run(  # noqa: S603 - the arguments are ours
         [sys.executable, *arguments], cwd=PROJECT, env=environment, capture_output=True, check=True
     )
 
 
 def fill(client: HarborClient, source: str, rules: int) -> None:
-    """One endpoint and many scheduled rules, each of which ran once."""
+    """Create one endpoint and many scheduled rules, and start each rule once."""
     client.request("POST", "/registries", body={"name": "hub", "type": "docker-registry", "url": source})
     endpoint = client.registries()[0]["id"]
     for number in range(rules):
@@ -54,7 +54,7 @@ def fill(client: HarborClient, source: str, rules: int) -> None:
 
 
 def main() -> None:
-    """Prints each figure with its ratio to the least possible."""
+    """Print each time and its ratio to the shortest possible time."""
     rules = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     nothing = best(python("-c", "pass"))
     shown = best(python("-m", "mirrorctl", "--help"))

@@ -1,8 +1,8 @@
-"""What a host, a cluster and several regions carry, computed from published limits and a few measurements.
+"""Computes the capacity of a host, a cluster and several regions from published limits and a few measurements.
 
-python -m bench.scale             the tables of docs/scale.md
-python -m bench.scale --measure   CPU time of a request to Debian's docker-registry, the program that Harbor's registry
-                                  is made of; CPU time, so that a busy machine does not change it
+python -m bench.scale             print the tables of docs/scale.md
+python -m bench.scale --measure   measure the CPU time of a request to Debian's docker-registry, which Harbor's registry
+                                  is based on; CPU time does not depend on other load
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from tempfile import TemporaryDirectory
 import httpx
 
 # --- Published limits (Linode's, as of November 2026) ----------------------------------------------------------------
-#: Network out of a plan, Mbit/s, and its CPUs (linode.com/pricing, and the API's /linode/types).
+#: Outgoing network of a plan in Mbit/s, and its CPUs (linode.com/pricing, and the API's /linode/types).
 PLANS = {
     "g6-standard-2": (4_000, 2),
     "g6-standard-4": (5_000, 4),
     "g6-standard-6": (6_000, 6),
     "g6-dedicated-4": (5_000, 4),
 }
-#: Object storage endpoint: requests a second of a bucket (default, and on request), egress Gbit/s of an account
+#: Object storage endpoint: requests per second of a bucket (default, and on request), egress of an account in Gbit/s
 #: (techdocs.akamai.com, object-storage-product-limits).
 STORAGE = {"E1": (750, 2_000, 2), "E3": (2_000, 20_000, 10)}
 
-# --- Measured with --measure on a cloud machine; what is assumed of Harbor itself is marked so -----------------------
+# --- Measured with --measure on a cloud machine; assumptions about Harbor are marked ----------------------------------
 REGISTRY_MANIFEST_MS = 2.4
 REGISTRY_BLOB_MS_PER_MB = 0.85
 #: Assumption, not measured: core authenticates, checks the project, asks the database, and passes the request on.
@@ -43,7 +43,7 @@ PORT, LAYER_MB, LAYER_REQUESTS = 18_777, 32, 10
 
 @dataclass(frozen=True)
 class Image:
-    """A usual image: what one pull of it asks for."""
+    """A typical image, with the requests and the bytes of one pull."""
 
     layers: int = 8
     megabytes: float = 200.0
@@ -63,25 +63,25 @@ class Harbor:
 
     @property
     def cpu(self) -> float:
-        """CPU seconds that a second has for requests."""
+        """Return how many CPU seconds per second are available for requests."""
         return PLANS[self.plan][1] * self.machines * USABLE_CPU
 
     @property
     def own_megabytes(self) -> float:
-        """MB a second out of the machines."""
+        """Return how many MB per second the machines can send."""
         return PLANS[self.plan][0] * self.machines / 8
 
 
 @dataclass(frozen=True)
 class Limit:
-    """One thing that saturates: pulls a second until then."""
+    """A bottleneck, and the pulls per second that it allows."""
 
     what: str
     pulls: float
 
 
 def limits(harbor: Harbor, image: Image) -> Iterator[Limit]:
-    """Yield what bounds the pulls a second of images that nodes do not have yet."""
+    """Yield the bottlenecks for pulls of images that nodes do not have yet."""
     requests = image.small_requests + image.layers
     seconds = requests * CORE_REQUEST_MS / 1000 + image.small_requests * REGISTRY_MANIFEST_MS / 1000
     if not harbor.redirect:
@@ -96,7 +96,7 @@ def limits(harbor: Harbor, image: Image) -> Iterator[Limit]:
 
 
 def first(harbor: Harbor, image: Image) -> Limit:
-    """Return what saturates first."""
+    """Return the lowest limit."""
     return min(limits(harbor, image), key=lambda limit: limit.pulls)
 
 
@@ -113,7 +113,7 @@ REGIONS = {"three regions, a cluster each": 3}
 
 
 def capacity(harbor: Harbor, image: Image) -> Limit:
-    """Return what saturates first, over all regions."""
+    """Return the lowest limit of all regions together."""
     regions = REGIONS.get(harbor.name, 1)
     one = first(replace(harbor, machines=harbor.machines // regions), image)
     return Limit(one.what, one.pulls * regions)
@@ -125,7 +125,7 @@ def rollout_seconds(harbor: Harbor, image: Image, nodes: int) -> float:
 
 
 def replication_seconds(megabytes: float, workers: int, mbit_per_worker: float, out: float) -> float:
-    """Return how long Harbor copies: each job is one repository, so workers add up until the network is full."""
+    """Return how long a replication takes. Each worker copies one repository at a time; the network is the limit."""
     return megabytes * 8 / min(workers * mbit_per_worker, out)
 
 

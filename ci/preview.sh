@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # preview.sh ENVIRONMENT BASE [HEAD]: write what a change would do, as Markdown, to standard output. First the changes of the
-# stack's files since the commit BASE in words, then the engine's diff and the findings of the policies. Changes no stack.
+# stack's files since the commit BASE as plain text, then the engine's diff and the findings of the policies. Changes no stack.
 # The exit code is the engine's.
 #
 # With HEAD, the checkout must be BASE, and this writes the settings of the pull request HEAD into it (proposal.py): the

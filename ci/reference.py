@@ -73,7 +73,7 @@ example, before it registers a resource. `mirrorctl check` does the same without
 `mirrorctl schema` prints a JSON Schema for editors.
 
 Set secrets with `pulumi config set --path --secret`; never write them into the file. [schedules.md](schedules.md)
-describes schedules, and [registries/](registries/README.md) what each kind of registry needs.
+describes schedules, and [registries/](registries/README.md) what each registry type needs.
 
 """
 

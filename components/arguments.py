@@ -12,7 +12,7 @@ from harbor_mirror.plan.report import EntryReport, Report
 
 
 class InvalidArguments(pulumi.RunError):
-    """Values that Harbor would refuse, or on which every run would fail. Pulumi prints it without a traceback."""
+    """Values that Harbor would reject, or with which every run would fail. Pulumi prints it without a traceback."""
 
     def __init__(self, arguments: str, name: str, faults: list[Fault]) -> None:
         noun = "fault" if len(faults) == 1 else "faults"

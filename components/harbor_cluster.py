@@ -35,10 +35,11 @@ LABEL_LENGTH = 32
 
 @dataclass(frozen=True, kw_only=True)
 class HarborClusterArgs:
-    """`label` names everything in Linode (3 to 32 characters, unique in the account).
+    """Arguments of HarborCluster.
 
-    `admin_password` is the administrator's after a rotation; without it the generated, initial one still is.
-    `secrets` are the configuration's, by path below `cluster`.
+    `label`: name of all resources in Linode (3 to 32 characters, unique in the account). `admin_password`: the
+    administrator's password after a rotation; without it the generated one applies. `secrets`: the configuration's
+    secrets, by path below `cluster`.
     """
 
     label: str
@@ -50,13 +51,13 @@ class HarborClusterArgs:
     def from_configuration(
         cls, cluster: Cluster, stack: str, admin_password: pulumi.Output[str] | None
     ) -> HarborClusterArgs:
-        """Return what the entry `cluster` means in a stack."""
+        """Return the arguments for the configuration's `cluster` in a stack."""
         label = re.sub(r"[^a-z0-9]+", "-", f"harbor-{stack.lower()}")[:LABEL_LENGTH].rstrip("-")
         return cls(label=label, cluster=cluster, admin_password=admin_password, secrets=encrypt(cluster.secrets))
 
 
 class HarborCluster(pulumi.ComponentResource):
-    """Database, buckets and address outlive the cluster; everything in the cluster can be created again."""
+    """Creates a Kubernetes cluster with Harbor. Database, buckets and address survive a replacement of the cluster."""
 
     ip: pulumi.Output[str] | None
     id: pulumi.Output[str] | None
@@ -129,6 +130,6 @@ class HarborCluster(pulumi.ComponentResource):
 
 
 def _given(args: HarborClusterArgs) -> dict[str, pulumi.Output[str]]:
-    """The configuration's secrets, by use."""
+    """Return the configuration's secrets, by use."""
     uses = {"database": "database.password", "redis": "redis.password", "encryption": "encryptionKey"}
     return {use: args.secrets[path] for use, path in uses.items() if path in args.secrets}

@@ -23,15 +23,15 @@ from harbor_mirror.host import (
 from harbor_mirror.host.pins import pins
 
 from .arguments import encrypt
-from .hooks.health import healthy_before
-from .hooks.host import announced, explained
+from .hooks.health import wait_for_health
+from .hooks.host import announce_replacement, explain_creation
 from .host_checks import SERVER_TAG, VERSION_TAG, Findings, look_up
 from .own_bucket import OwnBucket, OwnBucketArgs
 
 SSH_PORT = 22
 #: Labels of firewalls and volumes have at most 32 characters; the volume's ends in "-data".
 LABEL_LENGTH = 27
-#: Seconds; short, so that a changed address is seen soon.
+#: Seconds; short, so that clients use a changed address soon.
 DNS_TTL = 300
 #: Harbor accepts 8 to 128 characters with upper case, lower case and digits. Letters and digits only, because Docker
 #: compose's env files cut values at blanks and drop what follows a `$`.
@@ -131,7 +131,7 @@ class HarborHost(pulumi.ComponentResource):
             outbound_policy="ACCEPT",
             inbounds=_inbound(self._host),
             tags=list(self._host.tags),
-            opts=_with(self._children, explained(f"{name}-firewall", "firewall", label, self)),
+            opts=_with(self._children, explain_creation(f"{name}-firewall", "firewall", label, self)),
         )
         return address, firewall
 
@@ -192,7 +192,7 @@ class HarborHost(pulumi.ComponentResource):
                 delete_before_replace=True,
                 ignore_changes=ignored,
                 hooks=pulumi.ResourceHookBinding.merge(
-                    announced(
+                    announce_replacement(
                         f"{name}-instance",
                         label,
                         self,
@@ -200,7 +200,7 @@ class HarborHost(pulumi.ComponentResource):
                         protect=host.protect,
                         reason=_replacement_reason(host, findings),
                     ),
-                    explained(f"{name}-instance", "server", label, self),
+                    explain_creation(f"{name}-instance", "server", label, self),
                 ),
             ),
         )
@@ -220,7 +220,7 @@ class HarborHost(pulumi.ComponentResource):
             # Attached after the first boot, which waits for it: Linode rejects it on an instance that never booted.
             linode_id=instance.id.apply(int),
             tags=tags,
-            opts=_with(self._kept, explained(f"{self._name}-data", "volume", label, self)),
+            opts=_with(self._kept, explain_creation(f"{self._name}-data", "volume", label, self)),
         )
 
     def _create_gate(self, instance: linode.Instance, volume: linode.Volume) -> None:
@@ -230,7 +230,7 @@ class HarborHost(pulumi.ComponentResource):
             name,
             byte_length=4,
             keepers={"instance": instance.id},
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[volume], hooks=healthy_before(name, self._host.url)),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[volume], hooks=wait_for_health(name, self._host.url)),
         )
 
     def _create_dns(self, zone_id: int, address: linode.NetworkingIp) -> None:

@@ -16,18 +16,18 @@ from .hooks.harbor_api import request_hook
 
 @dataclass(frozen=True, kw_only=True)
 class HarborMaintenanceArgs:
-    """Arguments of HarborMaintenance: what to set, None for what is left as it is."""
+    """Arguments of HarborMaintenance: the settings to change; None leaves a setting unchanged."""
 
     garbage_collection: PlannedGarbageCollection | None = None
     audit_purge: PlannedAuditPurge | None = None
 
 
 class HarborMaintenance(pulumi.ComponentResource):
-    """Garbage collection and the purge of the audit log. Harbor has one schedule of each kind.
+    """Sets the schedules of garbage collection and audit log purge; a Harbor has one of each.
 
-    Creates a `harbor.GarbageCollection`, and a `random.RandomId` whose hook sets the purge: the provider's own resource
-    for that lacks a parameter that Harbor demands since 2.13, and gets 400. When the resources are deleted, garbage
-    collection stops, and the purge stays as it was last set. Needs a `harbor` provider in `opts`.
+    Creates a `harbor.GarbageCollection`, and a `random.RandomId` whose hook sets the purge: the provider's resource for
+    the purge lacks a parameter that Harbor requires since 2.13, and fails with 400. When the resources are deleted,
+    garbage collection stops, and the purge keeps its last settings. Needs a `harbor` provider in `opts`.
     """
 
     def __init__(self, name: str, args: HarborMaintenanceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -49,7 +49,7 @@ class HarborMaintenance(pulumi.ComponentResource):
         random.RandomId(
             name,
             byte_length=4,
-            # The preview shows them, and a change runs the hook again.
+            # Previews show the settings here, and a change of them runs the hook again.
             keepers={**body["schedule"], **{key: str(value) for key, value in body["parameters"].items()}},
             opts=pulumi.ResourceOptions(
                 parent=self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pulumi
 import pulumiverse_harbor as harbor
 
-from .hooks.health import healthy_before
+from .hooks.health import wait_for_health
 
 
 def harbor_provider(
@@ -16,18 +16,18 @@ def harbor_provider(
     *,
     depends_on: pulumi.Resource | None = None,
 ) -> harbor.Provider:
-    """A provider whose resources are made only when Harbor is healthy and takes the credentials.
+    """Return a provider whose resources are created only when Harbor is healthy and accepts the credentials.
 
-    The gate hangs on the provider itself: everything in Harbor comes after it without a depends_on, and it is asked
-    again when url or password change.
+    The hook is on the provider itself. Every object in Harbor therefore waits for it without a depends_on, and it runs
+    again when the URL or the password changes.
     """
-    gate = healthy_before(f"{name}-healthy", url, username=username, password=password)
+    gate = wait_for_health(f"{name}-healthy", url, username=username, password=password)
     return harbor.Provider(
         name,
         url=url,
         username=username,
         password=password,
-        # Its default is True: any certificate would do.
+        # The default is True, which accepts any certificate.
         insecure=False,
         opts=pulumi.ResourceOptions(hooks=gate, depends_on=[depends_on] if depends_on else []),
     )

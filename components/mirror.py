@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 
 class Mirror:
-    """Creates everything that a resolved configuration declares for a stack: what runs Harbor, and what is in it.
+    """Creates everything that a resolved configuration declares: the server or cluster, and the objects in Harbor.
 
-    No resource itself: a parent would change the URN of each resource in existing stacks. `outputs` are the stack's
-    (docs/outputs.md).
+    It is not a resource itself: a parent would change the URN of each resource in existing stacks. `outputs` are the
+    stack's outputs (docs/outputs.md).
     """
 
     outputs: dict[str, Any]
@@ -72,7 +72,7 @@ class Mirror:
         self.outputs = self._collect_outputs(password)
 
     def _create_server(self, stack: str, password: pulumi.Output[str] | None) -> HarborHost | HarborCluster | None:
-        """Create what runs Harbor, unless it exists. Imported here: each needs an SDK that other stacks do not."""
+        """Create the server or the cluster, if any. Imports are local: each needs an SDK that other stacks lack."""
         configuration = self._plan.configuration
         if configuration.host:
             from .harbor_host import HarborHost, HarborHostArgs
@@ -104,7 +104,7 @@ class Mirror:
         return HarborMaintenance("harbor", args, self._after(self._provider))
 
     def _warn(self) -> None:
-        """Show each caution beside the resource that it is about."""
+        """Show each warning on the resource that it concerns."""
         resources: Mapping[str, Mapping[str, pulumi.Resource | None]] = {
             "endpoints": self.endpoints,
             "projects": self.projects,

@@ -1,4 +1,4 @@
-"""A project: where a rule's images land, or a proxy cache."""
+"""A project of Harbor: the destination of a rule's images, or a proxy cache."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from harbor_mirror.plan.report import EntryReport
 from harbor_mirror.plan.retention import PlannedRetention
 
 from .arguments import check
-from .hooks.conflict import adoption_offered
+from .hooks.conflict import suggest_adoption
 from .hooks.harbor_api import has_own_provider, request_hook
 from .hooks.project import keep_protection
 
@@ -127,7 +127,7 @@ class MirrorProject(pulumi.ComponentResource):
         if isinstance(args.retention, PlannedRetention):
             harbor.RetentionPolicy(
                 f"{name}-retention",
-                # As the provider reads it back, "/projects/7": any other form would differ at every preview.
+                # The form in which the provider reads it, "/projects/7": another form differs in every preview.
                 scope=project.id,
                 **retention_mapping.to_provider(args.retention),
                 opts=pulumi.ResourceOptions(parent=self),
@@ -136,7 +136,7 @@ class MirrorProject(pulumi.ComponentResource):
         self.register_outputs({})
 
     def _project_options(self, args: MirrorProjectArgs, settings: Mapping[str, Any]) -> pulumi.ResourceOptions:
-        hooks = adoption_offered(f"{self._key}-project", self, f"project {args.name}")
+        hooks = suggest_adoption(f"{self._key}-project", self, f"project {args.name}")
         if has_own_provider(self):
             hooks = pulumi.ResourceHookBinding.merge(hooks, keep_protection(f"{self._key}-protection", self, args))
         if settings:

@@ -1,4 +1,4 @@
-"""How deployments pull from the mirror: a robot account that can do only that."""
+"""The robot account with which deployments pull from the mirror; it has no other permissions."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from harbor_mirror.harbor.robot import to_provider
 class PullAccessArgs:
     """Arguments of PullAccess.
 
-    - `name`: the robot's name in Harbor, without the `robot$` that Harbor puts in front
+    - `name`: the robot's name in Harbor, without Harbor's prefix `robot$`
     - `projects`: names of the projects to pull from
-    - `restrict_project_creation`: lets only administrators create projects, in the whole Harbor
+    - `restrict_project_creation`: allows only administrators to create projects, in the whole Harbor
     """
 
     name: pulumi.Input[str]
@@ -27,11 +27,11 @@ class PullAccessArgs:
 
 
 class PullAccess(pulumi.ComponentResource):
-    """A system robot that may pull from the given projects only.
+    """Creates a system robot account that can only pull, and only from the given projects.
 
-    Creates a `harbor.RobotAccount` and, with `restrict_project_creation`, a `harbor.ConfigSystem`: without that,
-    anybody who can log in may create projects, even a robot that may only pull (measured: 201). `username` and
-    `password` are what deployments log in with; the password is secret.
+    Creates a `harbor.RobotAccount` and, with `restrict_project_creation`, a `harbor.ConfigSystem`. Without the latter,
+    everybody who can log in may create projects, even a robot account that may only pull (measured: 201). Deployments
+    log in with `username` and `password`; the password is secret.
     """
 
     username: pulumi.Output[str]
@@ -40,7 +40,7 @@ class PullAccess(pulumi.ComponentResource):
     def __init__(self, name: str, args: PullAccessArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("harbor-mirror:mirror:PullAccess", name, {}, opts)
         children = pulumi.ResourceOptions(parent=self)
-        # A new name would replace the robot account and its password: what a robot is called is decided once.
+        # Keep the first name: a new name would replace the robot account and its password.
         once = pulumi.ResourceOptions(parent=self, ignore_changes=["name"])
         robot = harbor.RobotAccount(name, **to_provider(args.name, args.projects), opts=once)
         if args.restrict_project_creation:

@@ -21,7 +21,7 @@ from harbor_mirror.plan.rule import PlannedPolicy, check_policy
 from harbor_mirror.plan.schedule import ALLOW, Schedule
 
 from .arguments import check
-from .hooks.conflict import adoption_offered
+from .hooks.conflict import suggest_adoption
 from .hooks.harbor_api import request_hook
 
 
@@ -32,16 +32,16 @@ class PullReplicationArgs(PlannedPolicy):
     - `name`: the policy's name in Harbor
     - `registry_id`: the source, such as `RegistryEndpoint.registry_id`
     - `repositories`: glob of source repositories: `library/nginx`, `library/{nginx,redis}`, `team/**`
-    - `namespace`: destination: a project, and a path below it if you like
-    - `flatten`: leading components cut from the source path (0 keeps all, -1 leaves only the last)
-    - `tag_matches`, `tag_excludes`: globs of tags; every tag without them
+    - `namespace`: destination: a project, optionally with a path below it
+    - `flatten`: number of leading components removed from the source path (0 keeps all, -1 keeps only the last)
+    - `tag_matches`, `tag_excludes`: globs of tags; all tags without them
     - `labels`, `resource`: Harbor's other filters
     - `schedule`: `manual`, `hourly`, `daily`, `weekly`, or a cron of six fields in UTC
-    - `allow_frequent`: accepts schedules that fire more often than every five minutes
+    - `allow_frequent`: accepts schedules that run more often than every five minutes
     - `override`, `enabled`, `deletion`, `copy_by_chunk`, `speed_kbps`, `description`: as in Harbor
-    - `single_active`: skips a run while the previous one is still running (Harbor 2.13); None leaves it as it is
+    - `single_active`: skips a run while the previous one is still running (Harbor 2.13); None leaves it unchanged
 
-    `is_checked` is for values that were checked before, with a whole stack.
+    `is_checked`: the values were already checked with a complete stack.
     """
 
     registry_id: pulumi.Input[int]
@@ -61,7 +61,7 @@ class PullReplicationArgs(PlannedPolicy):
         check_policy(self, report)
         schedule = report.attempt("schedule", lambda: self._parse_schedule(allow_frequent))
         if schedule is not None:
-            # Harbor gets the cron that `daily` or `H` stands for.
+            # Replace `daily`, `H` and the like with a cron for Harbor.
             object.__setattr__(self, "schedule", schedule.text)
 
     def _parse_schedule(self, allow_frequent: bool) -> Schedule:
@@ -73,10 +73,10 @@ class PullReplicationArgs(PlannedPolicy):
 
 
 class PullReplication(pulumi.ComponentResource):
-    """Copies what the filters match from one endpoint into one namespace of Harbor, on a schedule or on demand.
+    """Copies the images that match the filters from an endpoint to a namespace of Harbor, by schedule or on demand.
 
-    Creates a `harbor.Replication`, and with `single_active` a `random.RandomId` whose hook saves that in Harbor: the
-    provider lacks it, and each of its updates resets it. `policy_id` is the policy's id in Harbor.
+    Creates a `harbor.Replication`, and with `single_active` a `random.RandomId` whose hook saves it in Harbor: the
+    provider lacks it, and each of its updates resets it. `policy_id` is the policy's ID in Harbor.
     """
 
     policy_id: pulumi.Output[int]
@@ -84,9 +84,9 @@ class PullReplication(pulumi.ComponentResource):
     def __init__(self, name: str, args: PullReplicationArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("harbor-mirror:mirror:PullReplication", name, {}, opts)
         settings = to_api(args)
-        hooks = adoption_offered(f"{name}-rule", self, f"rule {args.name}")
+        hooks = suggest_adoption(f"{name}-rule", self, f"rule {args.name}")
         if settings:
-            # Each of the provider's updates resets what it does not know.
+            # Each update by the provider resets the settings that it lacks.
             update = self._save_hook(f"{name}-updated", settings)
             hooks = pulumi.ResourceHookBinding.merge(hooks, pulumi.ResourceHookBinding(after_update=[update]))
         policy = harbor.Replication(

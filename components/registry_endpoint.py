@@ -13,7 +13,7 @@ from harbor_mirror.plan.registry_types import access_id, access_secret, url_of
 from harbor_mirror.plan.report import EntryReport
 
 from .arguments import check
-from .hooks.conflict import adoption_offered
+from .hooks.conflict import suggest_adoption
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,13 +21,13 @@ class RegistryEndpointArgs:
     """Arguments of RegistryEndpoint. Wrong values raise InvalidArguments; values of Outputs can't be checked.
 
     - `name`: the endpoint's name in Harbor
-    - `type`: the kind of registry in Harbor's words: `docker-hub`, `docker-registry`, `github-ghcr`, `quay`, ...
-    - `url`: its address; kinds with one fixed address need none
+    - `type`: the registry type as Harbor names it: `docker-hub`, `docker-registry`, `github-ghcr`, `quay`, ...
+    - `url`: the registry's URL; not needed for types with a fixed URL
     - `username`, `secret`: credentials; none for anonymous access. The secret is encrypted in the state
     - `description`: free text
-    - `insecure`: accepts any certificate of the source
+    - `insecure`: accepts any certificate from the source
 
-    `is_checked` is for values that were checked before, with a whole stack.
+    `is_checked`: the values were already checked with a complete stack.
     """
 
     name: str
@@ -64,9 +64,9 @@ class RegistryEndpointArgs:
 
 
 class RegistryEndpoint(pulumi.ComponentResource):
-    """A source that replication rules copy from. Harbor tries the credentials and rejects what it cannot reach.
+    """Creates a source registry for replication rules. Harbor tests the credentials and rejects unreachable registries.
 
-    Creates a `harbor.Registry`. `registry_id` is its id in Harbor, `name` its name there.
+    Creates a `harbor.Registry`. `registry_id` is its ID in Harbor, `name` its name there.
     """
 
     registry_id: pulumi.Output[int]
@@ -86,12 +86,13 @@ class RegistryEndpoint(pulumi.ComponentResource):
             insecure=args.insecure,
         )
         registry = harbor.Registry(
-            # The name in Harbor is the logical name too: with a new type the new registry is created first, the rules
-            # move over in place, and the old one goes last. Under one name Harbor would answer 412 for ever.
+            # Use the name in Harbor, which contains the type, as the logical name. With a new type, the new registry is
+            # then created first, the rules are updated, and the old registry is deleted last. With one name for both,
+            # Harbor would answer 412 in every update.
             args.name,
             **arguments,
             opts=pulumi.ResourceOptions(
-                parent=self, hooks=adoption_offered(f"{name}-endpoint", self, f"endpoint {args.name}")
+                parent=self, hooks=suggest_adoption(f"{name}-endpoint", self, f"endpoint {args.name}")
             ),
         )
         self.registry_id = registry.registry_id
@@ -105,7 +106,7 @@ def _url(args: RegistryEndpointArgs) -> pulumi.Input[str]:
 
 
 def _credentials(args: RegistryEndpointArgs) -> tuple[pulumi.Input[str] | None, pulumi.Output[str] | None]:
-    """Return access ID and access secret in the form that Harbor wants for this kind of registry."""
+    """Return access ID and access secret in the form that Harbor expects for this registry type."""
     if args.secret is None:
         return args.username, None
     pair = pulumi.Output.all(args.username, pulumi.Output.secret(args.secret))

@@ -168,7 +168,7 @@ class HarborGuest:
                     harbor.close()
                     harbor = None
                 if not let_in and not told:
-                    self._instance.say(f"Harbor is up, but the firewall lets nobody in to port {config.public_port}")
+                    self._instance.say(f"Harbor is up, but the firewall blocks port {config.public_port}")
                 told = not let_in
                 self._stopping.wait(_STEP)
         finally:

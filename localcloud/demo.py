@@ -138,10 +138,10 @@ def rehearse(
     with narrator.step("mirrorctl resolve: version ranges become globs, and are locked"):
         _shown(narrator, mirrorctl(workspace, "resolve"))
     with narrator.step("pulumi up: host, endpoints, projects, rules"):
-        done = _checked(workspace.up())
+        done = _require_success(workspace.up())
         narrator.say(_counted(done))
     with narrator.step("pulumi preview: an unchanged program changes nothing"):
-        _checked(workspace.preview("--expect-no-changes"))
+        _require_success(workspace.preview("--expect-no-changes"))
     outputs = workspace.outputs(secrets=True)
     before_sync(outputs)
     with narrator.step("mirrorctl sync: every rule runs once"):
@@ -176,7 +176,7 @@ def main() -> int:
             rehearse(cloud, workspace, narrator)
             _keep(narrator, workspace)
             with narrator.step("pulumi destroy"):
-                _checked(workspace.destroy())
+                _require_success(workspace.destroy())
         except DemoFailed as failure:
             print(failure, file=sys.stderr)
             print("The demo failed. KEEP=1 make demo leaves it running to look around.", file=sys.stderr)
@@ -191,7 +191,7 @@ def workspace_version(workspace: Workspace) -> str:
     return workspace.pulumi("version").ok().output.strip()
 
 
-def _checked(result: Result) -> Result:
+def _require_success(result: Result) -> Result:
     if result.code != 0:
         raise DemoFailed(result.output)
     return result

@@ -82,7 +82,9 @@ def _endpoint_secret_is_secret(args: StackValidationArgs, report: ReportViolatio
     for registry in registries:
         if "accessSecret" in set(registry.props) and "accessSecret" not in registry.opts.additional_secret_outputs:
             report("the access secret is plain text in the state of the stack; mark it as secret", registry.urn)
-    secrets = [secret for registry in registries if isinstance(secret := _known(registry.props, "accessSecret"), str)]
+    secrets = [
+        secret for registry in registries if isinstance(secret := _value_if_known(registry.props, "accessSecret"), str)
+    ]
     for resource in args.resources:
         if resource.resource_type.startswith("harbor:") and _shows(resource, secrets):
             report("another property, which is not secret, contains the access secret of an endpoint", resource.urn)
@@ -103,7 +105,7 @@ def _data_outlives_server(args: StackValidationArgs, report: ReportViolation) ->
     }
     for resource in args.resources:
         alone = resource.resource_type == INSTANCE and resource.urn not in attached
-        if alone and not _known(resource.props, "backupsEnabled"):
+        if alone and not _value_if_known(resource.props, "backupsEnabled"):
             report("the instance has neither a volume for its data nor Linode's backups", resource.urn)
 
 
@@ -139,11 +141,11 @@ def _schedules_are_apart(args: StackValidationArgs, report: ReportViolation) -> 
 
 def _shows(resource: PolicyResource, secrets: Sequence[str]) -> bool:
     hidden = {"accessSecret", *resource.opts.additional_secret_outputs}
-    texts = [_known(resource.props, name) for name in resource.props if name not in hidden]
+    texts = [_value_if_known(resource.props, name) for name in resource.props if name not in hidden]
     return any(isinstance(text, str) and secret in text for text in texts for secret in secrets if secret)
 
 
-def _known(props: Mapping[str, Any], name: str) -> Any:
+def _value_if_known(props: Mapping[str, Any], name: str) -> Any:
     """Return a property, or None if its value is unknown in a preview."""
     try:
         return props.get(name)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 
 def until(condition: Callable[[], object], *, seconds: float = 20.0, every: float = 0.005) -> None:
-    """Asks until the condition holds, or fails. What is waited for takes milliseconds: the limit is no measure."""
+    """Wait until the condition is true, or fail. Conditions take milliseconds; the limit only ends a hanging test."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "nothing happened"
+        assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(every)

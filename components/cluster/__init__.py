@@ -1,1 +1,1 @@
-"""The parts of a cluster, one component a file. Importing them needs pulumi-kubernetes (requirements-cluster.txt)."""
+"""The parts of a cluster, one component per file. Importing them needs pulumi-kubernetes (requirements-cluster.txt)."""

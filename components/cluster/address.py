@@ -7,16 +7,16 @@ import pulumi_linode as linode
 
 from harbor_mirror.config.cluster import Cluster
 
-from ..hooks.cluster import explained
+from ..hooks.cluster import explain_creation
 
 #: The port that answers ACME's challenge and redirects to HTTPS.
 HTTP_PORT = 80
-#: Seconds; short, so that a changed address is seen soon.
+#: Seconds; short, so that clients use a changed address soon.
 DNS_TTL = 300
 
 
 class ClusterAddress(pulumi.ComponentResource):
-    """Linode's cloud controller in the cluster configures this NodeBalancer instead of creating one of its own."""
+    """Creates a NodeBalancer, which the cluster's cloud controller configures instead of creating another one."""
 
     ip: pulumi.Output[str]
     nodebalancer_id: pulumi.Output[str]
@@ -52,7 +52,7 @@ class ClusterAddress(pulumi.ComponentResource):
                 parent=self,
                 # Linode attaches it to the balancer, which is read back as one of its devices.
                 ignore_changes=["nodebalancers"],
-                hooks=explained(f"{name}-firewall", "firewall", label, self),
+                hooks=explain_creation(f"{name}-firewall", "firewall", label, self),
             ),
         )
         balancer = linode.NodeBalancer(
@@ -67,7 +67,7 @@ class ClusterAddress(pulumi.ComponentResource):
                 retain_on_delete=cluster.protect,
                 # The cloud controller adds the cluster's own.
                 ignore_changes=["tags"],
-                hooks=explained(f"{name}-balancer", "NodeBalancer", label, self),
+                hooks=explain_creation(f"{name}-balancer", "NodeBalancer", label, self),
             ),
         )
         if zone_id is not None:

@@ -14,14 +14,14 @@ from harbor_mirror.config.cluster import Cluster
 from harbor_mirror.plan.charts import Chart, url
 
 DOWNLOAD_SECONDS = 60.0
-#: Charts are some 100 kB; what is larger is not a chart.
+#: Charts have about 100 kB; a larger file is not a chart.
 MAXIMUM_BYTES = 16 * 1024 * 1024
 
 
 def archive(chart: Chart, cluster: Cluster) -> str:
-    """Return the path of a chart's archive in the user's cache. Raise pulumi.RunError if it cannot be had."""
+    """Return the path of a chart's archive in the user's cache. Raise pulumi.RunError if it cannot be downloaded."""
     source = url(chart, cluster)
-    # By source, so that copies of a chart in two repositories do not pass for each other.
+    # One directory for each source, so that copies of a chart from two repositories are not confused.
     directory = _cache() / hashlib.sha256(source.encode()).hexdigest()[:12]
     path = directory / chart.archive
     if not path.exists():

@@ -1,4 +1,4 @@
-"""What Linode must offer before a cluster is planned: asked at every preview, before any of it is registered."""
+"""Checks of the Linode account that a cluster needs, made at every preview before any resource is registered."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from harbor_mirror.config.faults import ConfigurationError, Fault
 
 from ..host_checks import ask_linode
 
-#: A node must hold the largest pod beside what Kubernetes itself runs on it.
+#: A node must fit the largest pod and for Kubernetes' own pods.
 MINIMUM_CPUS, MINIMUM_MEMORY_MB = 2, 4096
 
 
 def look_up(cluster: Cluster, opts: pulumi.InvokeOptions) -> int | None:
-    """Return the id of the DNS zone, None without one.
+    """Return the ID of the DNS zone, or None if there is no zone.
 
-    Raise pulumi.RunError, with a line for each thing that Linode does not offer, and also if Linode does not answer.
+    Raise pulumi.RunError with a line for each value that Linode does not offer, and also if Linode does not answer.
     """
     faults = [*_region(cluster, opts), *_bucket_region(cluster, opts)]
     if cluster.existing is None:
@@ -70,7 +70,7 @@ def _type(cluster: Cluster, opts: pulumi.InvokeOptions) -> Iterator[Fault]:
 
 
 def _warn_of_version(cluster: Cluster, opts: pulumi.InvokeOptions) -> None:
-    """Only warn: Linode drops a version while clusters still run it."""
+    """Warn only, because Linode stops offering versions that existing clusters still run."""
     wanted = cluster.kubernetes_version
     offered = ask_linode(lambda: linode.get_lke_versions(opts=opts))
     versions = [version.id for version in (offered and offered.versions) or ()]

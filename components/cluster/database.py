@@ -8,14 +8,14 @@ import pulumi_linode as linode
 from harbor_mirror.cluster.backends import DatabaseAddress, managed_connections
 from harbor_mirror.config.cluster import DAYS, Cluster
 
-from ..hooks.cluster import explained
+from ..hooks.cluster import explain_creation
 
-#: The database that a new one of Linode's begins with.
+#: The database that Linode creates in a new cluster.
 DEFAULT_DATABASE = "defaultdb"
 
 
 class ClusterDatabase(pulumi.ComponentResource):
-    """`password` is secret; so is `authority`, the certificate of Linode's CA, because the provider marks it so."""
+    """Creates the database. `password` is secret, and so is `authority` (Linode's CA): the provider marks it."""
 
     id: pulumi.Output[str]
     address: pulumi.Output[DatabaseAddress]
@@ -50,7 +50,7 @@ class ClusterDatabase(pulumi.ComponentResource):
                 parent=self,
                 protect=cluster.protect,
                 retain_on_delete=cluster.protect,
-                hooks=explained(name, "managed database", label, self),
+                hooks=explain_creation(name, "managed database", label, self),
             ),
         )
         self.id = database.id

@@ -11,11 +11,11 @@ import pulumi_linode as linode
 
 from harbor_mirror.config.cluster import Cluster
 
-from ..hooks.cluster import explained
+from ..hooks.cluster import explain_creation
 
 
 class KubernetesEngine(pulumi.ComponentResource):
-    """`kubeconfig` is secret; `node_cidrs` are the addresses of the nodes as of this update."""
+    """Creates the cluster. `kubeconfig` is secret; `node_cidrs` are the nodes' addresses at the time of this update."""
 
     lke: linode.LkeCluster
     kubeconfig: pulumi.Output[str]
@@ -52,9 +52,9 @@ class KubernetesEngine(pulumi.ComponentResource):
                 parent=self,
                 protect=cluster.protect,
                 retain_on_delete=cluster.protect,
-                # The autoscaler's own decision.
+                # The autoscaler changes it.
                 ignore_changes=["pools[0].count"] if pool.autoscaler else [],
-                hooks=explained(name, "Kubernetes cluster", label, self),
+                hooks=explain_creation(name, "Kubernetes cluster", label, self),
             ),
         )
         self.kubeconfig = pulumi.Output.secret(self.lke.kubeconfig.apply(_decoded))

@@ -1,4 +1,4 @@
-"""What runs in the cluster: namespaces, secrets, network policies, and the Helm charts."""
+"""The Kubernetes objects of a cluster: namespaces, secrets, network policies, and the Helm charts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from harbor_mirror.config.cluster import Cluster
 from harbor_mirror.host import Bucket
 from harbor_mirror.plan import charts
 
-from ..hooks.cluster import upgrade_guarded
+from ..hooks.cluster import guard_upgrade
 from .archives import archive
 
 #: Types as the engine knows them.
@@ -29,10 +29,11 @@ CHART_TYPE, SECRET_TYPE = "kubernetes:helm.sh/v4:Chart", "kubernetes:core/v1:Sec
 
 @dataclass(frozen=True, kw_only=True)
 class HarborReleaseArgs:
-    """`secrets` by use (see `manifests.keys`), with those of database and Redis.
+    """Arguments of HarborRelease.
 
-    `nodebalancer_id`: where Traefik serves; None where an ingress controller exists. `lives_in`: the resource of the
-    cluster, with which everything in it ends; None for a cluster of somebody else's.
+    `secrets`: by use (see `manifests.keys`), including those of database and Redis. `nodebalancer_id`: the NodeBalancer
+    for Traefik; None if the cluster has an ingress controller. `lives_in`: the cluster's resource, whose deletion also
+    deletes everything in the cluster; None for an existing cluster.
     """
 
     cluster: Cluster
@@ -49,7 +50,7 @@ class HarborReleaseArgs:
 
 
 class HarborRelease(pulumi.ComponentResource):
-    """Ordered so that an upgrade dumps the database before the chart changes anything."""
+    """Installs Harbor. An upgrade dumps the database before the chart changes anything."""
 
     def __init__(self, name: str, args: HarborReleaseArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("harbor-mirror:cluster:HarborRelease", name, {}, opts)
@@ -58,7 +59,7 @@ class HarborRelease(pulumi.ComponentResource):
         self._namespace = Namespace(
             f"{name}-namespace",
             metadata=manifests.namespace(cluster.version),
-            opts=self._options(hooks=upgrade_guarded(name, cluster.restored_from)),
+            opts=self._options(hooks=guard_upgrade(name, cluster.restored_from)),
         )
         content: pulumi.Output[dict[str, str]] = pulumi.Output.secret(
             pulumi.Output.all(**args.secrets).apply(lambda known: manifests.keys(args.redis, known))
@@ -69,13 +70,13 @@ class HarborRelease(pulumi.ComponentResource):
             before.append(self._chart("redis-ha", charts.REDIS, names.NAMESPACE, values.redis_values(), secrets))
         before += self._edge()
         dump = Job(
-            # A new version is a new job; the old one's end comes after Harbor's upgrade.
+            # Each version has its own job. The previous version's job is deleted after Harbor's upgrade.
             f"{name}-dump-{cluster.version}",
             metadata={"name": f"harbor-dump-{cluster.version.replace('.', '-')}", "namespace": names.NAMESPACE},
             spec=pulumi.Output.all(args.database, _address(args.backups)).apply(
                 lambda known: manifests.dump_job(cluster, *known)
             ),
-            # A job cannot be changed, and this one has run.
+            # Kubernetes rejects changes of a job, and this one has already run.
             opts=self._options(depends_on=secrets, ignore_changes=["spec"]),
         )
         harbor_values = pulumi.Output.all(args.database, _address(args.blobs), _hash(content)).apply(
@@ -101,7 +102,7 @@ class HarborRelease(pulumi.ComponentResource):
         args = self._args
         secrets = [
             self._secret(names.KEYS, content),
-            # Generated at every run, used at the first one only: afterwards the state has it.
+            # Generated in every run, but used only in the first: later runs keep the pair of the state.
             self._secret(names.SIGNING_PAIR, pulumi.Output.from_input(manifests.token_pair()), ignore_changes=["data"]),
             self._secret(
                 names.BLOBS,
@@ -138,7 +139,7 @@ class HarborRelease(pulumi.ComponentResource):
         ]
 
     def _edge(self) -> list[pulumi.Resource]:
-        """The ingress controller, and what makes certificates, where the cluster does not have them."""
+        """Create the ingress controller and the certificate manager, unless the cluster has them."""
         args, cluster = self._args, self._args.cluster
         made: list[pulumi.Resource] = []
         if args.nodebalancer_id is not None:
@@ -177,7 +178,7 @@ class HarborRelease(pulumi.ComponentResource):
         trivy: pulumi.Output[dict[str, str]] | None = None,
     ) -> Chart:
         def adjust(args: pulumi.ResourceTransformArgs) -> pulumi.ResourceTransformResult | None:
-            """Objects of a chart do not know what they end with, and one of them has a password in it."""
+            """Set `deleted_with` on the chart's objects, and replace the password in Trivy's secret."""
             if args.type_ == CHART_TYPE:
                 return None
             props: dict[str, Any] = dict(args.props)
@@ -189,7 +190,7 @@ class HarborRelease(pulumi.ComponentResource):
         return Chart(
             f"{self._name}-{release}",
             name=release,
-            # Names of a chart's objects are unique in the cluster, and so in the stack.
+            # Names of a chart's objects are unique in the cluster, and therefore in the stack.
             resource_prefix=self._name,
             chart=archive(chart, self._args.cluster),
             namespace=namespace,
@@ -199,29 +200,29 @@ class HarborRelease(pulumi.ComponentResource):
 
 
 def _address(bucket: pulumi.Output[Bucket]) -> pulumi.Output[BucketAddress]:
-    """Return what is no secret of a bucket, so that previews show it."""
+    """Return the fields of a bucket that are not secret, so that previews show them."""
     return pulumi.Output.unsecret(
         bucket.apply(lambda known: BucketAddress(name=known.name, endpoint=known.endpoint, region=known.region))
     )
 
 
 def _hash(content: pulumi.Output[dict[str, str]]) -> pulumi.Output[str]:
-    """Return what changes with the keys. No secret: nobody guesses random passwords from it."""
+    """Return a hash of the keys. It is not secret, because random passwords cannot be derived from it."""
     return pulumi.Output.unsecret(content.apply(manifests.keys_hash))
 
 
 def provider(
     name: str, kubeconfig: pulumi.Output[str], identity: pulumi.Input[str], *, own: bool, opts: pulumi.ResourceOptions
 ) -> kubernetes.Provider:
-    """Return the provider of a cluster. `identity` says which cluster it is: only another one replaces everything."""
+    """Return the provider of a cluster. A new `identity`, and nothing else, replaces all objects."""
     return kubernetes.Provider(
         name,
         kubeconfig=kubeconfig,
         cluster_identifier=identity,
-        # A Secret that is deleted and created again is missing to a pod that starts in between.
+        # Update Secrets in place: a replaced one would be missing for a pod that starts in between.
         enable_secret_mutable=True,
         enable_config_map_mutable=True,
-        # What an update that was cut off left behind is taken over; in a cluster of somebody else's it may be theirs.
+        # Adopt objects that an interrupted update left. In an existing cluster, they may belong to somebody else.
         upsert_existing_objects=own or None,
         opts=opts,
     )

@@ -12,7 +12,7 @@ PASSWORD_LENGTH = 32
 
 
 class GeneratedSecrets(pulumi.ComponentResource):
-    """`values` by use; Harbor's data cannot be read without `encryption`, which therefore can be protected."""
+    """Generates `values`: passwords and keys, by use. `protect` keeps `encryption`: data is unreadable without it."""
 
     values: dict[str, pulumi.Output[str]]
 

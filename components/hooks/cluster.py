@@ -10,7 +10,7 @@ import pulumi
 from harbor_mirror.cluster.names import VERSION_ANNOTATION
 from harbor_mirror.cluster.upgrade import check_upgrade
 
-from .errors import creation_explained
+from .errors import explain_failed_creation
 from .host import NAME_TAKEN
 
 TAKEN = (
@@ -23,17 +23,17 @@ FAILED = (
 )
 
 
-def explained(name: str, what: str, label: str, resource: pulumi.Resource) -> pulumi.ResourceHookBinding:
+def explain_creation(name: str, what: str, label: str, resource: pulumi.Resource) -> pulumi.ResourceHookBinding:
     """Return a hook that adds guidance when Linode refuses to create a `what` with this label."""
 
     def text(error: str) -> str:
         template = TAKEN if any(part in error for part in NAME_TAKEN) else FAILED
         return template.format(what=what, label=label)
 
-    return creation_explained(f"{name}-refused", resource, text)
+    return explain_failed_creation(f"{name}-refused", resource, text)
 
 
-def upgrade_guarded(name: str, restored_from: str | None) -> pulumi.ResourceHookBinding:
+def guard_upgrade(name: str, restored_from: str | None) -> pulumi.ResourceHookBinding:
     """Return hooks for Harbor's namespace that reject a version which its database cannot follow, at preview.
 
     `restored_from`: the version from which the database was restored to the new one's dump.

@@ -1,17 +1,17 @@
-"""What stands in Harbor already can't be created: the way out, beside the provider's bare 409."""
+"""Adds guidance when an object exists in Harbor already: the provider reports only status 409."""
 
 from __future__ import annotations
 
 import pulumi
 
-from .errors import creation_explained
+from .errors import explain_failed_creation
 
 
-def adoption_offered(name: str, resource: pulumi.Resource, what: str) -> pulumi.ResourceHookBinding:
-    """A hook that explains a refused creation on `resource`; `what` is such as "rule nginx".
+def suggest_adoption(name: str, resource: pulumi.Resource, what: str) -> pulumi.ResourceHookBinding:
+    """Return a hook that suggests `adopt` if `resource` exists in Harbor; `what` names it, such as "rule nginx".
 
-    Asks Harbor nothing: a preview stays as it is, and so does an `up` that meets no conflict.
+    The hook sends no requests, so it changes neither previews nor updates without a conflict.
     """
 
     text = f"{what} is in this Harbor already: `python -m mirrorctl adopt` brings it into the stack as it is"
-    return creation_explained(f"{name}-already-there", resource, lambda said: text if "409" in said else None)
+    return explain_failed_creation(f"{name}-already-there", resource, lambda errors: text if "409" in errors else None)

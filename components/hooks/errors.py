@@ -1,4 +1,4 @@
-"""Words of ours beside a provider's error, where its own do not say what to do."""
+"""Adds guidance when a provider's error does not say what to do."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Callable
 import pulumi
 
 
-def creation_explained(
-    hook: str, resource: pulumi.Resource, words: Callable[[str], str | None]
+def explain_failed_creation(
+    hook: str, resource: pulumi.Resource, guidance: Callable[[str], str | None]
 ) -> pulumi.ResourceHookBinding:
-    """A hook that says on `resource` what `words` makes of a refused creation's errors; nothing where that is None.
+    """Return a hook that shows guidance on `resource` if its creation fails, unless `guidance` returns None.
 
-    The creation stays refused, and an `up` that meets no refusal does nothing more.
+    The creation still fails. If it succeeds, the hook does nothing.
     """
 
     def explain(args: pulumi.ErrorHookArgs) -> bool:
-        if args.failed_operation == "create" and (text := words(" ".join(args.errors))) is not None:
+        if args.failed_operation == "create" and (text := guidance(" ".join(args.errors))) is not None:
             pulumi.log.error(text, resource)
         return False
 

@@ -1,4 +1,4 @@
-"""The gate: what needs Harbor starts only when Harbor is healthy."""
+"""The health gate: delays everything that needs Harbor until Harbor is healthy."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ HEALTHY_WITHIN_SECONDS = 20 * 60.0
 POLL_SECONDS = 2.0
 
 
-def healthy_before(
+def wait_for_health(
     name: str, url: str, *, username: str | None = None, password: pulumi.Input[str] | None = None
 ) -> pulumi.ResourceHookBinding:
-    """Hooks that hold a resource's creation and update until Harbor at `url` is healthy and takes the credentials.
+    """Return hooks that delay a resource's creation and update until Harbor is healthy and accepts the credentials.
 
-    Nothing runs at preview, which must work when Harbor does not exist yet or is down; nothing of it but the hook's
-    name is in the state. The run fails with one sentence of NotHealthy or WrongCredentials; the next one asks again.
+    The hooks do not run at preview, because a preview must work before Harbor exists and while it is down. The state
+    contains only their name. The update fails with the message of NotHealthy or WrongCredentials; the next one tries
+    again.
     """
 
     async def healthy(_: pulumi.ResourceHookArgs) -> None:
@@ -35,13 +36,13 @@ def healthy_before(
         )
         if username is not None and password is not None:
             secret: pulumi.Output[str] = pulumi.Output.from_input(password)
-            await asyncio.to_thread(_enter, url, username, await secret.future() or "")
+            await asyncio.to_thread(_log_in, url, username, await secret.future() or "")
 
     hook = pulumi.ResourceHook(name, healthy)
     return pulumi.ResourceHookBinding(before_create=[hook], before_update=[hook])
 
 
-def _enter(url: str, username: str, password: str) -> None:
+def _log_in(url: str, username: str, password: str) -> None:
     check_credentials(url, username, password)
     with Harbor(url, username, password) as client:
         for text in lacking(str(client.system_info().get("harbor_version") or "")):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pulumi
 
-from .errors import creation_explained
+from .errors import explain_failed_creation
 
 #: Parts of Linode's error when a label is taken, of any kind of resource.
 NAME_TAKEN = ("must be unique", "already exists", "already in use")
@@ -36,17 +36,17 @@ class ReplacementForbidden(Exception):
     """A protected server would be replaced."""
 
 
-def explained(name: str, what: str, label: str, resource: pulumi.Resource) -> pulumi.ResourceHookBinding:
+def explain_creation(name: str, what: str, label: str, resource: pulumi.Resource) -> pulumi.ResourceHookBinding:
     """Return a hook that explains the provider's error for a `what` of this `label` and says what to do."""
 
     def words(said: str) -> str:
         text = TAKEN if any(part in said for part in NAME_TAKEN) else HALF_MADE if NOT_RUNNING in said else FAILED
         return text.format(what=what, label=label)
 
-    return creation_explained(f"{name}-refused", resource, words)
+    return explain_failed_creation(f"{name}-refused", resource, words)
 
 
-def announced(
+def announce_replacement(
     name: str, label: str, resource: pulumi.Resource, *, exists: bool, protect: bool, reason: str
 ) -> pulumi.ResourceHookBinding:
     """Return a hook that announces at preview that the existing server will be replaced, or that it must not be.

@@ -380,13 +380,13 @@ def _translated(model: type[Section], base: str, raw: object, detail: ErrorDetai
     if short and kind in {"model_type", "tuple_type"}:
         return Fault(path, value, "must be text (in quotes, or with --type string) or a list", example)
     if kind == "literal_error":
-        known = _known(context)
+        known = _allowed_values(context)
         meant = difflib.get_close_matches(str(value).lower(), known, n=1)
         return Fault(path, value, f"is not one of {', '.join(known)}", meant[0] if meant else example)
     return Fault(path, value, _reason(kind, context, value), example)
 
 
-def _known(context: Mapping[str, Any]) -> list[str]:
+def _allowed_values(context: Mapping[str, Any]) -> list[str]:
     return str(context["expected"]).replace("'", "").replace("False", "false").replace(" or ", ", ").split(", ")
 
 

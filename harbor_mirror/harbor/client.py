@@ -176,7 +176,7 @@ class Harbor:
 
     def request(self, method: str, path: str, *, params: Mapping[str, Any] | None = None, body: object = None) -> Any:
         """Send a request under /api/v2.0, after logging in; return the JSON of the response, or its text."""
-        return _content(self._checked(method, path, params=params, body=body))
+        return _content(self._send(method, path, params=params, body=body))
 
     def get(self, path: str, **params: Any) -> Any:
         """Send GET with query parameters; return the JSON."""
@@ -192,7 +192,7 @@ class Harbor:
     def get_all(self, path: str, **params: Any) -> list[Json]:
         """Return every item of a paged list; pages after the first are fetched in parallel."""
         page = {**params, "page_size": PAGE_SIZE}
-        first = self._checked("GET", path, params={**page, "page": 1})
+        first = self._send("GET", path, params={**page, "page": 1})
         items = self._items(first, path)
         total = first.headers.get("X-Total-Count", "")
         pages = -(-int(total) // PAGE_SIZE) if re.fullmatch(r"[0-9]{1,12}", total) else 1
@@ -200,7 +200,7 @@ class Harbor:
             message = f"the list has {total} items; at most {MAX_PAGES * PAGE_SIZE} can be read"
             raise HarborError(first.status_code, message, "GET", f"{API}{path}")
         for more in self.parallel(
-            lambda number: self._items(self._checked("GET", path, params={**page, "page": number}), path),
+            lambda number: self._items(self._send("GET", path, params={**page, "page": number}), path),
             range(2, pages + 1),
         ):
             items += more
@@ -221,7 +221,7 @@ class Harbor:
             raise HarborError(response.status_code, f"not a list of objects but {_cut(response.text)}", "GET", path)
         return items
 
-    def _checked(
+    def _send(
         self, method: str, path: str, *, params: Mapping[str, Any] | None = None, body: object = None
     ) -> httpx.Response:
         if not self._ready:
@@ -330,7 +330,7 @@ class Harbor:
 
     def queues(self) -> list[Json]:
         """Return the job queues: [{"job_type", "count", "latency" (s), "paused"}]."""
-        return self._items(self._checked("GET", "/jobservice/queues"), "/jobservice/queues")
+        return self._items(self._send("GET", "/jobservice/queues"), "/jobservice/queues")
 
     def schedules(self) -> list[Json]:
         """Return the schedules of Harbor's scheduler: [{"vendor_type", "vendor_id", "cron", "update_time"}]."""
@@ -375,7 +375,7 @@ class Harbor:
 
     def start(self, policy_id: int) -> int:
         """Start an execution and return its ID; 412 if the policy is disabled."""
-        response = self._checked("POST", "/replication/executions", body={"policy_id": policy_id})
+        response = self._send("POST", "/replication/executions", body={"policy_id": policy_id})
         location = response.headers.get("Location", "")
         number = location.rsplit("/", 1)[-1]
         if not number.isdigit():
@@ -398,13 +398,13 @@ class Harbor:
             query["policy_id"] = policy_id
         if newest is None:
             return self.get_all("/replication/executions", **query)
-        response = self._checked("GET", "/replication/executions", params={**query, "page": 1, "page_size": newest})
+        response = self._send("GET", "/replication/executions", params={**query, "page": 1, "page_size": newest})
         return self._items(response, f"{API}/replication/executions")
 
     def executions_page(self, number: int) -> list[Json]:
         """Return a page (1, 2 ...) of the executions of all policies, newest first."""
         query = {"sort": "-start_time", "page": number, "page_size": PAGE_SIZE}
-        return self._items(self._checked("GET", "/replication/executions", params=query), "/replication/executions")
+        return self._items(self._send("GET", "/replication/executions", params=query), "/replication/executions")
 
     def tasks(self, execution_id: int) -> list[Json]:
         """Return the tasks of an execution, one for each repository."""
@@ -412,7 +412,7 @@ class Harbor:
 
     def task_log(self, execution_id: int, task_id: int) -> str:
         """Return the log of a task; 404 before its job starts."""
-        return self._checked("GET", f"/replication/executions/{execution_id}/tasks/{task_id}/log").text
+        return self._send("GET", f"/replication/executions/{execution_id}/tasks/{task_id}/log").text
 
     # Projects and what is in them
 

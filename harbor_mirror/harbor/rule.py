@@ -224,7 +224,7 @@ def _joined(filters: dict[str, list[Any]], kind: str) -> str | None:
 
 
 def _wanted(setting: Setting, policy: PlannedPolicy) -> object:
-    """Return a setting's value for Harbor: what is not declared has the value that Harbor gives it."""
+    """Return a setting's value for Harbor; an undeclared setting has Harbor's default."""
     value = getattr(policy, setting.attribute)
     return setting.missing if value is None else value
 

@@ -209,7 +209,7 @@ def lock_problems(name: str, rule: Rule, expression: TagExpression, source: str,
             return
     for repository, tags in lock.tags.items():
         if not any(globs.matches(pattern, repository) for pattern in rule.repositories):
-            yield f"{repository} is no repository of the rule"
+            yield f"{repository} is not a repository of the rule"
         if wrong := sorted(set(tags).difference(expression.select(tags))):
             yield f"the expression does not select {repository}:{wrong[0]}"
         patterns = [policy.matches for policy in lock.policies if globs.matches(policy.repositories, repository)]

@@ -1,7 +1,8 @@
 """Versions in tags, and ranges of them.
 
 Versions are PyPA's `packaging` (docs/adr/0160): it reads any number of parts, a `v` in front, leading zeros and
-pre-releases, and tells `-rc1` from `-alpine`, which is no version. Ranges are written as in npm, regsync and skopeo.
+pre-releases, and distinguishes `-rc1` from `-alpine`, which is not a version. Ranges are written as in npm, regsync and
+skopeo.
 """
 
 from __future__ import annotations

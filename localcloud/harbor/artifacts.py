@@ -263,7 +263,7 @@ def list_artifacts(call: Call) -> Response:
         )
 
 
-def _found(call: Call, row: Repository) -> Artifact:
+def _find_artifact(call: Call, row: Repository) -> Artifact:
     reference = call.params["reference"]
     artifact = call.data.artifacts.find(repository_id=row.id, digest=reference)
     tag = call.data.tags.find(repository_id=row.id, name=reference)
@@ -277,13 +277,13 @@ def get_artifact(call: Call) -> Response:
     with call.data.lock:
         _, row = _repository(call, "read", "artifact")
         with_accessory = call.query_flag("with_accessory", False)
-        return ok(_show(call.data, row, _found(call, row), with_accessory=with_accessory))
+        return ok(_show(call.data, row, _find_artifact(call, row), with_accessory=with_accessory))
 
 
 def delete_artifact(call: Call) -> Response:
     with call.data.lock:
         _, row = _repository(call, "delete", "artifact")
-        artifact = _found(call, row)
+        artifact = _find_artifact(call, row)
         call.data.images.delete_manifest(row.name, artifact.digest)
         forget_manifest(call.core, row.name, artifact.digest)
     return ok()
@@ -292,14 +292,14 @@ def delete_artifact(call: Call) -> Response:
 def list_accessories(call: Call) -> Response:
     with call.data.lock:
         _, row = _repository(call, "list", "accessory")
-        rows = _accessories(call.data, row, _found(call, row))
+        rows = _accessories(call.data, row, _find_artifact(call, row))
         return listing(call, rows, {"id": lambda shown: shown["id"]}, "id", lambda shown: shown)
 
 
 def list_tags(call: Call) -> Response:
     with call.data.lock:
         _, row = _repository(call, "list", "tag")
-        rows = list(call.data.tags.where(artifact_id=_found(call, row).id))
+        rows = list(call.data.tags.where(artifact_id=_find_artifact(call, row).id))
         fields = {"name": lambda tag: tag.name, "id": lambda tag: tag.id}
         return listing(call, rows, fields, "id", lambda tag: _show_tag(call.data, row, tag))
 

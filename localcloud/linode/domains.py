@@ -98,7 +98,7 @@ def _create_record(call: Call) -> Json:
     record: Json = {"id": call.cloud.next_id(), "type": call.body["type"], "name": "", "target": ""}
     record |= {"priority": 0, "weight": 0, "port": 0, "service": None, "protocol": None, "ttl_sec": 0, "tag": None}
     record |= {"created": now(), "updated": now()}
-    record |= _checked(zone, record, call.body)
+    record |= _read_changes(zone, record, call.body)
     zone.records[record["id"]] = record
     call.cloud.event("domain_record_create", zone.entity, done=True)
     return record
@@ -106,7 +106,7 @@ def _create_record(call: Call) -> Json:
 
 def _update_record(call: Call) -> Json:
     zone, record = _domain(call), _record(call)
-    record |= _checked(zone, record, call.body) | {"updated": now()}
+    record |= _read_changes(zone, record, call.body) | {"updated": now()}
     call.cloud.event("domain_record_update", zone.entity, done=True)
     return record
 
@@ -118,7 +118,7 @@ def _delete_record(call: Call) -> Json:
     return {}
 
 
-def _checked(zone: Domain, record: Json, body: Json) -> dict[str, Any]:
+def _read_changes(zone: Domain, record: Json, body: Json) -> dict[str, Any]:
     fields = ("name", "target", "priority", "weight", "port", "service", "protocol", "ttl_sec", "tag")
     changes = {key: body[key] for key in fields if key in body}
     target = changes.get("target", record["target"])

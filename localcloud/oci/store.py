@@ -112,7 +112,7 @@ class ImageStore:
     def blob(self, digest: str, repository: str | None = None) -> bytes | None:
         """Return the blob, or None if it does not exist (in `repository`, if given)."""
         with self._lock:
-            if repository is not None and digest not in self._known(repository).blobs:
+            if repository is not None and digest not in self._get(repository).blobs:
                 return None
             return self._blobs.get(digest)
 
@@ -137,7 +137,7 @@ class ImageStore:
     def put_manifest(self, repository: str, reference: str | None, body: bytes, media_type: str) -> str:
         """Store a manifest and return its digest; a tag as `reference` is set or moved to it.
 
-        The blobs it names become the repository's. Raise ValueError if `body` is no manifest, or if `reference` is
+        The blobs it names become the repository's. Raise ValueError if `body` is not a manifest, or if `reference` is
         a digest other than the body's.
         """
         digest = digest_of(body)
@@ -156,13 +156,13 @@ class ImageStore:
     def manifest(self, repository: str, reference: str) -> Manifest | None:
         """Return the manifest under a tag or a digest."""
         with self._lock:
-            known = self._known(repository)
+            known = self._get(repository)
             return known.manifests.get(known.tags.get(reference, reference))
 
     def missing_references(self, repository: str, body: bytes) -> list[Descriptor]:
         """Return the children of `body` that `repository` does not hold; foreign layers are never missing."""
         with self._lock:
-            known = self._known(repository)
+            known = self._get(repository)
             return [
                 child
                 for child in references(body)
@@ -173,13 +173,13 @@ class ImageStore:
     def delete_tag(self, repository: str, tag: str) -> bool:
         """Remove a tag, but not its manifest; return False if it does not exist."""
         with self._lock:
-            known = self._known(repository)
+            known = self._get(repository)
             return known.tags.pop(tag, None) is not None
 
     def delete_manifest(self, repository: str, digest: str) -> bool:
         """Remove a manifest and its tags, but not its children; return False if it does not exist."""
         with self._lock:
-            known = self._known(repository)
+            known = self._get(repository)
             if known.manifests.pop(digest, None) is None:
                 return False
             for tag in [tag for tag, target in known.tags.items() if target == digest]:
@@ -204,17 +204,17 @@ class ImageStore:
     def ever_tagged(self, repository: str) -> bool:
         """Return whether the repository has or had a tag: only then does a registry list its tags."""
         with self._lock:
-            return self._known(repository).ever_tagged
+            return self._get(repository).ever_tagged
 
     def tags(self, repository: str) -> dict[str, str]:
         """Tag -> digest, sorted by tag; empty for an unknown repository."""
         with self._lock:
-            return dict(sorted(self._known(repository).tags.items()))
+            return dict(sorted(self._get(repository).tags.items()))
 
     def digests(self, repository: str) -> list[str]:
         """Return the digests of all manifests, untagged ones and children included, in the order they came."""
         with self._lock:
-            return list(self._known(repository).manifests)
+            return list(self._get(repository).manifests)
 
     # Sizes and cleaning
 
@@ -233,12 +233,12 @@ class ImageStore:
         with self._lock:
             sizes: dict[str, int] = {}
             for name in repositories:
-                known = self._known(name)
+                known = self._get(name)
                 sizes.update({digest: len(manifest.body) for digest, manifest in known.manifests.items()})
                 sizes.update({digest: len(self._blobs[digest]) for digest in known.blobs if digest in self._blobs})
             return sum(sizes.values())
 
-    def _known(self, repository: str) -> _Repository:
+    def _get(self, repository: str) -> _Repository:
         return self._repositories.get(repository) or _Repository()
 
     def _repository(self, name: str) -> _Repository:

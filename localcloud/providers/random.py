@@ -66,7 +66,7 @@ class RandomPassword(Random):
         draft.set(result=result, bcryptHash=_bcrypt(result))
         draft.id = "none"
 
-    def found(self, api: None, draft: Draft) -> None:  # noqa: ARG002
+    def prepare_import(self, api: None, draft: Draft) -> None:  # noqa: ARG002
         defaults: Values = {name: spec.default for name, spec in self.fields.items() if spec.default is not None}
         known = {"length": len(draft.id), "result": draft.id, "bcryptHash": _bcrypt(draft.id)}
         draft.set(**defaults, number=True, numeric=True, **known)

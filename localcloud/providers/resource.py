@@ -112,7 +112,7 @@ class Resource(Generic[Api]):
     def delete(self, api: Api, draft: Draft) -> None:
         raise NotImplementedError
 
-    def found(self, api: Api, draft: Draft) -> None:
+    def prepare_import(self, api: Api, draft: Draft) -> None:
         """Prepare an import, before the first read."""
 
     def adjust(self, old: Values | None, planned: Values, inputs: Values) -> None:

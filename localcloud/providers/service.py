@@ -149,7 +149,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             if draft.id and not resource.framework:
                 self._half_made(context, resource, draft, f"creating {request.urn}: {_one_error(error)}")
             context.abort(grpc.StatusCode.UNKNOWN, _plain(resource, error))
-        return provider_pb2.CreateResponse(id=draft.id, properties=encode(_known(resource, draft)))
+        return provider_pb2.CreateResponse(id=draft.id, properties=encode(_final_state(resource, draft)))
 
     def Read(self, request: provider_pb2.ReadRequest, context: grpc.ServicerContext) -> provider_pb2.ReadResponse:
         resource = self._resource(request.urn)
@@ -157,7 +157,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         draft = Draft(resource.fields, request.id, dict(state), state, inputs, request.timeout)
         try:
             if not state:
-                resource.found(self._api(context, _type(request.urn)), draft)
+                resource.prepare_import(self._api(context, _type(request.urn)), draft)
             if draft.id:
                 resource.read(self._api(context, _type(request.urn)), draft)
         except Failed as error:
@@ -193,7 +193,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
                 # State gets the refused values: the next diff compares with them.
                 self._half_made(context, resource, draft, f"updating {request.urn}: {_one_error(error)}")
             context.abort(grpc.StatusCode.UNKNOWN, _plain(resource, error))
-        return provider_pb2.UpdateResponse(properties=encode(_known(resource, draft)))
+        return provider_pb2.UpdateResponse(properties=encode(_final_state(resource, draft)))
 
     def Delete(self, request: provider_pb2.DeleteRequest, context: grpc.ServicerContext) -> empty_pb2.Empty:
         resource = self._resource(request.urn)
@@ -245,7 +245,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         detail = any_pb2.Any()
         detail.Pack(
             provider_pb2.ErrorResourceInitFailed(
-                id=draft.id, properties=encode(_known(resource, draft)), reasons=[reason]
+                id=draft.id, properties=encode(_final_state(resource, draft)), reasons=[reason]
             )
         )
         status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=reason, details=[detail])
@@ -305,7 +305,7 @@ def _plain(resource: Resource[Any], error: Failed) -> str:
     return str(error) if resource.framework else _one_error(error)
 
 
-def _known(resource: Resource[Any], draft: Draft) -> Values:
+def _final_state(resource: Resource[Any], draft: Draft) -> Values:
     """Return the state after an apply, without unknown values."""
     draft.values = {name: None if has_unknown(value) else value for name, value in draft.values.items()}
     return resource.outputs(draft)

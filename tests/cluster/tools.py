@@ -45,7 +45,7 @@ def archive(chart: Chart) -> Path:
     places = [*([Path(given)] if given else []), PROJECT.parent / "shared" / "charts", cached]
     for place in places:
         if (found := place / chart.archive).exists():
-            return _checked(found, chart)
+            return _verify_checksum(found, chart)
     try:
         response = httpx.get(f"{chart.repository}/{chart.archive}", follow_redirects=True, timeout=10)
         response.raise_for_status()
@@ -54,10 +54,10 @@ def archive(chart: Chart) -> Path:
     cached.mkdir(parents=True, exist_ok=True)
     partial = cached / f"{chart.archive}.{os.getpid()}"
     partial.write_bytes(response.content)
-    return _checked(Path(shutil.move(partial, cached / chart.archive)), chart)
+    return _verify_checksum(Path(shutil.move(partial, cached / chart.archive)), chart)
 
 
-def _checked(path: Path, chart: Chart) -> Path:
+def _verify_checksum(path: Path, chart: Chart) -> Path:
     if chart.sha256 is not None and "HARBOR_MIRROR_CHARTS" not in os.environ:
         assert hashlib.sha256(path.read_bytes()).hexdigest() == chart.sha256, path
     return path

@@ -1,4 +1,4 @@
-"""Harbor's images are started only if they have the pinned digests; what is not pinned is said before."""
+"""Harbor's images start only if they have the pinned digests; missing pins are reported first."""
 
 from __future__ import annotations
 

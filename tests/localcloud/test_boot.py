@@ -286,7 +286,7 @@ def test_the_firewall_decides_whether_harbor_can_be_reached(cloud: Cloud) -> Non
     firewall = cloud.do("POST", "/networking/firewalls", {"label": "web", "rules": closed})
     instance = cloud.host(user_data(host_files()), firewall_id=firewall["id"])
     until(lambda: len(instance.console) == 2)
-    assert instance.console[1] == "Harbor is up, but the firewall lets nobody in to port 8123"
+    assert instance.console[1] == "Harbor is up, but the firewall blocks port 8123"
     assert cloud.harbors.started == []
     cloud.do("PUT", f"/networking/firewalls/{firewall['id']}/rules", closed | {"inbound": [rule]})
     running = cloud.running(1)

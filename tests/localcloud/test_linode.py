@@ -174,14 +174,14 @@ def test_lists_are_filtered_and_ordered(account: Account) -> None:
     for label, size in (("a", 30), ("b", 10), ("c", 20)):
         account.do("POST", "/volumes", {"label": label, "region": "us-east", "size": size, "tags": [f"tag-{label}"]})
 
-    def found(wanted: Json) -> list[str]:
+    def list_labels(wanted: Json) -> list[str]:
         listed = account.do("GET", "/volumes", headers={"X-Filter": json.dumps(wanted)})
         return [one["label"] for one in listed["data"]]
 
-    assert found({"label": "b"}) == ["b"]
-    assert found({"tags": "tag-c"}) == ["c"]
-    assert found({"+order_by": "size", "+order": "desc"}) == ["a", "c", "b"]
-    assert found({"+or": [{"label": "a"}, {"size": 10}]}) == ["a", "b"]
+    assert list_labels({"label": "b"}) == ["b"]
+    assert list_labels({"tags": "tag-c"}) == ["c"]
+    assert list_labels({"+order_by": "size", "+order": "desc"}) == ["a", "c", "b"]
+    assert list_labels({"+or": [{"label": "a"}, {"size": 10}]}) == ["a", "b"]
     errors = account.refused("GET", "/volumes", headers={"X-Filter": '{"colour": "red"}'})
     assert errors == [{"reason": "Cannot filter on colour", "field": "X-Filter"}]
 

@@ -1,9 +1,9 @@
-"""The Linode API held against what the real provider plugin asked of a stub (data/linode/recordings.jsonl.gz).
+"""Compares the simulated Linode API with recordings of the real provider plugin (data/linode/recordings.jsonl.gz).
 
-One line a recorded account, in it phases (one command of the engine each) with calls in order. The requests are the
-real plugin's. The answers are those of a stub that was written for it: they say which fields the plugin gets along
-with, so each of them must be here, with the same JSON type. Where the stub is known to differ from the real API,
-the real API is followed and the difference is named in DIFFERENCES.
+Each line is a recorded account: phases (one command of the engine each) with calls in order. The requests are the real
+plugin's. The answers are those of a stub that was written for the recording. They contain the fields that the plugin
+needs, so the simulator must return each of them with the same JSON type. If the stub is known to differ from the real
+API, the simulator follows the real API, and DIFFERENCES lists the difference.
 """
 
 from __future__ import annotations

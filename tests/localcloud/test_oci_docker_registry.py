@@ -126,7 +126,7 @@ SCRIPT = [
     get("catalog", "/v2/_catalog"),
     get("catalog, first page", "/v2/_catalog?n=2"),
     get("catalog, second page", "/v2/_catalog?n=2&last=library%2Falpine"),
-    get("catalog, last is no repository", "/v2/_catalog?last=library/b"),
+    get("catalog, last is not a repository", "/v2/_catalog?last=library/b"),
     get("catalog, n zero", "/v2/_catalog?n=0"),
     get("catalog, n too large", "/v2/_catalog?n=1001"),
     get("tags", "/v2/library/nginx/tags/list"),
@@ -275,7 +275,7 @@ def comparable(response: httpx.Response, base: str) -> dict[str, Any]:
         )
     body = response.content
     if body.startswith(b'{"name":') and (tags := json.loads(body)["tags"]):
-        # In the order of its directory, which is no order at all.
+        # The registry lists tags in the order of its directory, which is random.
         body = json.dumps({"tags": sorted(tags)}).encode()
     return {"status": response.status_code, "headers": headers, "body": body}
 

@@ -1,7 +1,7 @@
 """What a change of each key of `host` does to the server, and that docs/operations.md says the same.
 
-The program runs under mocks with the key before and after; the stand-in provider, which is held against recordings of
-the real one, tells what the differing inputs come to.
+The program runs under mocks with the old and the new value of the key. The stand-in provider, which other tests compare
+with recordings of the real one, computes the effect of the changed inputs.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ def changed(raw: dict[str, Any], where: tuple[Any, ...], value: object) -> dict[
     return dict(result)
 
 
-def judged(raw: dict[str, Any]) -> None:
+def assert_faults_are_readable(raw: dict[str, Any]) -> None:
     found = resolved(raw)
     assert bool(found.faults) == (found.mirror is None)
     for fault in found.faults:
@@ -63,7 +63,7 @@ def judged(raw: dict[str, Any]) -> None:
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: repr(value)[:20])
 def test_each_value_in_every_place_gives_faults(value: object) -> None:
     for where in places(FULL):
-        judged(changed(FULL, where, value))
+        assert_faults_are_readable(changed(FULL, where, value))
 
 
 @given(st.sampled_from(STACKS), st.data())
@@ -72,7 +72,7 @@ def test_random_values_give_faults(raw: dict[str, Any], data: st.DataObject) -> 
     anything = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=5)
     for _ in range(data.draw(st.integers(1, 3))):
         raw = changed(raw, data.draw(st.sampled_from(list(places(raw)))), data.draw(anything))
-    judged(raw)
+    assert_faults_are_readable(raw)
 
 
 def test_a_secret_of_the_wrong_type_is_not_shown() -> None:
@@ -84,6 +84,6 @@ def test_a_secret_of_the_wrong_type_is_not_shown() -> None:
                 continue
             if where[-1] in {"secret", "password", "secretKey"} or isinstance(value_at(raw, where), dict):
                 for value in ([SECRET], {"secret": SECRET}, [{"secret": SECRET}]):
-                    judged(changed(raw, where, value))
+                    assert_faults_are_readable(changed(raw, where, value))
                     tried += 1
     assert tried > 100

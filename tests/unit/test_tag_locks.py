@@ -162,7 +162,7 @@ def test_a_lock_of_another_expression_is_refused(change: dict[str, Any], reason:
     [
         ({"tags": {"library/nginx": ["1.25.0"]}}, "the expression does not select library/nginx:1.25.0"),
         ({"tags": {"library/nginx": ["1.26.9"]}}, "no policy takes library/nginx:1.26.9"),
-        ({"tags": {"library/redis": ["1.26.0"]}}, "library/redis is no repository of the rule"),
+        ({"tags": {"library/redis": ["1.26.0"]}}, "library/redis is not a repository of the rule"),
         ({"policies": [{"name": "web", "repositories": "library/nginx", "matches": "1.*"}]}, "are named web"),
         (
             {"policies": [{"name": "nginx", "repositories": "library/nginx", "matches": "{1.*"}]},

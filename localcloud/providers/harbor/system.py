@@ -177,7 +177,7 @@ class ConfigSystem(HarborResource):
 
     update = create
 
-    def found(self, api: Harbor, draft: Draft) -> None:
+    def prepare_import(self, api: Harbor, draft: Draft) -> None:
         self.read(api, draft)
 
     def read(self, api: Harbor, draft: Draft) -> None:

@@ -54,7 +54,7 @@ class DomainRecord(SdkResource):
         draft.id = numeric_id(made)
         self.read(api, draft)
 
-    def found(self, api: Linode, draft: Draft) -> None:  # noqa: ARG002
+    def prepare_import(self, api: Linode, draft: Draft) -> None:  # noqa: ARG002
         domain, comma, number_text = draft.id.partition(",")
         if not comma:
             raise Failed(f"failed to parse argument: {draft.id}")

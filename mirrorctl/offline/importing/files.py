@@ -68,4 +68,4 @@ def _read(path: Path) -> str:
     except OSError as error:
         raise Failure(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise Failure(f"{path} is no text in UTF-8") from None
+        raise Failure(f"{path} is not UTF-8 text") from None

@@ -20,7 +20,7 @@ _DAY, _WEEK = 24 * 3600, 7 * 24 * 3600
 
 
 class Untranslatable(ValueError):
-    """There is no counterpart; the text says why."""
+    """The entry has no counterpart in the configuration; the text gives the reason."""
 
 
 def literal(pattern: str) -> str | None:
@@ -90,7 +90,7 @@ def interval(text: str) -> str:
     """Return the schedule of an interval such as 60m. Raise Untranslatable."""
     parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)([hms])", text)
     if "".join(number + unit for number, unit in parts) != text or not parts:
-        raise Untranslatable(f"interval {text} is no duration")
+        raise Untranslatable(f"interval {text} is not a duration")
     seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
     for length, word in ((3600, "hourly"), (_DAY, "daily"), (_WEEK, "weekly")):
         if seconds == length:

@@ -23,7 +23,7 @@ def import_regsync(text: str, draft: Draft) -> None:
     """Add what a regsync file asks for to the draft."""
     content = load(text)
     if not isinstance(content, Located):
-        draft.decide(1, "the file", "is no map with sync")
+        draft.decide(1, "the file", "is not a map with sync")
         return
     draft.leave(1, "the file", {key: None for key in content if not key.startswith("x-")}, _TOP)
     for creds in _entries(content, "creds"):
@@ -107,7 +107,7 @@ def _tags(entry: Located, source: str, draft: Draft) -> Any:
     if tags is None:
         return []
     if not isinstance(tags, Located):
-        raise Untranslatable("tags is no map")
+        raise Untranslatable("tags is not a map")
     draft.leave(entry.lines["tags"], source, tags, ("allow", "deny", "semverRange"))
     allow, deny, ranges = (_list(tags.get(key)) for key in ("allow", "deny", "semverRange"))
     if not ranges:

@@ -17,7 +17,7 @@ def import_skopeo(text: str, draft: Draft) -> None:
     """Add what a skopeo file asks for to the draft."""
     content = load(text)
     if not isinstance(content, Located):
-        draft.decide(1, "the file", "is no map of registries")
+        draft.decide(1, "the file", "is not a map of registries")
         return
     for registry, entry in content.items():
         line = content.lines[registry]

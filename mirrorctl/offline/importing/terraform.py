@@ -27,7 +27,7 @@ _REPLICATION = (
 _FILTER = ("name", "tag", "labels", "resource", "decoration")
 _KINDS = {kind.provider_name: kind.type for kind in REGISTRY_TYPES.values() if kind.provider_name}
 _REFERENCE = re.compile(r"\$\{(harbor_\w+)\.(\w+)\.\w+\}")
-#: Schedules of the provider in words; every other is Harbor's cron.
+#: The provider's schedule names; all other schedules are Harbor's cron.
 _WORDS = {"Hourly": "hourly", "Daily": "daily", "Weekly": "weekly", "manual": "", "event_based": None}
 
 
@@ -98,7 +98,9 @@ def _add_registry(block: _Block, draft: Draft) -> str:
     values = _open(block, block.body, _REGISTRY, draft)
     kind = _KINDS.get(str(values.get("provider_name")))
     if kind is None:
-        draft.decide(block.line, block.entry, f"provider_name {values.get('provider_name')} is no kind of endpoint")
+        draft.decide(
+            block.line, block.entry, f"provider_name {values.get('provider_name')} is not a supported registry type"
+        )
         return ""
     key = re.sub(r"[^A-Za-z0-9]+", "-", str(values.get("name", block.labels[1]))).strip("-")
     settings: dict[str, Any] = {"type": kind, "name": values.get("name")}
@@ -138,7 +140,7 @@ def _add_replication(block: _Block, keys: Mapping[str, str], draft: Draft) -> No
     values = _open(block, body, _REPLICATION, draft)
     endpoint = _referenced(str(values.get("registry_id", "")), keys)
     if not endpoint:
-        draft.decide(line, entry, f"registry_id {body.get('registry_id')} is no harbor_registry of this file")
+        draft.decide(line, entry, f"registry_id {body.get('registry_id')} is not a harbor_registry of this file")
         return
     namespace = str(values.get("dest_namespace", ""))
     namespace = _referenced(namespace, keys) if "${" in namespace else namespace
