@@ -42,7 +42,7 @@ def test_the_lock_has_each_requirement_at_its_version_and_hashes_for_all(name: s
     assert [package for package in packages if "--hash=sha256:" not in package] == []
 
 
-def test_what_only_tests_need_is_not_installed_beside_credentials() -> None:
+def test_test_dependencies_are_not_installed_in_jobs_with_credentials() -> None:
     tests = pins("requirements-dev.txt")
     assert set(tests) & set(pins("ci/requirements.lock")) == set()
     assert "pulumi-kubernetes" not in pins("ci/requirements.lock")
@@ -127,14 +127,14 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
         yield user
 
 
-def test_the_engine_on_path_is_taken_by_a_user_and_not_by_a_verified_installation(machine: Machine) -> None:
+def test_a_user_may_use_the_engine_on_path_but_a_verified_installation_may_not(machine: Machine) -> None:
     machine.on_path("v99.0.0")
     assert machine.installed() == "v99.0.0"
     assert "not verified" in machine.run().stdout
     assert machine.installed("--verified") == "genuine"
 
 
-def test_a_changed_cache_is_installed_again_and_never_used_by_a_verified_installation(machine: Machine) -> None:
+def test_a_changed_cache_is_replaced_and_never_used_by_a_verified_installation(machine: Machine) -> None:
     assert machine.installed() == "genuine"
     machine.release = b""
     assert machine.installed() == "genuine"
@@ -157,7 +157,7 @@ def test_a_release_that_does_not_match_its_list_is_not_used(machine: Machine, op
     assert not machine.cache.exists()
 
 
-def test_a_pinned_checksum_counts_more_than_the_list_of_the_release(machine: Machine) -> None:
+def test_a_pinned_checksum_overrides_the_list_of_the_release(machine: Machine) -> None:
     assert "no entry" in machine.run("install.sh", "--verified").stdout
     assert machine.run("pin.sh").returncode == 0
     assert machine.sums in (machine.folder / "checkout/ci/engine/checksums.txt").read_text()

@@ -145,7 +145,7 @@ def test_each_push_is_previewed_once_with_its_settings_only(schedule: Schedule) 
     assert comment["writes"] == 3, "the target moved"
 
 
-def test_what_cannot_be_previewed_is_said_and_stops_no_other(schedule: Schedule) -> None:
+def test_a_merge_request_that_cannot_be_previewed_is_reported_and_the_others_are_previewed(schedule: Schedule) -> None:
     schedule.propose(1, {"Pulumi.dev.yaml": json.dumps({"secretsprovider": "hashivault://x"})})
     schedule.propose(2, {"Pulumi.dev.yaml": settings("hourly")})
     ran = schedule.run()

@@ -122,7 +122,7 @@ def test_wrong_signature_pins_nothing(
     assert table.read_text() == before
 
 
-def test_signature_that_is_not_there_pins_nothing(site: Site, table: Path, sigstore: Path) -> None:
+def test_missing_signature_pins_nothing(site: Site, table: Path, sigstore: Path) -> None:
     (sigstore / "valid").touch()
     site.missing = {".sigstore.json"}
     before = table.read_text()

@@ -94,7 +94,7 @@ def deployed(pipeline: Pipeline, first: object) -> Pipeline:  # noqa: ARG001 - i
     return pipeline
 
 
-def test_the_first_deployment_makes_runs_proves_and_publishes(
+def test_the_first_deployment_creates_runs_verifies_and_publishes(
     deployed: Pipeline, first: tuple[Ran, str, dict[str, int]]
 ) -> None:
     ran, published, executions = first
@@ -115,9 +115,7 @@ def test_a_deployment_without_a_change_runs_nothing(deployed: Pipeline, tmp_path
     assert deployed.executions() == before
 
 
-def test_a_change_is_previewed_in_words_and_as_a_diff_and_then_only_its_rule_runs(
-    deployed: Pipeline, tmp_path: Path
-) -> None:
+def test_a_change_is_previewed_as_text_and_as_a_diff_and_only_its_rule_runs(deployed: Pipeline, tmp_path: Path) -> None:
     base = deployed.change(lambda config: config["harbor-mirror:rules"]["nginx"].update(schedule=HOURLY))
     ran = deployed.run("preview.sh", "dev", base)
     assert ran.code == 0, ran.errors
@@ -143,7 +141,7 @@ def test_a_change_is_previewed_in_words_and_as_a_diff_and_then_only_its_rule_run
     assert deployed.policy("nginx")["trigger"]["trigger_settings"]["cron"] == HOURLY
 
 
-def test_only_the_approved_plan_is_carried_out(deployed: Pipeline, tmp_path: Path) -> None:
+def test_only_the_approved_plan_is_applied(deployed: Pipeline, tmp_path: Path) -> None:
     plan, outputs = tmp_path / "plan.json", tmp_path / "outputs.json"
     base = deployed.change(lambda config: config["harbor-mirror:rules"]["base-images"].update(schedule="daily"))
     ran = deployed.run("plan.sh", "dev", str(plan))
@@ -215,7 +213,7 @@ def test_a_preview_of_redirected_credentials_does_not_start_the_engine(deployed:
 
 
 @pytest.mark.parametrize("name", ["drift.sh", "preview.sh"])
-def test_no_text_of_harbor_is_a_command_to_the_runner(deployed: Pipeline, name: str) -> None:
+def test_no_text_from_harbor_is_executed_by_the_runner(deployed: Pipeline, name: str) -> None:
     policy = deployed.policy("nginx")
     hostile = "x\n::add-mask::x\n  ::stop-commands::x\n::error::y"
     filters = [{"type": "name", "value": "library/nginx"}, {"type": "tag", "value": hostile, "decoration": "matches"}]

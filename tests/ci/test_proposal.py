@@ -68,7 +68,7 @@ def content(repository: Repository, name: str) -> str:
     return (repository.path / name).read_text()
 
 
-def test_settings_are_taken_and_the_program_is_not(repository: Repository, base: str) -> None:
+def test_settings_are_used_and_the_program_is_not(repository: Repository, base: str) -> None:
     repository.git("checkout", "--quiet", "-b", "proposal")
     repository.git("rm", "--quiet", "teams/shared/gone.yaml")
     repository.git("checkout", "--quiet", "main")
@@ -107,7 +107,7 @@ def test_settings_are_taken_and_the_program_is_not(repository: Repository, base:
 
 
 @pytest.mark.usefixtures("base")
-def test_what_was_merged_meanwhile_is_kept(repository: Repository) -> None:
+def test_changes_merged_in_the_meantime_are_kept(repository: Repository) -> None:
     head = propose(repository, **{"teams/shared/web.yaml": "rules: {web: {}}\n"})
     ahead = repository.commit(**{"Pulumi.dev.yaml": stack(**{"config__harbor-mirror:strict": True})})
     ran = take(repository, ahead, head)
@@ -141,7 +141,7 @@ def test_a_directory_of_rules_never_replaces_the_program(repository: Repository,
         ({"config__pulumi:disable-default-providers": ["*"]}, "pulumi:disable-default-providers"),
     ],
 )
-def test_settings_that_lead_credentials_elsewhere_need_a_maintainer(
+def test_settings_that_send_credentials_elsewhere_need_a_maintainer(
     repository: Repository, base: str, change: dict[str, Any], named: str
 ) -> None:
     head = propose(repository, **{"Pulumi.dev.yaml": stack(**change), "teams/shared/web.yaml": "rules: {web: {}}\n"})
@@ -200,7 +200,7 @@ def test_a_conflict_is_reported(repository: Repository) -> None:
     assert "conflicts with the base branch" in ran.output
 
 
-def test_an_unknown_commit_is_an_error_and_no_option(repository: Repository, base: str) -> None:
+def test_an_unknown_commit_is_an_error_and_not_an_option(repository: Repository, base: str) -> None:
     for head in ("0" * 40, "--output=/tmp/x"):
         ran = script("proposal.py", "take", "--", "dev", base, head, env={"PROJECT_DIR": str(repository.path)})
         assert ran.code == 1

@@ -81,7 +81,7 @@ def test_new_tags_become_one_pull_request(night: Night) -> None:
     assert len(night.forge.requests) == 1
 
 
-def test_a_merged_lock_asks_for_nothing(night: Night) -> None:
+def test_a_merged_lock_opens_no_pull_request(night: Night) -> None:
     night.run()
     night.repository.commit(
         **{"mirror.lock.dev.yaml": night.remote.git("show", "resolve-tags:mirror.lock.dev.yaml") + "\n"}

@@ -122,7 +122,7 @@ def test_a_changed_program_runs_at_the_labelled_commit_after_a_maintainer_was_ve
 
 
 @pytest.mark.parametrize(("role", "code"), [("admin", 0), ("maintain", 0), ("write", 1), ("triage", 1), ("none", 1)])
-def test_a_label_counts_from_maintainers_only(role: str, code: int, tmp_path: Path) -> None:
+def test_only_labels_by_maintainers_count(role: str, code: int, tmp_path: Path) -> None:
     program("gh")
 
     async def permission(request: Request) -> JSONResponse:
@@ -153,7 +153,7 @@ def test_no_update_is_ever_cancelled() -> None:
             assert "concurrency" not in whole
 
 
-def test_prod_is_planned_after_dev_and_carries_out_the_approved_plan() -> None:
+def test_prod_is_planned_after_dev_and_applies_the_approved_plan() -> None:
     deploy = workflow(PROJECT / ".github/workflows/deploy.yml")["jobs"]
     assert list(deploy) == ["dev", "plan-prod", "prod"]
     assert [job["environment"] for job in (deploy["dev"], deploy["prod"])] == ["dev", "prod"]

@@ -61,7 +61,7 @@ def committed(checkout: Checkout, dev: Config) -> Checkout:
     return checkout
 
 
-def test_a_schedule_change_in_words_with_its_cost(checkout: Checkout, dev: Config) -> None:
+def test_a_schedule_change_is_described_with_its_cost(checkout: Checkout, dev: Config) -> None:
     dev["harbor-mirror:endpoints"]["docker-hub"] |= {"username": "acme-bot", "secret": {"secure": "v1:x:y"}}
     dev["harbor-mirror:rules"]["nginx"]["expectedTags"] = 12
     checkout.write(dev)

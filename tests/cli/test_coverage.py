@@ -203,7 +203,7 @@ def test_a_single_file_and_the_text(run: Run) -> None:
         ("bin.yaml", "\udcff", "can't be read"),
     ],
 )
-def test_what_cannot_be_read_is_no_success(
+def test_an_unreadable_file_is_not_a_success(
     name: str, text: str, problem: str, deployments: Path, run: Run, tmp_path: Path
 ) -> None:
     assert deployments
@@ -214,7 +214,7 @@ def test_what_cannot_be_read_is_no_success(
     assert problem in report["problems"][0]
 
 
-def test_a_path_that_is_not_there(deployments: Path, run: Run) -> None:
+def test_a_missing_path(deployments: Path, run: Run) -> None:
     assert deployments
     done = run("coverage", "nowhere")
     assert (done.code, done.err) == (1, "mirrorctl: nowhere: there is no such file or directory\n")

@@ -187,7 +187,7 @@ resource "harbor_replication" "many" {
 
 
 @pytest.mark.parametrize("registry", ["Bad Host", "{{x}}", ""])
-def test_names_that_are_no_registries(registry: str, run: Run, tmp_path: Path) -> None:
+def test_names_that_are_not_registries(registry: str, run: Run, tmp_path: Path) -> None:
     (tmp_path / "sync.yml").write_text(yaml.safe_dump({registry: {"images": {"a": ["1"]}}}))
     assert imported(run, "skopeo", Path("sync.yml"))["decisions"]
     (tmp_path / "regsync.yml").write_text(yaml.safe_dump({"creds": [{"registry": registry}], "sync": []}))
@@ -258,14 +258,14 @@ def test_regsync_entries_to_decide(entry: dict[str, str], reason: str, run: Run,
     assert lines(report) <= {2, 3, 4, 5, 6}
 
 
-def test_tags_beyond_what_harbor_keeps_become_several_rules(run: Run, tmp_path: Path) -> None:
+def test_tags_that_exceed_harbors_limit_become_several_rules(run: Run, tmp_path: Path) -> None:
     (tmp_path / "list").write_text("".join(f"nginx:1.{minor}.{minor * 7919}\n" for minor in range(168)))
     report = imported(run, "images", Path("list"))
     assert report["rules"] == ["nginx", "nginx-2", "nginx-3"]
     assert sum(len(rule["tags"]) for rule in config(report, "rules").values()) == 168
 
 
-def test_what_lands_in_one_place_is_a_decision(run: Run, tmp_path: Path) -> None:
+def test_entries_with_the_same_destination_need_a_decision(run: Run, tmp_path: Path) -> None:
     (tmp_path / "list").write_text("quay.io/team/web:1\nghcr.io/team/web:1\n")
     report = imported(run, "images", Path("list"))
     assert len(report["rules"]) == 1

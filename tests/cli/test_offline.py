@@ -120,7 +120,7 @@ def test_selection_of_files(file: Path, run: Run, tmp_path: Path) -> None:
     assert file.exists()
 
 
-def test_explain_in_words(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_explain_describes_rules(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Harbor's schedules are in UTC; local times are shown, too."""
     import time
 

@@ -118,7 +118,7 @@ def test_a_source_that_fails_keeps_the_lock(stack: Path, source: RegistrySimulat
     assert (stack / LOCK).read_bytes() == before
 
 
-def test_what_loses_its_expression_leaves_the_lock(stack: Path, source_url: str, run: Run) -> None:
+def test_a_rule_without_its_expression_is_removed_from_the_lock(stack: Path, source_url: str, run: Run) -> None:
     run("resolve")
     text = STACK.format(url=source_url, range="^1.25").replace('{semver: "^1.25"}', '"1.25"')
     (stack / "Pulumi.dev.yaml").write_text(text)
@@ -131,7 +131,7 @@ def test_what_loses_its_expression_leaves_the_lock(stack: Path, source_url: str,
     assert run("check").code == 0
 
 
-def test_a_broken_lock_is_written_anew(stack: Path, run: Run) -> None:
+def test_a_broken_lock_is_rewritten(stack: Path, run: Run) -> None:
     (stack / LOCK).write_text("rules: [")
     found = run("check").out
     assert f"{LOCK}: can't be read" in found

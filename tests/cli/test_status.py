@@ -83,7 +83,7 @@ def test_the_worst_rule_comes_first_with_its_last_success(mirrored: HarborFixtur
     assert lines[-1] == "failed: nginx: no such host"
 
 
-def test_an_empty_run_is_no_success(mirrored: HarborFixture, run: Run) -> None:
+def test_an_empty_run_is_not_a_success(mirrored: HarborFixture, run: Run) -> None:
     """Harbor reports Succeed for a run that matched nothing."""
     mirrored.add_execution(1, (), start=STARTED + timedelta(hours=1), status_text="no resources need to be replicated")
     mirrored.add_execution(2, start=STARTED)

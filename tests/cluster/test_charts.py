@@ -122,7 +122,7 @@ def namespaces(api: Api) -> Api:
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_the_api_server_takes_harbors_chart_with_every_option(tmp_path: Path, namespaces: Api, option: str) -> None:
+def test_the_api_server_accepts_harbors_chart_with_every_option(tmp_path: Path, namespaces: Api, option: str) -> None:
     configured = cluster(**OPTIONS[option])
     objects = harbor(tmp_path, configured)
     admit(namespaces, objects, names.NAMESPACE)
@@ -135,7 +135,7 @@ def test_the_api_server_takes_harbors_chart_with_every_option(tmp_path: Path, na
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_the_api_server_takes_our_own_objects_with_every_option(namespaces: Api, option: str) -> None:
+def test_the_api_server_accepts_our_own_objects_with_every_option(namespaces: Api, option: str) -> None:
     configured = cluster(**OPTIONS[option])
     policies = [
         {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": name}, "spec": spec}
@@ -146,7 +146,7 @@ def test_the_api_server_takes_our_own_objects_with_every_option(namespaces: Api,
     admit(namespaces, [*policies, job], names.NAMESPACE)
 
 
-def test_the_api_server_takes_redis_with_our_values(tmp_path: Path, namespaces: Api) -> None:
+def test_the_api_server_accepts_redis_with_our_values(tmp_path: Path, namespaces: Api) -> None:
     objects = render(tmp_path, charts.REDIS, names.NAMESPACE, values.redis_values())
     admit(namespaces, objects, names.NAMESPACE)
     services = {manifest["metadata"]["name"] for manifest in objects if manifest["kind"] == "Service"}
@@ -156,7 +156,7 @@ def test_the_api_server_takes_redis_with_our_values(tmp_path: Path, namespaces: 
 
 
 @pytest.mark.parametrize("port", [443, 8443])
-def test_the_api_server_takes_traefik_with_our_values(tmp_path: Path, namespaces: Api, port: int) -> None:
+def test_the_api_server_accepts_traefik_with_our_values(tmp_path: Path, namespaces: Api, port: int) -> None:
     configured = cluster(httpsPort=port, tls="provided", certificate="PEM", certificateKey="KEY")
     objects = render(tmp_path, charts.TRAEFIK, names.EDGE_NAMESPACE, values.edge_values(configured, "4711"))
     admit(namespaces, objects, names.EDGE_NAMESPACE)
@@ -171,7 +171,7 @@ def test_the_api_server_takes_traefik_with_our_values(tmp_path: Path, namespaces
     assert "--entryPoints.websecure.transport.respondingTimeouts.readTimeout=0" in arguments
 
 
-def test_the_api_server_takes_cert_manager_with_our_values(tmp_path: Path, namespaces: Api) -> None:
+def test_the_api_server_accepts_cert_manager_with_our_values(tmp_path: Path, namespaces: Api) -> None:
     objects = render(tmp_path, charts.CERT_MANAGER, names.CERTIFICATES_NAMESPACE, values.certificate_values())
     admit(namespaces, objects, names.CERTIFICATES_NAMESPACE)
     (issuers,) = [found for found in objects if found["metadata"]["name"] == "issuers.cert-manager.io"]
@@ -198,7 +198,7 @@ def test_a_pod_of_each_part_survives_the_loss_of_a_node(tmp_path: Path) -> None:
             assert container["securityContext"]["runAsNonRoot"]
 
 
-def test_what_the_chart_writes_without_a_password_is_overridden_with_it(tmp_path: Path) -> None:
+def test_a_url_that_the_chart_writes_without_a_password_gets_it(tmp_path: Path) -> None:
     specs = pod_specs(harbor(tmp_path, cluster(service={"metrics": True})))
     read = {
         (owner, variable["name"]): variable["valueFrom"]["secretKeyRef"]

@@ -10,7 +10,7 @@ from localcloud.engine import names as named
 from tests.cluster.rehearsal import REDIS_PASSWORD, Rehearsal
 
 
-def test_a_cluster_comes_up_stays_unchanged_and_goes(stack: Rehearsal) -> None:
+def test_a_cluster_is_created_unchanged_by_a_second_up_and_deleted(stack: Rehearsal) -> None:
     planned = stack.preview().ok()
     assert "linode:index/lkeCluster:LkeCluster" in {step.type for step in planned.changes}
     assert not stack.at_linode
@@ -61,7 +61,7 @@ def test_a_cluster_comes_up_stays_unchanged_and_goes(stack: Rehearsal) -> None:
     assert stack.at_linode == []
 
 
-def test_an_upgrade_is_dumped_first_and_refused_where_harbor_does_not_support_it(stack: Rehearsal) -> None:
+def test_an_upgrade_dumps_the_database_first_and_unsupported_upgrades_are_rejected(stack: Rehearsal) -> None:
     stack.up().ok()
     chart = {"version": "1.19.1", "sha256": "345ae56788cba43f1a0ffacbf6fc6f80c392dc551153f32703c425be6ba1f720"}
 
@@ -113,7 +113,7 @@ def test_protected_parts_stay_when_the_stack_is_destroyed(stack: Rehearsal) -> N
     stack.workspace.pulumi("state", "unprotect", "--all", "--yes").ok()
 
 
-def test_a_cluster_of_somebody_else_is_left_as_it_was(stack: Rehearsal) -> None:
+def test_an_existing_cluster_is_left_unchanged(stack: Rehearsal) -> None:
     stack.change(
         existing={"ingressClass": "nginx"},
         adminCidrs=None,

@@ -27,7 +27,7 @@ def test_a_redis_url_survives_every_character_of_a_password() -> None:
     assert (unquote(parts.username or ""), unquote(parts.password or "")) == ("har:bor", "p@ss/w:rd?#%")
 
 
-def test_the_redis_of_the_cluster_is_found_by_sentinel() -> None:
+def test_redis_is_reached_through_sentinel() -> None:
     url = redis_address(cluster()).url("secret", 2, query="?idle_timeout_seconds=30")
     assert url.startswith("redis+sentinel://:secret@redis-ha-announce-0:26379,redis-ha-announce-1:26379,")
     assert url.endswith(f"/{names.REDIS_PRIMARY}/2?idle_timeout_seconds=30")
@@ -42,7 +42,7 @@ def test_a_token_pair_is_a_key_with_its_own_certificate() -> None:
     assert manifests.token_pair() != pair
 
 
-def test_the_hash_of_the_keys_changes_with_each_of_them_and_tells_none() -> None:
+def test_the_hash_of_the_keys_changes_with_each_key_and_reveals_none() -> None:
     content = {"password": "Database-Secret-1", "secret": "Core-Secret-1"}
     first = manifests.keys_hash(content)
     assert manifests.keys_hash({**content}) == first
@@ -83,6 +83,6 @@ def test_an_upgrade_of_two_minors_is_allowed(old: str, new: str) -> None:
         ("2.15.1", "3.0.0", "no way from Harbor 2.15.1 to 3.0.0 is known"),
     ],
 )
-def test_other_changes_of_version_are_refused_with_a_way(old: str, new: str, says: str) -> None:
+def test_other_version_changes_are_rejected_with_a_solution(old: str, new: str, says: str) -> None:
     with pytest.raises(UpgradeRefused, match=says):
         check_upgrade(old, new)

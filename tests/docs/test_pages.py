@@ -140,7 +140,7 @@ def write(file: Path, config: dict[str, Any]) -> None:
     file.write_text(yaml.safe_dump({"config": config}, sort_keys=False))
 
 
-def test_the_shell_blocks_run_and_make_what_the_pages_say(newcomer: Newcomer) -> None:
+def test_the_shell_blocks_run_with_the_documented_result(newcomer: Newcomer) -> None:
     for page in RUN:
         mine = [block for block in blocks() if block.page == page and block.said == "run"]
         assert mine, "a page that shows nothing that runs does not belong here"
@@ -160,7 +160,7 @@ def test_the_shell_blocks_run_and_make_what_the_pages_say(newcomer: Newcomer) ->
     assert "harbor-mirror:rules" in (made / "Pulumi.taken-over.yaml").read_text()
 
 
-def test_each_shell_block_is_run_or_says_why_not() -> None:
+def test_each_shell_block_runs_or_has_a_reason_not_to() -> None:
     unsaid = []
     for block in blocks():
         elsewhere = any(block.page.startswith(page) for page in NOT_RUN_HERE)
@@ -207,7 +207,7 @@ def anchors(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(PROJECT)))
-def test_links_lead_somewhere(page: Path) -> None:
+def test_links_have_a_target(page: Path) -> None:
     dead = []
     for target in re.findall(r"\]\(([^)\s]+)\)", FENCE.sub("", page.read_text())):
         if target.startswith(("http://", "https://")):
@@ -219,7 +219,7 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert dead == []
 
 
-def test_the_configurations_reference_is_what_the_models_say() -> None:
+def test_the_configuration_reference_matches_the_models() -> None:
     done = subprocess.run(
         [sys.executable, str(PROJECT / "ci/reference.py"), "--check"], capture_output=True, text=True, check=False
     )

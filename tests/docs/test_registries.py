@@ -30,7 +30,7 @@ def words(text: str) -> str:
 
 
 @BY_NAME
-def test_the_example_is_a_stack_that_works(kind: RegistryType, tmp_path: Path) -> None:
+def test_the_example_is_a_valid_stack(kind: RegistryType, tmp_path: Path) -> None:
     (example,) = re.findall(r"```yaml\n(.*?)```", page(kind), re.DOTALL)
     content = yaml.safe_load(example)
     host = {"region": "sg-sin-2", "hostname": "harbor.example.com", "maintenanceWindow": {}}
@@ -45,7 +45,7 @@ def test_the_example_is_a_stack_that_works(kind: RegistryType, tmp_path: Path) -
 
 
 @BY_NAME
-def test_the_page_tells_what_the_catalogue_knows(kind: RegistryType) -> None:
+def test_the_page_states_the_facts_of_the_catalogue(kind: RegistryType) -> None:
     text = words(page(kind))
     assert text.startswith(f"# {kind.title} ")
     assert f"`{kind.type}`" in text
@@ -58,7 +58,7 @@ def test_the_page_tells_what_the_catalogue_knows(kind: RegistryType) -> None:
 
 
 @BY_NAME
-def test_the_list_of_pages_has_it(kind: RegistryType) -> None:
+def test_the_list_of_pages_has_the_type(kind: RegistryType) -> None:
     assert f"[{kind.title}]({kind.type}.md) | `{kind.type}`" in (PAGES / "README.md").read_text()
 
 
@@ -69,7 +69,7 @@ def rows(heading: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table]
 
 
-def test_every_refused_schedule_is_refused_with_what_the_page_offers() -> None:
+def test_every_rejected_schedule_is_rejected_with_the_documented_example() -> None:
     table = rows("## Rejected schedules")
     assert len(table) >= 10
     for written, _, offered in table:
@@ -78,7 +78,7 @@ def test_every_refused_schedule_is_refused_with_what_the_page_offers() -> None:
         assert f"`{refused.value.example}`" == offered, written
 
 
-def test_every_recommended_schedule_is_taken() -> None:
+def test_every_recommended_schedule_is_accepted() -> None:
     for written, _ in rows("# Schedules"):
         for text in re.findall(r"`([^`]+)`", written):
             assert Schedule.parse(text, name="nginx").cron or text == "manual"
@@ -88,7 +88,7 @@ def test_every_recommended_schedule_is_taken() -> None:
         assert f"`{cron}`" in text
 
 
-def test_the_defaults_of_maintenance_are_as_told() -> None:
+def test_the_defaults_of_maintenance_are_documented() -> None:
     text = words((DOCS / "schedules.md").read_text())
     collection, purge = GarbageCollection.read({}), AuditPurge.read({})
     assert parse_maintenance(collection.schedule, name="").describe() == "every Saturday at 03:30, UTC"

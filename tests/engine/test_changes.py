@@ -82,7 +82,7 @@ def test_a_renamed_rule_keeps_its_schedule(mirror: Mirror) -> None:
         assert mirror.name not in {policy["name"] for policy in client.policies()}
 
 
-def test_a_removed_rule_leaves_harbor_and_the_rest_stays(mirror: Mirror) -> None:
+def test_a_removed_rule_is_deleted_and_the_others_stay(mirror: Mirror) -> None:
     mirror.section("rules")[f"{mirror.name}-other"] = dict(mirror.rule, path="other")
     assert mirror.apply().code == 0
     del mirror.section("rules")[f"{mirror.name}-other"]
@@ -107,7 +107,7 @@ def test_an_endpoints_type_changes_while_its_rule_uses_it(mirror: Mirror) -> Non
     assert mirror.workspace.preview("--expect-no-changes").code == 0
 
 
-def test_a_renamed_endpoint_takes_its_rule_along(mirror: Mirror) -> None:
+def test_a_renamed_endpoint_keeps_its_rule(mirror: Mirror) -> None:
     assert mirror.apply().code == 0
     before = mirror.policy()["id"]
     endpoints = mirror.section("endpoints")
@@ -118,7 +118,7 @@ def test_a_renamed_endpoint_takes_its_rule_along(mirror: Mirror) -> None:
     assert mirror.policy()["src_registry"]["name"] == f"{mirror.name}-new-docker-registry"
 
 
-def test_a_renamed_project_takes_its_rule_along(mirror: Mirror) -> None:
+def test_a_renamed_project_keeps_its_rule(mirror: Mirror) -> None:
     assert mirror.apply().code == 0
     projects = mirror.section("projects")
     projects[f"{mirror.name}-new"] = projects.pop(mirror.name)
@@ -149,7 +149,7 @@ def test_a_rotated_secret_reaches_harbor_and_never_the_state(
 
 
 @pytest.mark.parametrize("command", ["preview", "up"])
-def test_what_already_exists_in_harbor_names_the_way_out(mirror: Mirror, command: str) -> None:
+def test_an_object_that_exists_in_harbor_suggests_adopt(mirror: Mirror, command: str) -> None:
     if command == "preview":
         assert mirror.workspace.preview().code == 0, "a preview does not ask Harbor"
         return

@@ -42,7 +42,7 @@ def rehearsal(tmp_path: Path) -> Callable[..., None]:
     return run
 
 
-def test_another_admin_password_in_the_user_data(rehearsal: Callable[..., None]) -> None:
+def test_the_demo_fails_if_user_data_has_another_admin_password(rehearsal: Callable[..., None]) -> None:
     def tampered(data: Any, hostname: str, external_url: str, _: str, port: int, version: str) -> boot.Closable:
         return boot.boot_harbor(data, hostname, external_url, "Another-Password-1", port, version)
 
@@ -50,7 +50,7 @@ def test_another_admin_password_in_the_user_data(rehearsal: Callable[..., None])
         rehearsal(start_harbor=tampered)
 
 
-def test_another_digest_in_harbor(rehearsal: Callable[..., None]) -> None:
+def test_the_demo_fails_if_harbor_has_another_digest(rehearsal: Callable[..., None]) -> None:
     def overwrite(outputs: Outputs) -> None:
         registry = f"docker://{outputs['registryHost']}/mirror/library"
         credentials = f"admin:{outputs['adminPassword']}"
@@ -65,7 +65,7 @@ def test_another_digest_in_harbor(rehearsal: Callable[..., None]) -> None:
         rehearsal(before_verify=overwrite)
 
 
-def test_another_filter_in_the_rule(rehearsal: Callable[..., None]) -> None:
+def test_the_demo_fails_if_the_rule_has_another_filter(rehearsal: Callable[..., None]) -> None:
     def narrow(outputs: Outputs) -> None:
         with HarborClient(outputs["harborUrl"], "admin", outputs["adminPassword"]) as client:
             policy = client.policy(outputs["rules"]["nginx"]["id"])

@@ -57,7 +57,7 @@ def test_a_source_that_is_down_is_named_and_a_rerun_converges(
     assert mirror.workspace.preview("--expect-no-changes").code == 0
 
 
-def test_a_wrong_admin_password_is_one_sentence(mirror: Mirror) -> None:
+def test_a_wrong_admin_password_gives_one_clear_message(mirror: Mirror) -> None:
     mirror.workspace.set_secret("harborPassword", "Not-The-Password-1")
     result = mirror.workspace.up()
     assert result.code != 0

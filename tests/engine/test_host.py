@@ -74,7 +74,7 @@ class Host:
         return said
 
 
-def test_whatever_linode_does_while_the_server_is_made_ends_in_a_way_out(stack: Host, cloud: LocalCloud) -> None:
+def test_every_failure_of_linode_during_creation_names_a_solution(stack: Host, cloud: LocalCloud) -> None:
     faults = cloud.linode.faults
 
     # It answers 500: nothing is made, and the next `up` asks again.
@@ -115,7 +115,7 @@ def test_whatever_linode_does_while_the_server_is_made_ends_in_a_way_out(stack: 
     assert stack.preview("--expect-no-changes").code == 0
 
 
-def test_a_replacement_is_said_before_it_happens_and_refused_where_it_must_not(stack: Host) -> None:
+def test_the_preview_announces_a_replacement_and_rejects_it_with_protect(stack: Host) -> None:
     stack.up().ok()
     (before,) = stack.servers
 

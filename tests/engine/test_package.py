@@ -49,7 +49,7 @@ def program(
             client.request("DELETE", "/projects/team-images")
 
 
-def test_the_example_makes_its_rule_and_then_changes_nothing(program: OtherProgram, target: Target) -> None:
+def test_the_example_creates_its_rule_and_a_second_up_changes_nothing(program: OtherProgram, target: Target) -> None:
     preview = program.preview()
     assert preview.code == 0, preview.output
     assert "harbor:index/replication:Replication" in {step.type for step in preview.changes}
@@ -79,7 +79,7 @@ def test_a_wrong_schedule_stops_the_program_with_reason_and_example(program: Oth
     assert "Traceback" not in result.output
 
 
-def test_the_command_starts_without_what_only_some_commands_need(installed: Path) -> None:
+def test_the_command_starts_without_optional_dependencies(installed: Path) -> None:
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(installed)}
     help_text = subprocess.run(
         [str(installed / "bin" / "mirrorctl"), "--help"], env=env, cwd="/", capture_output=True, text=True, check=True

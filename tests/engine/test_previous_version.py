@@ -38,7 +38,7 @@ def test_a_stack_on_an_existing_harbor_does_not_change(previous: Callable[[str],
     assert len(result.steps) > 20
 
 
-def test_of_a_stack_with_a_host_only_the_server_may_change(previous: Callable[[str], Workspace]) -> None:
+def test_in_a_stack_with_a_host_only_the_server_may_change(previous: Callable[[str], Workspace]) -> None:
     """A release with other scripts for the server replaces it; the data, the address and Harbor's objects stay."""
     result = previous("previous-host").preview("--diff")
     assert result.code == 0, result.output

@@ -37,7 +37,7 @@ def test_a_rule_moves_to_another_endpoint_in_place(mirror: Mirror) -> None:
     assert unchanged(mirror)
 
 
-def test_a_rule_moves_while_its_old_endpoint_leaves(mirror: Mirror) -> None:
+def test_a_rule_moves_while_its_old_endpoint_is_deleted(mirror: Mirror) -> None:
     mirror.apply().ok()
     before = mirror.policy()["id"]
     other = f"{mirror.name}-other"
@@ -85,7 +85,7 @@ def test_a_rule_renamed_with_its_project_and_endpoint_at_once(mirror: Mirror) ->
     assert unchanged(mirror)
 
 
-def test_a_retention_comes_changes_and_goes(mirror: Mirror) -> None:
+def test_a_retention_is_created_changed_and_deleted(mirror: Mirror) -> None:
     project = mirror.section("projects")[mirror.name]
     project["retention"] = {"schedule": "0 0 0 * * *", "keep": [{"mostRecentlyPushed": 5}]}
     mirror.apply().ok()
@@ -108,7 +108,7 @@ def retention(mirror: Mirror) -> Any:
         return client.get(f"/retentions/{metadata['retention_id']}")
 
 
-def test_maintenance_is_set_as_asked_and_a_second_up_changes_nothing(mirror: Mirror) -> None:
+def test_maintenance_is_set_as_configured_and_a_second_up_changes_nothing(mirror: Mirror) -> None:
     mirror.config["harbor-mirror:maintenance"] = {
         "garbageCollection": {"schedule": "0 0 0 * * 0", "workers": 2},
         "auditPurge": {"retentionHours": 720, "operations": ["pull", "other"]},
@@ -163,7 +163,7 @@ def _endpoint(mirror: Mirror, name: str) -> str:
     [(a_project, "project {name}"), (an_endpoint, "endpoint {name}-docker-registry"), (a_rule, "rule {name}")],
     ids=["project", "endpoint", "rule"],
 )
-def test_what_harbor_has_already_names_the_way_out(mirror: Mirror, by_hand: ByHand, named: str) -> None:
+def test_objects_that_exist_in_harbor_suggest_adopt(mirror: Mirror, by_hand: ByHand, named: str) -> None:
     paths = by_hand(mirror)
     assert mirror.workspace.preview().code == 0, "a preview does not ask Harbor"
     result = mirror.apply()

@@ -133,7 +133,9 @@ def _landed(client: Harbor, one: Made) -> dict[str, int]:
     return found
 
 
-def test_each_is_taken_and_lands_where_predicted(made: Mapping[str, Made], target: Target) -> None:
+def test_harbor_accepts_each_case_and_copies_to_the_predicted_destination(
+    made: Mapping[str, Made], target: Target
+) -> None:
     with target.client() as client:
         wrong = {case["case"]: found for case in CASES if (found := _wrong(client, made[case["case"]], case["lands"]))}
     print(f"{len(CASES) - len(wrong)} of {len(CASES)} right configurations landed where predicted")

@@ -62,7 +62,7 @@ def warnings(result: Result) -> dict[str, list[str]]:
     return found
 
 
-def test_each_warning_stands_once_on_its_component(workspace: Callable[[str], Workspace]) -> None:
+def test_each_warning_is_shown_once_on_its_component(workspace: Callable[[str], Workspace]) -> None:
     result = configured(workspace, WARNED).preview()
     assert result.code == 0, result.output
     shown = warnings(result)

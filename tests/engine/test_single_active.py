@@ -8,7 +8,7 @@ from tests.engine.conftest import Mirror
 REPLICATION, RANDOM_ID = "harbor:index/replication:Replication", "random:index/randomId:RandomId"
 
 
-def test_single_active_is_set_kept_and_taken_back(mirror: Mirror) -> None:
+def test_single_active_is_set_kept_and_reset(mirror: Mirror) -> None:
     settings = f"{mirror.name}-settings"
     mirror.apply().ok()
     assert not mirror.policy().get("single_active_replication")

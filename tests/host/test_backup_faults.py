@@ -140,7 +140,7 @@ def test_backup_with_a_clock_in_the_past_deletes_nothing(server: Machine, target
     assert target.complete() >= before
 
 
-def test_directories_of_others_are_left_alone(server: Machine, target: Target) -> None:
+def test_other_directories_in_the_target_are_unchanged(server: Machine, target: Target) -> None:
     for name in ("backups/by-hand", "backups/20260101", "replaced/notes"):
         (target.path / name).mkdir(parents=True, exist_ok=True)
         (target.path / name / "file").write_text("theirs")

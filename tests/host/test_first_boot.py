@@ -93,7 +93,7 @@ def test_ext4_with_other_files_is_kept(machine: Make, volume: Volume, tmp_path: 
 
 
 @pytest.mark.parametrize("make", ["swap", "partitions", "luks", "unknown"])
-def test_foreign_volume_is_refused_and_untouched(machine: Make, volume: Volume, make: str) -> None:
+def test_volume_with_other_content_is_refused_and_unchanged(machine: Make, volume: Volume, make: str) -> None:
     if make == "swap":
         subprocess.run(["mkswap", volume.device], check=True, capture_output=True)
     elif make == "partitions":

@@ -41,7 +41,7 @@ def _status(server: Machine) -> dict[str, Any]:
     return loaded
 
 
-def test_window_is_a_timer_and_none_without_one(machine: Make) -> None:
+def test_the_maintenance_timer_exists_only_with_a_window(machine: Make) -> None:
     server = machine(maintenanceWindow={"day": "tuesday", "hour": 5})
     assert server.bootstrap() == 0, server.output
     calendar = server.text(TIMER).split("OnCalendar=")[-1]
@@ -94,7 +94,7 @@ def test_harbor_starts_again_after_a_failed_update(server: Machine) -> None:
     assert not server.called("systemctl reboot")
 
 
-def test_status_tells_since_when_updates_wait(server: Machine) -> None:
+def test_the_status_shows_since_when_updates_wait(server: Machine) -> None:
     server.path("/usr/local/bin/nft").rename(server.path("/usr/sbin/nft"))
     assert server.run("/usr/local/sbin/harbor-status", "--packages")[0] == 0
     first = _status(server)["packages"]

@@ -68,7 +68,7 @@ def test_every_example_is_valid_for_cloud_init(tmp_path: Path) -> None:
         assert shown.returncode == 0, f"{name}: {shown.stdout}{shown.stderr}"
 
 
-def test_more_than_linode_accepts_is_rejected_with_the_solution() -> None:
+def test_user_data_that_is_too_large_is_rejected_with_the_solution() -> None:
     images = {f"goharbor/{number * 7919:x}": f"sha256:{number * 104729:064x}" for number in range(2000)}
     with pytest.raises(UserDataTooLarge, match=r"Linode accepts 16384; set host\.objectStorage: \{\}"):
         _text(example(imageDigests=images))
@@ -138,7 +138,9 @@ def test_secrets_are_not_in_representations() -> None:
         assert secret not in repr(server) + repr(BUCKET)
 
 
-def test_fingerprint_tells_configuration_from_scripts_and_has_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fingerprint_distinguishes_configuration_from_scripts_and_has_no_secret(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     usual = fingerprint(example().host)
     assert re.fullmatch(r"[0-9a-f]{12}\.[0-9a-f]{12}", usual)
     assert fingerprint(example(hostname="other.example.com").host).split(".")[1] == usual.split(".")[1]
@@ -170,7 +172,7 @@ def test_outputs_are_rejected() -> None:
         example(admin_password=str(output))
 
 
-def test_settings_of_another_password_are_signed_otherwise() -> None:
+def test_another_password_gives_another_signature() -> None:
     host = example().host
     documents = {settings_document(host, {}, {}, example(database_password=word).values.signing_key) for word in "ab"}
     assert len(documents) == 2

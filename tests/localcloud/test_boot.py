@@ -209,7 +209,7 @@ def test_harbor_starts_with_what_the_user_data_says(cloud: Cloud) -> None:
         (user_data(host_files(harbor_yml(hostname=None))), "failed: harbor.yml lacks hostname"),
     ],
 )
-def test_what_fails_is_said_on_the_console(cloud: Cloud, data: bytes | None, line: str) -> None:
+def test_failures_are_printed_on_the_console(cloud: Cloud, data: bytes | None, line: str) -> None:
     instance = cloud.host(data)
     until(lambda: instance.console)
     assert instance.console == [line]
@@ -294,7 +294,7 @@ def test_the_firewall_decides_whether_harbor_can_be_reached(cloud: Cloud) -> Non
     until(lambda: running.closed)
 
 
-def test_a_port_that_is_taken_is_said_so() -> None:
+def test_a_port_in_use_is_reported() -> None:
     def taken(*_: Any) -> Running:
         with socket.create_server(("127.0.0.1", 0)) as first:
             socket.create_server(first.getsockname())

@@ -90,7 +90,7 @@ class Receiver:
         await Response()(scope, receive, send)
 
 
-def test_a_webhook_tells_of_a_failed_replication(harbor: RunningHarbor) -> None:
+def test_a_webhook_reports_a_failed_replication(harbor: RunningHarbor) -> None:
     receiver = Receiver()
     harbor.make("/projects", {"project_name": "mirror"})
     with serve(receiver) as served:

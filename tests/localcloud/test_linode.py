@@ -482,7 +482,7 @@ def test_an_ephemeral_address_dies_with_its_instance(account: Account) -> None:
     assert account.host()["ipv4"] != first["ipv4"]
 
 
-def test_a_reserved_address_can_be_added_and_taken_away(account: Account) -> None:
+def test_a_reserved_address_can_be_added_and_removed(account: Account) -> None:
     host, address = account.host(), account.reserved()
     path = f"/linode/instances/{host['id']}/ips"
     body = {"type": "ipv4", "public": True, "address": address}

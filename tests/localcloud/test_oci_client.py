@@ -131,7 +131,7 @@ def kinds(steps: list[Step]) -> list[str]:
     return [step.kind for step in steps]
 
 
-def test_tells_each_step_and_moves_no_blob_twice(source: tuple[RegistrySimulator, Remote]) -> None:
+def test_each_step_is_reported_and_no_blob_is_copied_twice(source: tuple[RegistrySimulator, Remote]) -> None:
     registry, remote = source
     store = ImageStore()
     steps: list[Step] = []
@@ -160,7 +160,7 @@ class Stopped(Exception):
     pass
 
 
-def test_a_foreign_layer_is_left_where_it_is(source: tuple[RegistrySimulator, Remote]) -> None:
+def test_a_foreign_layer_is_not_copied(source: tuple[RegistrySimulator, Remote]) -> None:
     steps: list[Step] = []
     layer = Descriptor(FOREIGN_LAYER, digest_of(b"windows"), 7)
     store = ImageStore()
@@ -182,7 +182,7 @@ def lying_registry(store: ImageStore) -> Starlette:
     return Starlette(routes=[Route("/{path:path}", answer)])
 
 
-def test_altered_content_is_refused() -> None:
+def test_changed_content_is_rejected() -> None:
     store, honest = ImageStore(), ImageStore()
     push_image(honest, "a", "1", "x")
     with (

@@ -357,6 +357,6 @@ def test_our_client_copies_from_docker_registry_with_credentials(tmp_path: Path)
     }
 
 
-def test_the_requests_have_names_of_their_own() -> None:
+def test_the_requests_have_unique_names() -> None:
     assert len({ask.what for ask in SCRIPT}) == len(SCRIPT)
     assert len({ask.what for ask in UNAUTHORIZED}) == len(UNAUTHORIZED)

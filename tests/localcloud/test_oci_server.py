@@ -168,7 +168,7 @@ def test_the_challenge_names_realm_service_and_scope(guarded: httpx.Client) -> N
     assert challenge == f'{realm},scope="registry:catalog:*"'
 
 
-def test_a_token_opens_what_was_granted_and_nothing_else(guarded: httpx.Client, store: ImageStore) -> None:
+def test_a_token_grants_only_the_requested_access(guarded: httpx.Client, store: ImageStore) -> None:
     push_image(store, "p/b", "1", "x")
     reader = bearer(guarded, "repository:p/a:pull,push")
     assert guarded.get("/v2/", headers=reader).status_code == 200
@@ -186,7 +186,7 @@ def test_a_token_opens_what_was_granted_and_nothing_else(guarded: httpx.Client, 
     assert guarded.delete(f"/v2/p/a/manifests/{digest}", headers=everything).status_code == 202
 
 
-def test_a_token_ends(guarded: httpx.Client, tokens: Tokens) -> None:
+def test_a_token_expires(guarded: httpx.Client, tokens: Tokens) -> None:
     reader = bearer(guarded, "repository:p/a:pull")
     tokens.now += TOKEN_SECONDS - 1
     assert guarded.get("/v2/p/a/tags/list", headers=reader).status_code == 200

@@ -88,7 +88,7 @@ def test_sets_are_sent_and_kept_in_the_plugins_orders() -> None:
         ({"password": "pw", "bearerToken": "jwt"}, "authorization", "Bearer jwt"),
     ],
 )
-def test_harbor_is_entered_with_the_first_of_session_token_password(
+def test_the_provider_logs_in_with_session_then_token_then_password(
     config: dict[str, str], header: str, value: str, port: int
 ) -> None:
     door = Doorman()
@@ -140,7 +140,7 @@ def test_a_harbor_that_does_not_answer_is_an_error_of_the_resource(port: int) ->
         engine.up("group", GROUP, {"groupName": "g", "groupType": 2})
 
 
-def test_names_are_made_up_where_the_program_gives_none(port: int) -> None:
+def test_names_are_generated_if_the_program_gives_none(port: int) -> None:
     with closing(Engine(port, "harbor", {"url": "http://127.0.0.1:9"})) as engine:
         inputs = engine.check("mirror", REGISTRY, {"providerName": "quay", "endpointUrl": "https://quay.io"})
         assert re.fullmatch(r"mirror-[0-9a-f]{7}", inputs["name"])
@@ -153,7 +153,7 @@ def random(port: int) -> Iterator[Engine]:
         yield engine
 
 
-def test_a_random_password_keeps_to_its_rules(random: Engine) -> None:
+def test_a_random_password_follows_its_rules(random: Engine) -> None:
     wanted = {"length": 40, "minUpper": 5, "minNumeric": 6, "overrideSpecial": "!-", "minSpecial": 7, "lower": False}
     assert random.up("password", PASSWORD, wanted) == "create"
     made = random.state["password"].outputs
@@ -167,7 +167,7 @@ def test_a_random_password_keeps_to_its_rules(random: Engine) -> None:
     assert "__defaults" not in random.state["password"].inputs
 
 
-def test_a_random_password_is_made_anew_only_when_an_input_changes(random: Engine) -> None:
+def test_a_random_password_changes_only_when_an_input_changes(random: Engine) -> None:
     random.up("password", PASSWORD, {"length": 16, "keepers": {"version": "1"}})
     first = random.state["password"].outputs["result"]
     assert random.up("password", PASSWORD, {"length": 16, "keepers": {"version": "1"}}) == "same"

@@ -130,7 +130,7 @@ def test_the_first_up_leaves_the_plugins_state(stack: RecordedStack) -> None:
     assert state["ret"].outputs["schedule"] == "Daily"
 
 
-def test_an_unchanged_up_asks_nothing(stack: RecordedStack) -> None:
+def test_an_unchanged_up_sends_no_requests(stack: RecordedStack) -> None:
     assert stack.up("02-up-again") == []
 
 
@@ -248,7 +248,7 @@ def test_most_recorded_drift_is_seen_and_the_blind_spots_are_not() -> None:
     assert len(DRIFT) - len(missed) > 15
 
 
-def test_an_update_of_what_was_deleted_fails_with_harbors_words(settled: RecordedStack) -> None:
+def test_an_update_of_a_deleted_object_fails_with_harbors_message(settled: RecordedStack) -> None:
     with pytest.raises(StepFailed) as failure:
         settled.up("56-update-of-deleted-replication", lambda wanted: wanted["rep"].update(description="changed"))
     assert str(failure.value).split(": ", 1)[1] == (
@@ -273,7 +273,7 @@ def test_a_refused_update_is_sent_again_until_it_is_repaired(settled: RecordedSt
     assert settled.up("25-repaired", lambda wanted: wanted["rep"].update(schedule="0 0 3 * * *")) == ["update rep"]
 
 
-def test_a_refresh_forgets_what_is_gone_and_the_up_makes_it_anew(settled: RecordedStack) -> None:
+def test_a_refresh_removes_deleted_objects_and_the_next_up_recreates_them(settled: RecordedStack) -> None:
     settled.wanted["rep"]["description"] = "changed"
     settled.play("57-up-refresh-of-deleted-replication")
     for name in list(settled.engine.state):
@@ -352,7 +352,7 @@ def test_destroy_empties_retention_and_schedule_and_spares_a_project_with_images
     settled.agree()
 
 
-def test_a_forced_project_takes_its_repositories_along(replay: Replay, engine: Engine) -> None:
+def test_a_forced_deletion_of_a_project_deletes_its_repositories(replay: Replay, engine: Engine) -> None:
     def row(method: str, path: str, response: object = None, status: int = 200, **more: object) -> Values:
         path = f"/api/v2.0/projects{path}"
         return {"method": method, "path": path, "body": None, "status": status, "response": response, **more}

@@ -183,7 +183,7 @@ def test_only_the_bucket_needs_a_second_up(stack: LinodeStory) -> None:
     assert stack.up("03-up-again") == ["update bucket"]
 
 
-def test_a_refresh_of_what_nobody_touched_is_clean(stack: LinodeStory) -> None:
+def test_a_refresh_without_changes_is_clean(stack: LinodeStory) -> None:
     assert stack.refresh("04-refresh") == {}
     # That the firewall has a device by now is in its state, and no difference to the program.
     assert stack.engine.state["fw"].outputs["linodes"] == [1003]
@@ -395,7 +395,7 @@ def test_an_instance_that_never_runs_fails_after_the_programs_own_limit(replay: 
     assert engine.state["inst"].id == "1002"
 
 
-def test_shutting_down_ends_what_waits(replay: Replay) -> None:
+def test_shutting_down_ends_waiting_operations(replay: Replay) -> None:
     rows = [row for row in PHASES["28a-up"]["calls"] if row["path"] != "/v4/volumes/1001"]
     creating = {"method": "GET", "path": "/v4/volumes/1001", "body": None, "status": 200}
     replay.play([*rows, {**creating, "response": {"id": 1001, "status": "creating"}}])
@@ -411,7 +411,7 @@ def test_shutting_down_ends_what_waits(replay: Replay) -> None:
     engine.close()
 
 
-def test_an_instance_deleted_behind_the_back(replay: Replay, engine: Engine) -> None:
+def test_an_instance_that_was_deleted_by_hand(replay: Replay, engine: Engine) -> None:
     stack = tell(replay, engine, {"fw": firewall(), "inst": instance(1001)})
     stack.up("22a-up")
     with pytest.raises(StepFailed, match=r"Error fetching data about the current linode: \[404\] Not found"):
@@ -440,7 +440,7 @@ def test_variants_of_an_instance(phase: str, change: Values, replay: Replay, eng
 
 
 @pytest.mark.parametrize("phase", ["17c-429-post", "17c3-429-poll"])
-def test_a_busy_api_is_asked_again(phase: str, replay: Replay, engine: Engine) -> None:
+def test_a_request_to_a_busy_api_is_repeated(phase: str, replay: Replay, engine: Engine) -> None:
     stack = tell(replay, engine, {"fw": firewall(), "inst": instance(1001)})
     assert stack.up(phase) == ["create fw", "create inst"]
 
@@ -464,7 +464,7 @@ def test_url_token_and_interval_come_from_the_environment(replay: Replay) -> Non
         assert engine.up("vol", TOKENS["vol"], data_volume()) == "create"
 
 
-def test_the_stand_in_never_goes_to_linode_itself(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+def test_the_stand_in_never_connects_to_linode(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
     monkeypatch.delenv("LINODE_URL", raising=False)
     with pytest.raises(StepFailed, match="needs the URL of a local cloud: set linode:url or LINODE_URL"):
         Engine(port, "linode", {"token": "t"})

@@ -50,7 +50,7 @@ def charts(recorder: Recorder) -> dict[str, dict[str, Any]]:
     return {str(found.inputs["name"]): dict(found.inputs) for found in recorder.of("Chart")}
 
 
-def test_everything_at_linode_is_closed_but_for_those_who_need_it(program: Program) -> None:
+def test_firewalls_at_linode_accept_only_the_required_clients(program: Program) -> None:
     recorder = run(program, webCidrs=["10.0.0.0/8"])
     engine = recorder.only("LkeCluster").inputs
     assert engine["controlPlane"]["acl"] == {"enabled": True, "addresses": [{"ipv4s": ["203.0.113.0/24"]}]}
@@ -61,7 +61,7 @@ def test_everything_at_linode_is_closed_but_for_those_who_need_it(program: Progr
     assert recorder.only("Firewall").inputs["inboundPolicy"] == "DROP"
 
 
-def test_name_and_address_belong_together(program: Program) -> None:
+def test_the_dns_records_point_to_the_address(program: Program) -> None:
     recorder = run(program)
     records = {found.inputs["recordType"]: found.inputs for found in recorder.of("DomainRecord")}
     assert records["A"]["target"] == "192.0.2.20"
@@ -78,7 +78,7 @@ def test_lets_encrypt_brings_cert_manager_and_an_issuer(program: Program) -> Non
     assert issuer.inputs["spec"]["acme"]["solvers"] == [{"http01": {"ingress": {"ingressClassName": "traefik"}}}]
 
 
-def test_an_existing_cluster_keeps_what_it_has(program: Program) -> None:
+def test_an_existing_cluster_gets_no_second_ingress_or_issuer(program: Program) -> None:
     recorder = run(program, **EXISTING)
     for kind in ("LkeCluster", "NodeBalancer", "Firewall", "DomainRecord"):
         assert not recorder.of(kind)
@@ -127,7 +127,7 @@ def test_the_dump_runs_before_the_chart_changes(program: Program) -> None:
         ({"getDomain": {"error": "was not found"}}, "cluster.dnsZone: 'example.com' is not a zone of this Linode"),
     ],
 )
-def test_what_linode_lacks_is_said_before_anything_is_planned(
+def test_missing_offers_of_linode_are_reported_before_resources_are_registered(
     program: Program, lookups: dict[str, dict[str, Any]], says: str
 ) -> None:
     with pytest.raises(pulumi.RunError) as refused:
@@ -145,7 +145,7 @@ def test_a_stack_without_a_cluster_does_not_need_the_kubernetes_sdk() -> None:
     assert done.stdout == "fine\n", done.stderr
 
 
-def test_a_stack_with_a_cluster_says_what_it_needs() -> None:
+def test_a_stack_with_a_cluster_names_the_missing_sdk() -> None:
     code = (
         "import sys; sys.modules['pulumi_kubernetes'] = None\n"
         "try: from components import HarborCluster\nexcept Exception as error: print(error)"

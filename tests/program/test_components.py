@@ -94,7 +94,7 @@ def registered(make: Callable[[], None]) -> Recorder:
     return recorder
 
 
-def test_outputs_are_taken_and_a_plain_secret_is_encrypted() -> None:
+def test_outputs_are_accepted_and_a_plain_secret_is_encrypted() -> None:
     def make() -> None:
         later = pulumi.Output.from_input("quay-bot")
         endpoint = RegistryEndpoint(

@@ -86,7 +86,7 @@ def volume(**values: object) -> dict[str, Any]:
         ),
     ],
 )
-def test_what_linode_lacks_is_said_before_anything_is_made(
+def test_each_missing_offer_of_linode_is_reported_before_resources_are_registered(
     program: Program, lookups: Mapping[str, Any], says: str
 ) -> None:
     with pytest.raises(pulumi.RunError) as caught:
@@ -98,13 +98,13 @@ def test_what_linode_lacks_is_said_before_anything_is_made(
     assert not [entry for entry in program.recorder.resources if entry.type.startswith(("linode", "random", "harbor:"))]
 
 
-def test_all_that_linode_lacks_is_said_at_once(program: Program) -> None:
+def test_all_missing_offers_of_linode_are_reported_at_once(program: Program) -> None:
     lookups = {"getRegion": MISSING, "getInstanceType": MISSING, "getImage": MISSING, **volume(size=500)}
     with pytest.raises(pulumi.RunError, match="4 faults"):
         program(stack(), lookups)
 
 
-def test_a_linode_that_does_not_answer_is_no_leave_to_go_on(program: Program) -> None:
+def test_the_program_stops_if_linode_does_not_answer(program: Program) -> None:
     with pytest.raises(pulumi.RunError, match=r"could not be asked what the stack needs.*\[401\] Invalid"):
         program(stack(), {"getVolumes": {"error": "[401] Invalid OAuth Token"}})
 
@@ -122,7 +122,7 @@ def test_a_linode_that_does_not_answer_is_no_leave_to_go_on(program: Program) ->
         ("3.0.0", "2.13.5", "cannot be checked: 3.0.0 on the volume's tag"),
     ],
 )
-def test_a_step_between_versions_is_checked_against_the_volume(
+def test_an_upgrade_is_checked_against_the_version_on_the_volume(
     program: Program, before: str, wanted: str, says: str | None
 ) -> None:
     on_volume = volume(tags=["team", f"harbor-version:{before}"])
@@ -141,7 +141,7 @@ def test_a_volume_without_the_tag_is_left_to_the_server(program: Program) -> Non
     assert program(stack(), volume(tags=["team"])).of("Instance")
 
 
-def test_the_name_of_the_address_waits_for_its_record(program: Program) -> None:
+def test_reverse_dns_waits_for_the_dns_record(program: Program) -> None:
     made = program(stack())
     order = [entry.type.rsplit(":", 1)[-1] for entry in made.resources]
     assert order.index("DomainRecord") < order.index("Rdns")
@@ -156,7 +156,7 @@ def test_the_name_of_the_address_waits_for_its_record(program: Program) -> None:
 
 
 @pytest.mark.parametrize(("host", "times"), [({}, 1), ({"installerSha256": "ab" * 32}, 0)])
-def test_an_installer_that_nobody_pinned_is_warned_of_once_at_preview(
+def test_an_unpinned_installer_gets_one_warning_at_preview(
     program: Program, caplog: pytest.LogCaptureFixture, host: Mapping[str, Any], times: int
 ) -> None:
     program(stack(**host), preview=True)
@@ -166,7 +166,7 @@ def test_an_installer_that_nobody_pinned_is_warned_of_once_at_preview(
     assert len([record for record in caplog.records if "installerSha256" in record.getMessage()]) == times
 
 
-def test_images_that_nobody_pinned_are_warned_of(program: Program, caplog: pytest.LogCaptureFixture) -> None:
+def test_unpinned_images_get_a_warning(program: Program, caplog: pytest.LogCaptureFixture) -> None:
     program(stack(), preview=True)
     assert "host.imageDigests is not set and the digests of Harbor 2.13.5 are not known here" in caplog.text
     caplog.clear()

@@ -60,18 +60,20 @@ def stack(**rule: object) -> dict[str, Any]:
         ({"speedKbps": 2048, "description": "d"}, {"speed": 2048, "description": "d"}),
     ],
 )
-def test_a_rule_in_the_providers_terms(program: Program, rule: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+def test_a_rule_is_translated_for_the_provider(
+    program: Program, rule: Mapping[str, Any], expected: Mapping[str, Any]
+) -> None:
     inputs = program(stack(**rule)).only("Replication").inputs
     assert {key: inputs[key] for key in expected} == expected
 
 
-def test_no_filter_block_holds_two_kinds(program: Program) -> None:
+def test_each_filter_block_has_one_kind_of_filter(program: Program) -> None:
     inputs = program(stack(tags={"matches": "1.*", "excludes": "*-rc*"}, resource="image")).only("Replication").inputs
     kinds = [set(block) - {"decoration"} for block in inputs["filters"]]
     assert all(len(kind) == 1 for kind in kinds)
 
 
-def test_an_endpoint_in_the_providers_terms(program: Program) -> None:
+def test_an_endpoint_is_translated_for_the_provider(program: Program) -> None:
     config = stack()
     config["endpoints"]["hub"] |= {"username": "bot", "secret": "S3CRET-value", "description": "d"}
     inputs = program(config).only("Registry").inputs
@@ -86,7 +88,7 @@ def test_the_harbor_provider_checks_certificates(program: Program) -> None:
     assert str(program(stack()).only("harbor").inputs["insecure"]).lower() == "false"
 
 
-def test_a_project_in_the_providers_terms(program: Program) -> None:
+def test_a_project_is_translated_for_the_provider(program: Program) -> None:
     config = stack()
     config["projects"]["mirror"] = {"public": True, "quotaGb": 50, "forceDestroy": True}
     inputs = program(config).only("Project").inputs
@@ -103,14 +105,14 @@ def test_the_pull_robot_may_pull_from_the_stacks_projects_only(program: Program)
         assert entry["accesses"] == [{"action": "pull", "resource": "repository"}]
 
 
-def test_project_creation_is_restricted_on_our_host_and_on_request(program: Program) -> None:
+def test_project_creation_is_restricted_on_a_new_host_and_on_request(program: Program) -> None:
     assert not program(stack()).of("ConfigSystem")
     asked = {**stack(), "harbor": {"url": "https://harbor.example.com", "restrictProjectCreation": True}}
     assert program(asked).only("ConfigSystem").inputs["projectCreationRestriction"] == "adminonly"
     assert program({**stack(), "harbor": {}, "harborPassword": "", **HOST}).of("ConfigSystem")
 
 
-def test_a_host_is_closed_from_its_first_second_and_keeps_its_address(program: Program) -> None:
+def test_a_host_has_its_firewall_from_the_start_and_keeps_its_address(program: Program) -> None:
     made = program({**HOST, "projects": {"mirror": {}}})
     instance, firewall = made.only("Instance").inputs, made.only("Firewall").inputs
     assert instance["firewallId"] == float(
@@ -151,7 +153,7 @@ RETENTION = {
 }
 
 
-def test_a_retention_in_the_providers_terms(program: Program) -> None:
+def test_a_retention_is_translated_for_the_provider(program: Program) -> None:
     config = stack()
     config["projects"]["mirror"] = {"retention": {**RETENTION, "schedule": "0 0 0 * * *"}}
     made = program(config)
@@ -170,7 +172,7 @@ def test_a_retention_in_the_providers_terms(program: Program) -> None:
     ]
 
 
-def test_a_retention_without_a_schedule_of_its_own_gets_a_time_of_the_night(program: Program) -> None:
+def test_a_retention_without_a_schedule_runs_at_night(program: Program) -> None:
     config = stack()
     config["projects"]["mirror"] = {"retention": RETENTION}
     second, minute, hour, *rest = program(config).only("RetentionPolicy").inputs["schedule"].split()
@@ -179,7 +181,7 @@ def test_a_retention_without_a_schedule_of_its_own_gets_a_time_of_the_night(prog
     assert "schedule" not in program(config).only("RetentionPolicy").inputs
 
 
-def test_maintenance_is_set_on_our_host_and_on_request(program: Program) -> None:
+def test_maintenance_is_set_on_a_new_host_and_on_request(program: Program) -> None:
     assert not program(stack()).of("GarbageCollection")
     ours = program({**HOST, "projects": {"mirror": {}}})
     defaults = {"schedule": "0 30 3 * * 6", "deleteUntagged": False, "workers": 1.0}
@@ -201,7 +203,7 @@ def test_maintenance_is_set_on_our_host_and_on_request(program: Program) -> None
     assert not program(off).of("GarbageCollection")
 
 
-def test_rules_in_files_are_rules_like_others(
+def test_rules_in_files_are_registered_like_other_rules(
     program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -231,7 +231,7 @@ def table() -> dict[str, tuple[str, str]]:
     }
 
 
-def test_every_key_has_its_case() -> None:
+def test_every_key_has_a_case() -> None:
     assert sorted(CHANGES) == sorted(keys(Host))
 
 

@@ -22,7 +22,7 @@ def policy(found: ResolvedStack, name: str = "nginx") -> Any:
     return found.require().rules[name].policy
 
 
-def test_a_rule_needs_no_more_than_what_is_special_about_it() -> None:
+def test_a_rule_needs_only_values_that_differ_from_the_defaults() -> None:
     defaults = {"endpoint": "hub", "project": "mirror", "schedule": "0 0 2 * * *", "override": False}
     rules = {f"app-{number}": {"repositories": f"library/app-{number}"} for number in range(166)}
     found = resolved(stack(rules, defaults=defaults))
@@ -42,7 +42,7 @@ def test_a_rule_needs_no_more_than_what_is_special_about_it() -> None:
         ({"file", "stack"}, "file"),
     ],
 )
-def test_the_nearest_value_counts(levels: set[str], path: str, tmp_path: Path) -> None:
+def test_the_most_specific_default_applies(levels: set[str], path: str, tmp_path: Path) -> None:
     def level(name: str) -> dict[str, Any]:
         return {"path": name} if name in levels else {}
 

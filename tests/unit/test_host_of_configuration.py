@@ -107,7 +107,7 @@ def test_a_key_arrives_in_the_settings_document(values: dict[str, Any], where: s
     assert found == expected
 
 
-def test_what_decides_the_boot_arrives_in_user_data() -> None:
+def test_a_boot_setting_arrives_in_user_data() -> None:
     digest = f"sha256:{'cd' * 32}"
     made = host(
         acmeEmail="ops@example.com",
@@ -180,7 +180,7 @@ def test_what_decides_the_boot_arrives_in_user_data() -> None:
         ),
     ],
 )
-def test_what_cannot_work_is_a_fault_of_its_key(values: dict[str, Any], says: str) -> None:
+def test_an_impossible_value_is_a_fault_of_its_key(values: dict[str, Any], says: str) -> None:
     said = faults(**values)
     assert any(line.startswith(says) for line in said), said
     assert "S3CRET" not in " ".join(said)
@@ -208,7 +208,7 @@ def test_faults_of_several_parts_come_at_once() -> None:
         ({"maintenanceWindow": None}, "maintenanceWindow", "is not set"),
     ],
 )
-def test_insecure_options_are_warned_of(values: dict[str, Any], key: str, says: str) -> None:
+def test_insecure_options_get_a_warning(values: dict[str, Any], key: str, says: str) -> None:
     assert says in cautions(**values)[key]
 
 
@@ -222,5 +222,5 @@ def test_insecure_options_are_warned_of(values: dict[str, Any], key: str, says: 
         {"tls": "none", "hostname": "localhost"},
     ],
 )
-def test_secure_options_are_not_warned_of(values: dict[str, Any]) -> None:
+def test_secure_options_get_no_warning(values: dict[str, Any]) -> None:
     assert cautions(**values) == {}

@@ -217,7 +217,7 @@ def test_five_minutes_between_runs_are_accepted(text: str) -> None:
         ("0 1,2 * * * *", "at minutes 1 and 2 of every hour, UTC"),
     ],
 )
-def test_a_schedule_in_words(text: str, words: str) -> None:
+def test_a_schedule_is_described(text: str, words: str) -> None:
     assert Schedule.parse(text, name="x", allow_frequent=True).describe() == words
 
 
@@ -265,7 +265,7 @@ def test_most_runs_in_six_hours(text: str, runs: int) -> None:
     assert Schedule.parse(text, name="x").runs_per(6) == runs
 
 
-def test_words_are_hashed_crons() -> None:
+def test_schedule_names_are_hashed_crons() -> None:
     for word, form in (("hourly", "0 H * * * *"), ("daily", "0 H H * * *"), ("weekly", "0 H H * * H")):
         assert Schedule.parse(word, name="web").cron == Schedule.parse(form, name="web").cron
 

@@ -58,7 +58,7 @@ def test_each_problem_is_named(change: dict[str, Any], subject: str, state: str,
 
 
 @pytest.mark.parametrize("document", [None, {}, {"schema": 2}, {**GOOD, "writtenAt": "yesterday"}, {"errors": []}])
-def test_no_document_is_not_taken_for_a_good_one(document: Any) -> None:
+def test_a_missing_document_is_a_problem(document: Any) -> None:
     assert states(document) == {"server": "unknown"}
 
 

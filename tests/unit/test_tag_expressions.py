@@ -41,7 +41,7 @@ NGINX = [
         (">=10.0.20348", ["10.0.20348.2582"], ["10.0.17763.6000"]),
     ],
 )
-def test_a_range_takes_what_npm_and_skopeo_take(text: str, inside: list[str], outside: list[str]) -> None:
+def test_a_range_selects_the_same_versions_as_npm_and_skopeo(text: str, inside: list[str], outside: list[str]) -> None:
     versions = VersionRange.parse(text)
     for tag in (*inside, *outside):
         version = parse_version(tag)

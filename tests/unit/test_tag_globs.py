@@ -72,7 +72,7 @@ def test_more_policies_where_stars_do_not_help() -> None:
     assert cover(wanted, unwanted, 300, most=1) is None
 
 
-def test_a_tag_more_changes_the_last_glob_only() -> None:
+def test_another_tag_changes_only_the_last_glob() -> None:
     chance = random.Random(1)
     commits = [f"{chance.getrandbits(40):010x}" for _ in range(200)]
     before = cover(commits[:100], commits[100:199], 300, most=20)

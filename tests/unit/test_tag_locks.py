@@ -86,7 +86,7 @@ def test_the_same_tags_in_another_order_give_the_same_bytes() -> None:
     assert first == second
 
 
-def test_a_tag_more_is_a_diff_of_a_few_lines() -> None:
+def test_another_tag_is_a_diff_of_a_few_lines() -> None:
     before, after = (
         format_locks({"nginx": lock(NGINX, {"library/nginx": tags})}).splitlines() for tags in (TAGS, [*TAGS, "1.28.3"])
     )
@@ -98,7 +98,7 @@ def test_a_tag_more_is_a_diff_of_a_few_lines() -> None:
     }
 
 
-def test_repositories_of_a_namespace_share_a_policy_unless_a_tag_is_wanted_of_one_only() -> None:
+def test_repositories_of_a_namespace_share_a_policy_unless_a_tag_is_selected_for_only_one() -> None:
     raw = {**NGINX, "repositories": ["library/nginx", "library/redis", "library/httpd", "bitnami/nginx"]}
     tags = {
         "library/nginx": ["1.26.0", "1.25.0"],
@@ -118,7 +118,7 @@ def test_repositories_of_a_namespace_share_a_policy_unless_a_tag_is_wanted_of_on
     ]
 
 
-def test_more_than_harbor_keeps_becomes_several_policies() -> None:
+def test_filters_that_exceed_harbors_limit_become_several_policies() -> None:
     chance = random.Random(1)
     commits = [f"{chance.getrandbits(40):010x}" for _ in range(400)]
     raw = {**NGINX, "tags": {"regex": "[02468]$"}}
@@ -131,7 +131,7 @@ def test_more_than_harbor_keeps_becomes_several_policies() -> None:
     assert max(lengths) <= STORED_LENGTH
 
 
-def test_nothing_selected_is_refused_and_not_taken_for_everything() -> None:
+def test_an_empty_selection_is_rejected() -> None:
     with pytest.raises(Refused, match="selects none of 6 tags in library/nginx"):
         lock({**NGINX, "tags": {"semver": ">=9"}}, {"library/nginx": TAGS})
 
