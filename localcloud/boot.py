@@ -259,11 +259,13 @@ def _new_data() -> Any:
     return HarborData()
 
 
-def boot_harbor(data: Any, hostname: str, external_url: str, admin_password: str, port: int, version: str) -> Closable:
+def boot_harbor(
+    data: Any, hostname: str, external_url: str, admin_password: str, port: int, version: str
+) -> ServedHarbor:
     """Start the Harbor simulator, which guests run by default."""
     from localcloud.harbor import HarborSimulator
 
-    return _Served(
+    return ServedHarbor(
         HarborSimulator(
             data, hostname=hostname, external_url=external_url, admin_password=admin_password, version=version
         ),
@@ -271,7 +273,7 @@ def boot_harbor(data: Any, hostname: str, external_url: str, admin_password: str
     )
 
 
-class _Served:
+class ServedHarbor:
     """A Harbor simulator and its HTTP server."""
 
     def __init__(self, harbor: Any, port: int) -> None:
@@ -279,7 +281,7 @@ class _Served:
 
         # Bind the port first: if it is taken, no Harbor has started jobs that must be stopped.
         self._server = serve(harbor.app, LOCALHOST, port)
-        self._harbor = harbor
+        self.harbor = harbor
         try:
             harbor.start()
         except BaseException:
@@ -288,4 +290,4 @@ class _Served:
 
     def close(self) -> None:
         self._server.close()
-        self._harbor.close()
+        self.harbor.close()

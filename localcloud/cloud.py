@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from typing import Self
 
 from localcloud.boot import Boot
 from localcloud.http import serve
@@ -52,7 +53,7 @@ class LocalCloud:
         """Stop everything; instances and images are lost."""
         self._open.close()
 
-    def __enter__(self) -> LocalCloud:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

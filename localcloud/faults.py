@@ -145,7 +145,11 @@ class FaultInjector:
     """An ASGI application in front of another: records each request, and answers as the first matching fault says.
 
     `error_body(status, reason)` is an error in the format of the server behind it. `is_closing` ends silences early.
+    `before` and `after` are called with each request, before it is handled and before its answer is sent.
     """
+
+    before: Callable[[Exchange], None] | None = None
+    after: Callable[[Exchange], None] | None = None
 
     def __init__(self, app: ASGIApp, error_body: ErrorBody, is_closing: Callable[[], bool] = lambda: False) -> None:
         self._app, self._error_body, self._is_closing = app, error_body, is_closing
@@ -186,8 +190,12 @@ class FaultInjector:
         async def recording_send(message: Message) -> None:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
+                if self.after is not None:
+                    self.after(exchange)
             await send(message)
 
+        if self.before is not None:
+            self.before(exchange)
         fault = self._match(exchange.method, exchange.path)
         if fault is not None and fault.delay:
             await self._stay_silent(fault.delay, receive)

@@ -16,6 +16,7 @@ import typer
 
 from harbor_mirror.config.faults import ConfigurationError
 from harbor_mirror.harbor.client import Harbor, HarborError
+from harbor_mirror.linode import LinodeError
 from harbor_mirror.plan.tag_locks import LockedRule, LockError, lock_path, read_locks
 from harbor_mirror.registry.distribution import RegistryError
 from mirrorctl.failure import ERROR, Failure
@@ -109,7 +110,7 @@ def command_context(
     except ConfigurationError as error:
         summary, *faults = str(error).splitlines()
         output.error(summary, faults)
-    except (Failure, HarborError, RegistryError) as error:
+    except (Failure, HarborError, LinodeError, RegistryError) as error:
         output.error(str(error))
     except KeyboardInterrupt:
         output.error("interrupted")

@@ -13,5 +13,8 @@ def suggest_adoption(name: str, resource: pulumi.Resource, what: str) -> pulumi.
     The hook sends no requests, so it changes neither previews nor updates without a conflict.
     """
 
-    text = f"{what} is in this Harbor already: `python -m mirrorctl adopt` brings it into the stack as it is"
+    text = (
+        f"{what} is in this Harbor already: `python -m mirrorctl recover` takes it over, whether a killed run or "
+        "somebody else created it. For a stack of all that a Harbor has: `python -m mirrorctl adopt`"
+    )
     return explain_failed_creation(f"{name}-already-there", resource, lambda errors: text if "409" in errors else None)

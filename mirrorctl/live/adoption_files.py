@@ -14,11 +14,11 @@ import yaml
 from harbor_mirror.plan.outputs import pull_robot
 from mirrorctl.failure import Failure
 from mirrorctl.live.connection import Connection
+from mirrorctl.live.import_ids import ROBOT
 from mirrorctl.live.takeover import PROVIDER, Adopted
 from mirrorctl.output.reports import AdoptReport, Announced
 
 PROJECT = "harbor-mirror"
-ROBOT = "harbor:index/robotAccount:RobotAccount"
 
 
 class AdoptionFiles:

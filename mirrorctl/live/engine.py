@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import socket
 import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from harbor_mirror.plan.mirror import PlannedMirror
@@ -16,6 +21,13 @@ from mirrorctl.failure import Failure
 
 #: Reading outputs may need a cloud's key service and state in a bucket.
 PULUMI_SECONDS = 120
+#: A preview, refresh or import asks clouds about each resource.
+UPDATE_SECONDS = 900
+#: Encrypted values in an exported state: the engine's own mark.
+SECRET_MARK = "4dabf18193072939515e22adb298388d"  # noqa: S105 - a key name
+#: Steps of a preview that create something.
+CREATING = frozenset({"create", "create-replacement", "replace"})
+LOCK = re.compile(r"created by (?P<user>\S+)@(?P<host>\S+) \(pid (?P<pid>\d+)\) at (?P<time>\S+)")
 
 
 def outputs(stack: str | None, cwd: Path) -> dict[str, Any]:
@@ -52,6 +64,114 @@ def remove(key: str, stack: str | None, cwd: Path) -> None:
     _run(["config", "rm", key, *_stack_option(stack)], cwd)
 
 
+@dataclass(frozen=True)
+class Lock:
+    """A lock of a stack that is not a running update's: who created it, and when."""
+
+    owner: str
+    time: str
+
+
+@dataclass(frozen=True)
+class Creation:
+    """A resource that the next update would create; `inputs` hide secrets, and unknown values are the engine's mark."""
+
+    urn: str
+    type: str
+    name: str
+    inputs: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Creations:
+    """What the next update would create, and the engine's import file for it, without ids."""
+
+    resources: Sequence[Creation]
+    import_file: Mapping[str, Any]
+
+
+def state(stack: str | None, cwd: Path) -> dict[str, Any]:
+    """Return a stack's state with decrypted secrets: {"resources", "pending_operations"}. Raise Failure."""
+    exported = _pulumi(["stack", "export", "--show-secrets"], stack, cwd)
+    deployment: dict[str, Any] = _plain(exported.get("deployment") or {})
+    return deployment
+
+
+def _plain(value: Any) -> Any:
+    """Return a part of the state with secrets in plain text."""
+    if isinstance(value, dict):
+        if SECRET_MARK in value and "plaintext" in value:
+            return json.loads(value["plaintext"])
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list) else value
+
+
+def creations(stack: str | None, cwd: Path) -> Creations:
+    """Return what the next update would create. Raise Failure."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "import.json"
+        text = _run(
+            ["preview", "--json", "--import-file", str(file), *_stack_option(stack)], cwd, seconds=UPDATE_SECONDS
+        )
+        import_file = json.loads(file.read_text()) if file.exists() else {"resources": []}
+    steps = [step for step in json.loads(text).get("steps", []) if step["op"] in CREATING and "newState" in step]
+    resources = [
+        Creation(
+            step["urn"],
+            step["newState"]["type"],
+            step["urn"].rsplit("::", 1)[-1],
+            step["newState"].get("inputs") or {},
+        )
+        for step in steps
+    ]
+    return Creations(resources, import_file)
+
+
+def find_lock(stack: str | None, cwd: Path) -> Lock | None:
+    """Return the lock that a killed run left, None if there is none. Raise Failure if that run is still going on."""
+    # Refreshes nothing: no resource has this name. The engine takes the lock first.
+    arguments = ["refresh", "--yes", "--skip-preview", "--target", "urn:pulumi:none::none::none::none"]
+    try:
+        _run([*arguments, *_stack_option(stack)], cwd, seconds=UPDATE_SECONDS)
+    except Failure as failure:
+        if "currently locked" not in str(failure):
+            return None
+        found = LOCK.search(str(failure))
+        if found and found["host"] == socket.gethostname() and Path(f"/proc/{found['pid']}").exists():
+            raise Failure(
+                f"pulumi runs on this stack (process {found['pid']}, since {found['time']}); "
+                "wait for it, or stop it with Ctrl-C"
+            ) from None
+        return Lock(f"{found['user']}@{found['host']}", found["time"]) if found else Lock("somebody", "an unknown time")
+    return None
+
+
+def cancel(stack: str | None, cwd: Path) -> None:
+    """Remove the lock of a killed run. Raise Failure."""
+    _run(["cancel", "--yes", *_stack_option(stack)], cwd)
+
+
+def import_resources(document: Mapping[str, Any], stack: str | None, cwd: Path) -> None:
+    """Import resources into the state. Raise Failure."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "import.json"
+        file.write_text(json.dumps(document))
+        options = ["--protect=false", "--generate-code=false", "--yes", "--skip-preview"]
+        _run(["import", "--file", str(file), *options, *_stack_option(stack)], cwd, seconds=UPDATE_SECONDS)
+
+
+def refresh(urns: Sequence[str], stack: str | None, cwd: Path) -> None:
+    """Read resources again; those that do not exist leave the state. Raise Failure."""
+    targets = [option for urn in urns for option in ("--target", urn)]
+    _run(["refresh", "--yes", "--skip-preview", *targets, *_stack_option(stack)], cwd, seconds=UPDATE_SECONDS)
+
+
+def clear_pending_operations(stack: str | None, cwd: Path) -> None:
+    """Remove the marks of interrupted operations from the state. Raise Failure."""
+    exported = _run(["stack", "export", *_stack_option(stack)], cwd)
+    _run(["stack", "import", *_stack_option(stack)], cwd, exported)
+
+
 def version(cwd: Path) -> str:
     """Return the engine's version, or why it cannot be read."""
     try:
@@ -77,7 +197,7 @@ def _stack_option(stack: str | None) -> list[str]:
     return ["--stack", stack] if stack else []
 
 
-def _run(arguments: list[str], cwd: Path, stdin: str = "") -> str:
+def _run(arguments: list[str], cwd: Path, stdin: str = "", seconds: int = PULUMI_SECONDS) -> str:
     if not cwd.is_dir():
         raise Failure(f"--cwd {cwd}: no such folder")
     path = program(cwd)
@@ -96,14 +216,20 @@ def _run(arguments: list[str], cwd: Path, stdin: str = "") -> str:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=PULUMI_SECONDS,
+            timeout=seconds,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise Failure(f"pulumi {arguments[0]} did not finish within {PULUMI_SECONDS} s") from None
+        raise Failure(f"pulumi {arguments[0]} did not finish within {seconds} s") from None
     if process.returncode != 0:
-        message = next(
-            (line for line in process.stderr.splitlines() if line.strip()), f"exit code {process.returncode}"
-        )
-        raise Failure(f"pulumi {arguments[0]}: {message.removeprefix('error: ')}")
+        raise Failure(f"pulumi {arguments[0]}: {_message(process)}")
     return process.stdout
+
+
+def _message(process: subprocess.CompletedProcess[str]) -> str:
+    """Return the error in a command's output: all of a lock's lines, else the first line that has one."""
+    lines = [line.strip() for line in f"{process.stderr}\n{process.stdout}".splitlines() if line.strip()]
+    if "currently locked" in process.stderr:
+        return " ".join(lines).removeprefix("error: ")
+    errors = [line.partition("error: ")[2] for line in lines if "error: " in line]
+    return next(iter(errors or lines), f"exit code {process.returncode}")

@@ -25,19 +25,20 @@ from harbor_mirror.plan.project import PlannedProject
 from harbor_mirror.plan.schedule import MANUAL
 from harbor_mirror.plan.validation import validate
 from mirrorctl.failure import unknown
-from mirrorctl.live import mirror
+from mirrorctl.live import import_ids, mirror
+from mirrorctl.live.import_ids import (
+    GARBAGE_COLLECTION,
+    HARBOR_PROJECT,
+    RANDOM_ID,
+    REGISTRY,
+    REPLICATION,
+    RETENTION,
+)
 from mirrorctl.output.reports import Announced
 from mirrorctl.stack_file import PLACEHOLDERS
 
 PROVIDER = "harbor"
 COMPONENT = "harbor-mirror:mirror:"
-REGISTRY, HARBOR_PROJECT, REPLICATION, RETENTION, GARBAGE_COLLECTION = (
-    "harbor:index/registry:Registry",
-    "harbor:index/project:Project",
-    "harbor:index/replication:Replication",
-    "harbor:index/retentionPolicy:RetentionPolicy",
-    "harbor:index/garbageCollection:GarbageCollection",
-)
 IMMUTABLE_TAGS, WEBHOOK, MEMBERS = (
     "harbor:index/immutableTagRule:ImmutableTagRule",
     "harbor:index/projectWebhook:ProjectWebhook",
@@ -46,8 +47,6 @@ IMMUTABLE_TAGS, WEBHOOK, MEMBERS = (
         "group": "harbor:index/projectMemberGroup:ProjectMemberGroup",
     },
 )
-#: Hooks on these set the audit purge, and what the provider lacks in a rule or a project.
-RANDOM_ID = "random:index/randomId:RandomId"
 Setting = dict[str, Any]
 
 
@@ -238,18 +237,14 @@ def _list_robots(harbor: Harbor, adopted: Adopted, projects: Mapping[str, Json])
 
 
 def _add_retention(harbor: Harbor, adopted: Adopted, name: str, project: Json) -> None:
-    number = _retention_id(project)
-    retention: Json = harbor.get(f"/retentions/{number}") if number else {}
+    path = import_ids.of_retention(project)
+    retention: Json = harbor.get(path) if path else {}
     if not retention.get("rules"):
         return
     if reason := retention_mapping.obstacle(retention):
         adopted.left_out.append(f"retention of project {name}: {reason}; it stays in Harbor as it is")
     else:
         adopted.configuration["projects"][name]["retention"] = retention_mapping.to_configuration(retention)
-
-
-def _retention_id(project: Json) -> str:
-    return str((project.get("metadata") or {}).get("retention_id") or "")
 
 
 def _add_maintenance(harbor: Harbor, adopted: Adopted) -> None:
@@ -347,7 +342,7 @@ def _import_endpoint(adopted: Adopted, key: str, registry: Json) -> None:
     name = registry["name"]
     adopted.imports += [
         _component("endpoint", key, "RegistryEndpoint"),
-        _resource("endpoint", key, REGISTRY, name, f"/registries/{registry['id']}"),
+        _resource("endpoint", key, REGISTRY, name, import_ids.of_registry(registry)),
     ]
     if setting.pop("secret", None):
         adopted.secrets.append(join_path("endpoints", key, "secret"))
@@ -360,14 +355,14 @@ def _import_project(adopted: Adopted, planned: PlannedProject, project: Json) ->
     name = planned.name
     adopted.imports += [
         _component("project", name, "MirrorProject"),
-        _resource("project", name, HARBOR_PROJECT, name, f"/projects/{project['project_id']}"),
+        _resource("project", name, HARBOR_PROJECT, name, import_ids.of_project(project)),
     ]
     adopted.announced.append(
         Announced(op="update", type=HARBOR_PROJECT, name=name, reason="an import reads no quota and no defaults")
     )
     if "retention" in adopted.configuration["projects"][name]:
         kept = f"{name}-retention"
-        adopted.imports.append(_resource("project", name, RETENTION, kept, f"/retentions/{_retention_id(project)}"))
+        adopted.imports.append(_resource("project", name, RETENTION, kept, import_ids.of_retention(project)))
         adopted.announced.append(
             Announced(op="update", type=RETENTION, name=kept, reason="an import reads no defaults of its rules")
         )
@@ -415,7 +410,7 @@ def _announce_maintenance(adopted: Adopted) -> None:
 def _import_rule(adopted: Adopted, key: str, policy: Json) -> None:
     adopted.imports += [
         _component("rule", key, "PullReplication"),
-        _resource("rule", key, REPLICATION, key, f"/replication/policies/{policy['id']}"),
+        _resource("rule", key, REPLICATION, key, import_ids.of_policy(policy)),
     ]
     reasons = ["an import reads no filters, no description and no speed"]
     if policy["name"] != key:

@@ -26,6 +26,7 @@ REPORTS: Mapping[str, type[BaseModel]] = {
     "drift": reports.DriftReport,
     "doctor": reports.DoctorReport,
     "adopt": reports.AdoptReport,
+    "recover": reports.RecoverReport,
     "report": reports.StatusReport,
     "images": reports.Images,
     "coverage": reports.CoverageReport,

@@ -367,6 +367,33 @@ class AdoptReport(Report):
     commands: tuple[str, ...]
 
 
+class Recovered(Report):
+    """One thing that an interrupted run left behind, and what `recover` does with it."""
+
+    action: Literal["import", "delete", "ask"]
+    """`ask`: Linode keeps no name for it, so it is imported only after a confirmation or with `--address`."""
+    type: str
+    name: str
+    """Logical name in the stack."""
+    id: str
+    reason: str = ""
+
+
+class RecoverReport(Report):
+    """What `recover --json` prints."""
+
+    stack: str
+    done: bool
+    """Whether the stack is ready for the next `pulumi up`; false without a confirmation."""
+    lock: str = ""
+    """Who left a lock, and when."""
+    interrupted: tuple[str, ...] = ()
+    """Operations that the state has as interrupted: `creating harbor-instance`."""
+    gone: tuple[str, ...] = ()
+    """Resources that the state has and that do not exist any more."""
+    left: tuple[Recovered, ...] = ()
+
+
 class ResolvedRule(Report):
     """One rule with an expression, and what it selects at its source now."""
 

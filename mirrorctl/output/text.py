@@ -19,6 +19,7 @@ from mirrorctl.output.reports import (
     ExplainReport,
     ImportReport,
     LogReport,
+    RecoverReport,
     ResolvedStack,
     ResolveReport,
     RuleProof,
@@ -286,3 +287,16 @@ def show_adopt(output: Output, report: AdoptReport) -> None:
     output.line("Next, in this order (the script does the same):")
     for line in report.commands:
         output.line(f"  {line}")
+
+
+def show_recovery(output: Output, report: RecoverReport) -> None:
+    """Print what an interrupted run left behind and what is done with it."""
+    if report.lock:
+        output.line(f"remove the lock of {report.lock}; it must not belong to a run that still goes on")
+    for operation in report.interrupted:
+        output.line(f"clear the mark of an interrupted operation: {operation}")
+    for name in report.gone:
+        output.line(f"remove from the state: {name}, which does not exist any more")
+    for item in report.left:
+        reason = f": {item.reason}" if item.reason else ""
+        output.line(f"{item.action} {item.type.rpartition(':')[2]} {item.name} ({item.id}){reason}")

@@ -1,0 +1,48 @@
+"""The command `recover`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mirrorctl.failure import BAD_FINDING, SUCCESS
+from mirrorctl.options import AsJson, Cwd, Stack, Verbose
+
+
+def recover(
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do it without a confirmation.")] = False,
+    address: Annotated[str | None, typer.Option("--address", help="The reserved address that the run made.")] = None,
+    stack: Stack = None,
+    cwd: Cwd = None,
+    json: AsJson = False,
+    verbose: Verbose = False,
+) -> int:
+    """Repair a stack whose `pulumi up` or `destroy` was killed: take over what it left behind."""
+    from mirrorctl.context import command_context
+    from mirrorctl.live.recovery import Recovery
+    from mirrorctl.output.text import show_recovery
+
+    with command_context(stack, cwd, json=json, verbose=verbose) as context:
+        output = context.output
+        recovery = Recovery(stack, context.folder, hide=output.secrets.add, note=output.note, address=address)
+        report = recovery.look()
+        if not report.done:
+            show_recovery(output, report)
+            if not yes and (json or not _confirm()):
+                output.report(report)
+                output.line("Nothing was changed. --yes does it without a question")
+                return BAD_FINDING
+            report = recovery.repair(confirmed_by_person=not yes)
+        output.report(report)
+        show_recovery(output, report)
+        output.line("ok nothing is left to recover; run pulumi up, or pulumi destroy if that was interrupted")
+        return SUCCESS
+
+
+def _confirm() -> bool:
+    """Return whether a person agrees; false without one."""
+    try:
+        return typer.confirm("Do this?", err=True)
+    except typer.Abort:
+        return False

@@ -1,0 +1,85 @@
+"""Kill trials: a stack's creation, update and destruction are killed one after the other, and recovered each time."""
+
+from __future__ import annotations
+
+import signal
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tests.faults.stack import Point, TrialCloud, TrialStack
+
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+#: How many writes the creation, the update and the destruction of the trial stack send.
+CREATION, UPDATE, DESTRUCTION = 22, 11, 18
+
+
+@dataclass
+class Trial:
+    """The result of one point."""
+
+    phase: str
+    point: Point
+    is_reached: bool
+    failures: list[str]
+
+    def __str__(self) -> str:
+        result = "; ".join(self.failures) or ("recovered" if self.is_reached else "not reached")
+        return f"{self.phase} {self.point.signal.name} {self.point.when} write {self.point.number}: {result}"
+
+
+def chain(directory: Path, points: tuple[Point, Point, Point], env: Mapping[str, str] | None = None) -> list[Trial]:
+    """Kill a creation, an update and a destruction of one stack at these points, with the recovery after each."""
+    with TrialCloud() as cloud:
+        stack = TrialStack(cloud, directory, f"trial-{uuid.uuid4().hex[:6]}")
+        trials = [trial(stack, "create", points[0], env)]
+        stack.change()
+        trials.append(trial(stack, "update", points[1], env))
+        trials.append(destroyed(stack, points[2], env))
+        return trials
+
+
+def trial(
+    stack: TrialStack, phase: Literal["create", "update"], point: Point, env: Mapping[str, str] | None = None
+) -> Trial:
+    """Kill an `up` at a point; recover, run `up` again, and compare with a stack that was never interrupted."""
+    result = _recovered(stack, phase, point, stack.killed("up", point, env))
+    again = stack.workspace.up()
+    if again.code != 0:
+        result.failures.append(f"up after recover: {again.output[-2000:]}")
+    result.failures += stack.faults()
+    return result
+
+
+def destroyed(stack: TrialStack, point: Point, env: Mapping[str, str] | None = None) -> Trial:
+    """Kill a `destroy` at a point; recover, run it again, and look for what Linode still has."""
+    result = _recovered(stack, "destroy", point, stack.killed("destroy", point, env))
+    again = stack.workspace.destroy()
+    if again.code != 0:
+        result.failures.append(f"destroy after recover: {again.output[-2000:]}")
+    if any((left := stack.cloud.left_over()).values()):
+        result.failures.append(f"Linode still has {left}")
+    return result
+
+
+def _recovered(stack: TrialStack, phase: str, point: Point, code: int) -> Trial:
+    done = stack.recover()
+    failures = [f"recover: {done.stdout}{done.stderr}"] if done.returncode != 0 else []
+    return Trial(phase, point, code != 0, failures)
+
+
+def points(count: int) -> list[tuple[Point, Point, Point]]:
+    """Return `count` chains whose points are spread over all writes, with each signal, before and after a write."""
+    sizes = (CREATION, UPDATE, DESTRUCTION)
+    return [
+        (_point(index, 0, count, sizes), _point(index, 1, count, sizes), _point(index, 2, count, sizes))
+        for index in range(count)
+    ]
+
+
+def _point(index: int, phase: int, count: int, sizes: tuple[int, int, int]) -> Point:
+    number = 1 + index * sizes[phase] // count
+    when: Literal["before", "after"] = "after" if (index + phase) % 2 == 0 else "before"
+    return Point(number, when, SIGNALS[(index + phase) % len(SIGNALS)])

@@ -1,0 +1,192 @@
+"""A whole local stack for trials: a host, endpoints, projects, rules, retention; and commands that are killed.
+
+A point is defined by a request: the n-th write that a command sends to Linode or Harbor, before or after its effect.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Mapping, Sized
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from localcloud.boot import Boot, boot_harbor
+from localcloud.cloud import PARTNER_PASSWORD, PARTNER_USERNAME, LocalCloud
+from localcloud.engine import PROJECT, Workspace
+from localcloud.faults import Exchange, FaultInjector
+from localcloud.http import free_port
+
+WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+LOGIN = "/c/login"
+COMMAND_SECONDS = 300
+SKIP_CHECKPOINTS = {"PULUMI_SKIP_CHECKPOINTS": "true", "PULUMI_EXPERIMENTAL": "true"}
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where a command is killed: at its `number`-th write (from 1), before or after it takes effect."""
+
+    number: int
+    when: Literal["before", "after"]
+    signal: signal.Signals
+
+
+class TrialCloud(LocalCloud):
+    """A local cloud that counts the writes in Linode and in the Harbor of each server, and kills at one of them."""
+
+    def __init__(self) -> None:
+        self.harbors: list[Any] = []
+        self.process: subprocess.Popen[bytes] | None = None
+        self.point: Point | None = None
+        self.writes: list[str] = []
+        self._lock = threading.Lock()
+        super().__init__(boot=Boot(self._start_harbor), boot_seconds=0.05)
+        self.watch(self.linode.faults)
+
+    def _start_harbor(self, *arguments: Any) -> Any:
+        served = boot_harbor(*arguments)
+        self.harbors.append(served.harbor)
+        self.watch(served.harbor.faults)
+        return served
+
+    def watch(self, injector: FaultInjector) -> None:
+        """Count the writes that a simulator gets."""
+        injector.before = lambda exchange: self._meet(exchange, "before")
+        injector.after = lambda exchange: self._meet(exchange, "after")
+
+    def _meet(self, exchange: Exchange, when: str) -> None:
+        if exchange.method not in WRITES or exchange.path == LOGIN or self.point is None:
+            return
+        with self._lock:
+            if when == "before":
+                self.writes.append(f"{exchange.method} {exchange.path}")
+            if self.process is None or when != self.point.when or len(self.writes) != self.point.number:
+                return
+            process, self.process = self.process, None
+        process.send_signal(self.point.signal)
+        if self.point.signal == signal.SIGKILL:
+            process.wait()
+
+    def left_over(self) -> dict[str, int]:
+        """Return how many things Linode has, by kind."""
+        cloud = self.linode.cloud
+        kinds: dict[str, Sized] = {
+            "servers": cloud.instances,
+            "volumes": cloud.volumes,
+            "firewalls": cloud.firewalls,
+            "addresses": cloud.addresses,
+            "buckets": cloud.buckets,
+            "keys": cloud.keys,
+        }
+        return {kind: len(things) for kind, things in kinds.items()}
+
+
+class TrialStack:
+    """A stack with a host in a trial cloud."""
+
+    def __init__(self, cloud: TrialCloud, directory: Path, name: str) -> None:
+        self.cloud, self.name = cloud, name
+        self.workspace = Workspace(directory / name, name, cloud.env)
+        self.workspace.create()
+        host = {"region": "sg-sin-2", "hostname": "localhost", "tls": "none", "httpPort": free_port(), "volumeGb": 20}
+        host |= {"adminCidrs": ["203.0.113.0/24"], "objectStorage": {"blobs": True}, "version": "2.15.1"}
+        partner = {"type": "docker-registry", "url": cloud.partner_url, "username": PARTNER_USERNAME}
+        self.rules: dict[str, Any] = {
+            "nginx": _rule("hub", "library/nginx", "1.*"),
+            "app": {**_rule("partner", "team/app", "v*"), "singleActive": True},
+        }
+        self.config = {
+            "harbor-mirror:host": host,
+            "harbor-mirror:endpoints": {"hub": {"type": "docker-registry", "url": cloud.hub_url}, "partner": partner},
+            "harbor-mirror:projects": {
+                "mirror": {
+                    "forceDestroy": True,
+                    "retention": {"keep": [{"mostRecentlyPushed": 10}], "schedule": "daily"},
+                }
+            },
+            "harbor-mirror:rules": self.rules,
+        }
+        self.workspace.configure(self.config)
+        self.workspace.set_secret("endpoints.partner.secret", PARTNER_PASSWORD)
+
+    def change(self) -> None:
+        """Change a rule, add one, and upgrade Harbor, which replaces the server."""
+        config = self.workspace.configuration()
+        config["harbor-mirror:host"]["version"] = "2.15.2"
+        config["harbor-mirror:rules"]["nginx"]["tags"] = "1.2*"
+        config["harbor-mirror:rules"]["redis"] = _rule("hub", "library/redis", "*")
+        self.rules["redis"] = config["harbor-mirror:rules"]["redis"]
+        self.workspace.configure(config)
+
+    def killed(self, command: Literal["up", "destroy"], point: Point, env: Mapping[str, str] | None = None) -> int:
+        """Run a command that is killed at a point; return its exit code. The point was reached if it is not 0."""
+        # A test that runs in the background of a shell has SIGINT ignored, and its children too.
+        arguments = [
+            "env",
+            "--default-signal=INT",
+            "pulumi",
+            command,
+            "--yes",
+            "--skip-preview",
+            "--color",
+            "never",
+            "--non-interactive",
+        ]
+        self.cloud.writes.clear()
+        with (self.workspace.directory / "killed.log").open("ab") as log:
+            process = subprocess.Popen(
+                arguments,
+                cwd=self.workspace.directory,
+                env={**self.workspace.environment(), **(env or {})},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+            self.cloud.process, self.cloud.point = process, point
+            code = process.wait(COMMAND_SECONDS)
+        self.cloud.point = self.cloud.process = None
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        return code
+
+    def recover(self, *options: str, answer: str = "y\n") -> subprocess.CompletedProcess[str]:
+        """Run `mirrorctl recover` as a person who confirms it."""
+        return subprocess.run(
+            [sys.executable, "-m", "mirrorctl", "recover", *options],
+            cwd=self.workspace.directory,
+            env={**self.workspace.environment(), "PYTHONPATH": str(PROJECT)},
+            input=answer,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_SECONDS,
+            check=False,
+        )
+
+    def faults(self) -> list[str]:
+        """Return what differs from a stack that was never interrupted: orphans, duplicates, lost rules, changes."""
+        found = []
+        expected = {"servers": 1, "volumes": 1, "firewalls": 1, "addresses": 1, "buckets": 2, "keys": 3}
+        if (left := self.cloud.left_over()) != expected:
+            found.append(f"Linode has {left}")
+        data = self.cloud.harbors[-1].data
+        rules = Counter(policy.name for policy in data.policies)
+        if rules != Counter(list(self.rules)):
+            found.append(f"Harbor has the rules {dict(rules)}")
+        robots = [robot.name for robot in data.robots]
+        if len(robots) != 1 or len(data.registries) != 2:
+            found.append(f"Harbor has the robots {robots} and {len(data.registries)} endpoints")
+        again = self.workspace.preview("--expect-no-changes")
+        if again.code != 0:
+            found.append(f"the next preview has changes: {again.changes}")
+        return found
+
+
+def _rule(endpoint: str, repositories: str, tags: str) -> dict[str, Any]:
+    return {"endpoint": endpoint, "repositories": repositories, "tags": tags, "project": "mirror"}
