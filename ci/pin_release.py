@@ -45,7 +45,7 @@ TIMEOUT_SECONDS = 120.0
 
 
 class CannotPin(Exception):
-    """The release must not be pinned; the text tells why."""
+    """The release must not be pinned; the text gives the reason."""
 
 
 def images(version: str) -> list[str]:

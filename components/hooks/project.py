@@ -20,7 +20,7 @@ class Unprotected(RuntimeError):
 def keep_protection(name: str, component: pulumi.ComponentResource, declared: Any) -> pulumi.ResourceHookBinding:
     """Return a hook that refuses the update of a project with protection that the arguments `declared` do not set.
 
-    The provider writes everything with each update: what is not set gets its default, which is no protection.
+    Each update by the provider writes all settings. Unset ones get their default, which is no protection.
     """
 
     def refuse(client: Harbor, _: pulumi.ResourceHookArgs) -> None:

@@ -88,7 +88,7 @@ def keys(redis: RedisAddress, secrets: dict[str, str]) -> dict[str, str]:
 
 
 def keys_hash(content: dict[str, str]) -> str:
-    """Return what changes with the content of a secret and does not tell it."""
+    """Return a hash of a secret's content, which changes with the content and does not reveal it."""
     return hashlib.sha256(repr(sorted(content.items())).encode()).hexdigest()[:16]
 
 
@@ -132,7 +132,7 @@ def network_policies(cluster: Cluster) -> dict[str, Manifest]:
         "allow-edge": {
             "podSelector": {"matchExpressions": [{"key": "component", "operator": "In", "values": ["core", "portal"]}]},
             "policyTypes": ["Ingress"],
-            # Where an ingress controller of somebody else's runs is not known here.
+            # The namespace of an existing ingress controller is unknown.
             "ingress": [{"from": [{"namespaceSelector": {}} if existing and existing.ingress_class else edge]}],
         },
     }
@@ -178,7 +178,7 @@ def dump_job(cluster: Cluster, database: DatabaseAddress, bucket: BucketAddress)
             PGUSER=database.username,
             PGSSLMODE=database.ssl_mode,
         ),
-        # libpq checks a certificate against a file it is told; `system` needs the strictest mode.
+        # libpq verifies certificates against a given file; `system` needs the strictest mode.
         *(_plain(PGSSLROOTCERT=ca) if database.ca_is_private or database.ssl_mode == "verify-full" else []),
         _secret("PGPASSWORD", KEYS, "password"),
     ]

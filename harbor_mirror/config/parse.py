@@ -41,7 +41,7 @@ SINGLE: Mapping[str, type[Section]] = {
     "defaults": RuleDefaults,
 }
 KEYED: Mapping[str, type[Section]] = {"endpoints": Endpoint, "projects": Project, "rules": Rule, "robots": Robot}
-#: Top-level keys as written in `Pulumi.<stack>.yaml`, without the `harbor-mirror:` in front.
+#: Top-level keys as written in `Pulumi.<stack>.yaml`, without the prefix `harbor-mirror:`.
 SETTINGS = tuple(field.alias or name for name, field in Configuration.model_fields.items())
 #: Keys that Harbor, its provider and other tools use for ours.
 SYNONYMS = {

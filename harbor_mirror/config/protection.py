@@ -1,4 +1,4 @@
-"""Who may do what in a project, what it protects, and whom it tells: allowlist, immutable tags, webhooks, members."""
+"""Protection and notifications of a project: allowlist, immutable tags, webhooks, members."""
 
 from __future__ import annotations
 

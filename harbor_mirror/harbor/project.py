@@ -24,7 +24,7 @@ PROJECT_CREATION, ADMINISTRATORS = "project_creation_restriction", "adminonly"
 
 @dataclass(frozen=True)
 class Switch:
-    """A switch of a project that None leaves as it is, and its names: ours, Harbor's, the provider's."""
+    """A flag of a project, which None leaves unchanged, with its names here, in Harbor and in the provider."""
 
     key: str
     attribute: str
@@ -37,7 +37,7 @@ SWITCHES = (
     Switch("sbom", "sbom", "auto_sbom_generation", "auto_sbom_generation"),
 )
 GATE, ALLOWLIST, PROXY_CACHE = "preventVulnerable", "cveAllowlist", "proxyCache"
-#: Keys whose absence leaves Harbor's value as it is, and the attributes for them.
+#: Keys whose absence leaves Harbor's value unchanged, and their attributes.
 OPTIONAL: Mapping[str, str] = {
     GATE: "prevent_vulnerable",
     ALLOWLIST: "cve_allowlist",
@@ -53,7 +53,7 @@ OFF: Mapping[str, str] = {
 
 
 def to_json(project: PlannedProject) -> Json:
-    """Return what is declared of a project as Harbor's update takes it: flags are text, the rest stays as it is."""
+    """Return the declared settings of a project for Harbor's update; flags are text. Other settings stay unchanged."""
     metadata = {"public": as_text(project.public), "auto_scan": as_text(project.vulnerability_scanning)}
     if project.prevent_vulnerable is not None:
         metadata["prevent_vul"] = as_text(bool(project.prevent_vulnerable))
@@ -97,7 +97,7 @@ def to_api(project: PlannedProject) -> Json:
 
 
 def save_settings(client: Harbor, project: str, settings: Json) -> None:
-    """Save settings of `to_api` in a project; the rest stays as it is."""
+    """Save settings of `to_api` in a project; the others stay unchanged."""
     client.request("PUT", f"/projects/{client.project(project)['project_id']}", body=settings)
 
 

@@ -27,7 +27,7 @@ LIMITED_TYPE = "docker-hub"
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedEndpoint:
-    """An endpoint as Harbor gets it. `type` is Harbor's name for the kind of registry."""
+    """An endpoint, as Harbor receives it. `type` is Harbor's name of the registry type."""
 
     key: str
     name: str

@@ -1,4 +1,4 @@
-"""The scripts of the pipelines as the workflows run them: in a shell, with only the environment that they name."""
+"""Runs the scripts of the pipelines like the workflows: in a shell, with only the environment that they set."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def script(name: str, *arguments: str, env: Mapping[str, str] | None = None, std
 
 
 class GitHubApi:
-    """Makes `app` answer gh, which speaks plain HTTP only to the host github.localhost: here behind a proxy."""
+    """Serves `app` to gh through a proxy, because gh uses plain HTTP only for the host github.localhost."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -55,7 +55,7 @@ class GitHubApi:
 
     @staticmethod
     def environment(url: str, folder: Path) -> dict[str, str]:
-        """What gh and the scripts need in order to reach the app that is served at `url`."""
+        """Return the environment with which gh and the scripts reach the app at `url`."""
         return {
             "GITHUB_REPOSITORY": "acme/mirror",
             "GITHUB_TOKEN": "token-1",

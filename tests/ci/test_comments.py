@@ -1,4 +1,4 @@
-"""What a reviewer reads: a safe code block that fits into a comment, and one comment instead of many.
+"""Comments for reviewers: a safe code block that fits into a comment, and one comment instead of many.
 
 publish.sh runs the real gh against a server that keeps comments and issues as GitHub does, and a stand-in for glab
 against one that does so as GitLab does.

@@ -1,4 +1,4 @@
-"""Jobs with credentials install only what is verified: Python packages by hash, and a verified engine."""
+"""Jobs with credentials install only verified files: Python packages by hash, and a verified engine."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Machine:
     url: str
     release: bytes = archive("genuine")
     published: bytes = archive("genuine")
-    """What the list of the release names."""
+    """The archive whose checksum the list of the release has."""
 
     @property
     def name(self) -> str:
@@ -106,7 +106,7 @@ class Machine:
         return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
 
     def installed(self, *options: str) -> str:
-        """What the installed engine prints. Raises AssertionError if the installation failed."""
+        """Return the output of the installed engine. Raise AssertionError if the installation failed."""
         done = self.run("install.sh", *options)
         assert done.returncode == 0, done.stdout + done.stderr
         return subprocess.check_output([self.folder / "checkout/.tools/bin/pulumi"], text=True).strip()

@@ -34,7 +34,7 @@ class Pipeline:
         return script(name, *arguments, env=given)
 
     def change(self, edit: Callable[[dict[str, Any]], None]) -> str:
-        """Commits a change of the stack's file; returns the commit before it."""
+        """Commit a change of the stack file; return the commit before it."""
         base = self.checkout.git("rev-parse", "HEAD")
         config = self.workspace.configuration()
         edit(config)
@@ -51,7 +51,7 @@ class Pipeline:
             return dict(next(policy for policy in harbor.policies() if policy["name"] == rule))
 
     def executions(self) -> dict[str, int]:
-        """How often each rule has run."""
+        """Return how often each rule has run."""
         with self.harbor() as harbor:
             return {p["name"]: len(list(harbor.executions(p["id"]))) for p in harbor.policies()}
 
@@ -80,7 +80,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
 
 @pytest.fixture(scope="module")
 def first(pipeline: Pipeline) -> tuple[Ran, str, dict[str, int]]:
-    """The first deployment: what it said, the outputs that it published, how often each rule had run then."""
+    """The first deployment: its output, the published outputs, and how often each rule had run afterwards."""
     outputs, plan = pipeline.checkout.path / "outputs.json", pipeline.checkout.path / "plan.json"
     planned = pipeline.run("plan.sh", "dev", str(plan))
     assert planned.code == 0, planned.errors + planned.output
@@ -171,7 +171,7 @@ def test_only_the_approved_plan_is_applied(deployed: Pipeline, tmp_path: Path) -
 
 
 def test_a_preview_runs_the_program_of_the_base_branch(deployed: Pipeline) -> None:
-    """The same commit gives away the passphrase if its own program runs, which is the case after a label."""
+    """The same commit reveals the passphrase if its own program runs, which only happens after a label."""
     checkout, stolen = deployed.checkout, deployed.checkout.path / "stolen"
     base = checkout.commit(**{"README.md": "base"})
     program = checkout.path / "__main__.py"
@@ -228,7 +228,7 @@ def test_no_text_from_harbor_is_executed_by_the_runner(deployed: Pipeline, name:
 
 
 def commands(log: str) -> list[str]:
-    """The lines of a log that GitHub's runner executes, apart from switching commands off and on."""
+    """Return the lines of a log that GitHub's runner executes, except those that disable and enable commands."""
     executed, token = [], None
     for line in map(str.lstrip, log.splitlines()):
         if token is not None:

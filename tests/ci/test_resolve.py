@@ -1,4 +1,4 @@
-"""resolve.sh: new tags become one branch with the lock files and one pull request, which a quiet night leaves alone."""
+"""resolve.sh: new tags become one branch with the lock files and one pull request; without new tags nothing changes."""
 
 from __future__ import annotations
 

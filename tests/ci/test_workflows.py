@@ -1,4 +1,4 @@
-"""What a reviewer of workflows looks for: pinned actions, least permissions, trusted code only beside secrets."""
+"""Rules for workflows: pinned actions, least permissions, and only trusted code in jobs with secrets."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ BASE, HEAD = "${{ github.sha }}", "${{ github.event.pull_request.head.sha }}"
 
 
 def steps(job: dict[str, Any]) -> list[str]:
-    """What a job runs and checks out, in order."""
+    """Return the commands and checkouts of a job, in order."""
     return [
         step.get("run") or f"{step['uses'].partition('@')[0]} {step.get('with', {}).get('ref', '')}".strip()
         for step in job["steps"]

@@ -1,4 +1,4 @@
-"""A Pulumi program of somebody else, with the same engine, in its own directory."""
+"""Runs another Pulumi program with the same engine, in its own directory."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What the pages show is true: shell blocks run on a local cloud, YAML is valid, links lead somewhere.
+"""The pages are correct: shell blocks run on a local cloud, YAML is valid, links have a target.
 
-A shell block says after its language what becomes of it: `run`, or `no-run:` and why. Pages that are held by other
-tests, or tell what to type elsewhere, stand in NOT_RUN_HERE.
+A shell block has a mark after its language: `run`, or `no-run:` with the reason. NOT_RUN_HERE lists pages that other
+tests check, or whose commands run on another machine.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from mirrorctl import stack_file
 from tests.programs import program
 
 DOCS = PROJECT / "docs"
-#: In the order in which they are run: each builds on what the ones before made.
+#: In this order, because each page uses the results of the pages before it.
 RUN = ("docs/guide.md", "docs/outputs.md", "docs/pipelines.md", "docs/migration.md")
 NOT_RUN_HERE = {
     "README.md": "make and a Linode account; the guide has the same commands",
-    "docs/mirrorctl.md": "shows output; tests/cli hold every command and option",
-    "docs/operations.md": "typed on the server; tests/host run the scripts that they name",
-    "docs/host-failures.md": "typed on the server; tests/host hold the table",
-    "docs/cluster-operations.md": "typed at a cluster; tests/cluster runs one",
-    "docs/registries/": "needs an account of each registry; tests/docs/test_registries.py holds the pages",
+    "docs/mirrorctl.md": "shows output; tests/cli tests every command and option",
+    "docs/operations.md": "runs on the server; tests/host runs the scripts",
+    "docs/host-failures.md": "runs on the server; tests/host checks the table",
+    "docs/cluster-operations.md": "runs against a cluster; tests/cluster runs one",
+    "docs/registries/": "needs an account at each registry; tests/docs/test_registries.py checks the pages",
 }
 FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 SHELLS = {"sh", "bash", "console", "shell"}
-#: What a configuration needs that an example leaves out.
+#: Settings that a configuration needs and the examples omit.
 BASE: dict[str, Any] = {
     "harbor-mirror:host": {"region": "sg-sin-2", "hostname": "harbor.example.com"},
     "harbor-mirror:endpoints": {"docker-hub": {"type": "docker-hub"}},
@@ -48,7 +48,7 @@ BASE: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block: where it stands, its language, what is said after that, and its text."""
+    """A fenced block: its page, its language, the text after the language, and its content."""
 
     page: str
     language: str
@@ -76,12 +76,12 @@ def blocks() -> list[Block]:
 
 @dataclass
 class Newcomer:
-    """Somebody who follows the pages, in a checkout of their own, with a local cloud for Linode and Docker Hub."""
+    """Follows the pages in a separate checkout, with a local cloud for Linode and Docker Hub."""
 
     directory: Path
     env: dict[str, str]
     names: dict[str, str]
-    """What stands in the pages -> what it is called here."""
+    """Name in the pages -> name in this test."""
     secrets: list[str]
     workspace: Workspace
     shown: list[str] = field(default_factory=list)
@@ -143,9 +143,9 @@ def write(file: Path, config: dict[str, Any]) -> None:
 def test_the_shell_blocks_run_with_the_documented_result(newcomer: Newcomer) -> None:
     for page in RUN:
         mine = [block for block in blocks() if block.page == page and block.said == "run"]
-        assert mine, "a page that shows nothing that runs does not belong here"
+        assert mine, "a page without blocks to run does not belong in RUN"
         if page == "docs/migration.md":
-            # Somebody with a Harbor that is there, and nothing else.
+            # A user with an existing Harbor and nothing else.
             outputs = newcomer.workspace.outputs(secrets=True)
             for name, output in (("URL", "harborUrl"), ("USERNAME", "adminUsername"), ("PASSWORD", "adminPassword")):
                 newcomer.env[f"HARBOR_{name}"] = outputs[output]

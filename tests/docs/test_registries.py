@@ -1,4 +1,4 @@
-"""The pages on registries and on schedules: what they show works, and what they tell is what the catalogue knows."""
+"""The pages on registries and on schedules: their examples are valid, and their facts match the catalogue."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mirrorctl import stack_file
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = DOCS / "registries"
-#: Huawei's filters do nothing, which every rule there is warned of; labels and the rest are free of warnings.
+#: Number of warnings of an example: every rule at Huawei gets one, because Harbor applies no filters there.
 WARNED = {"huawei-SWR": 1}
 BY_NAME = pytest.mark.parametrize("kind", REGISTRY_TYPES.values(), ids=lambda kind: kind.type)
 
@@ -63,7 +63,7 @@ def test_the_list_of_pages_has_the_type(kind: RegistryType) -> None:
 
 
 def rows(heading: str) -> list[list[str]]:
-    """The cells of the first table below a heading of the page on schedules."""
+    """Return the cells of the first table below a heading of the page on schedules."""
     text = (DOCS / "schedules.md").read_text().split(heading, 1)[1]
     table = text[text.index("| --- ") :].split("\n\n")[0].splitlines()[1:]
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table]

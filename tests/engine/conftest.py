@@ -1,4 +1,4 @@
-"""The real engine on the real program, against the local cloud, or against real things named by the environment.
+"""Fixtures for tests with the real engine and program, against the local cloud or systems that the environment names.
 
 E2E_PROVIDERS=plugins          use the plugins installed in PULUMI_HOME instead of the stand-ins
 E2E_HARBOR_URL, E2E_HARBOR_PASSWORD, E2E_SOURCE_URL   an existing Harbor and source instead of the local ones
@@ -38,7 +38,7 @@ class Target:
     password: str
 
     def client(self) -> HarborClient:
-        """A client with the administrator's credentials."""
+        """Return a client with the administrator's credentials."""
         return HarborClient(self.url, "admin", self.password)
 
 
@@ -109,12 +109,12 @@ class Mirror:
 
     @property
     def rule(self) -> dict[str, Any]:
-        """The rule's configuration, to be changed in place."""
+        """Return the rule's configuration, to be changed in place."""
         rule: dict[str, Any] = self.config["harbor-mirror:rules"][self.name]
         return rule
 
     def section(self, name: str) -> dict[str, Any]:
-        """`endpoints`, `projects` or `rules`, to be changed in place."""
+        """Return `endpoints`, `projects` or `rules`, to be changed in place."""
         section: dict[str, Any] = self.config[f"harbor-mirror:{name}"]
         return section
 
@@ -124,7 +124,7 @@ class Mirror:
         return self.workspace.up()
 
     def policy(self, name: str | None = None) -> Mapping[str, Any]:
-        """The rule as Harbor has it now."""
+        """Return the rule as Harbor has it now."""
         with self.target.client() as client:
             return next(policy for policy in client.policies() if policy["name"] == (name or self.name))
 

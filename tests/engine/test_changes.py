@@ -1,4 +1,4 @@
-"""Every change converges in one `up`, and shows in Harbor: rules, endpoints, projects, on an existing Harbor."""
+"""Every change of rules, endpoints and projects reaches an existing Harbor in one `up`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CHANGES: dict[str, tuple[Any, str, Any]] = {
 
 
 def shown(policy: Any, where: str) -> Any:
-    """What Harbor shows; it leaves out what is false."""
+    """Return the properties that Harbor reports; it omits those that are false."""
     first, _, kind = where.partition(".")
     value = policy.get(first)
     if kind:
@@ -39,14 +39,14 @@ def shown(policy: Any, where: str) -> Any:
 
 
 def updated(result: Result, kind: str) -> list[str]:
-    """Logical names of the resources of `kind` that were updated; nothing else may have changed."""
+    """Return the logical names of the updated resources of `kind`; fail if anything else has changed."""
     assert result.code == 0, result.output
     assert {step.op for step in result.changes} <= {"update"}, result.output
     return [step.name for step in result.changes if step.type == kind]
 
 
 def test_each_property_of_a_rule_changes_alone(mirror: Mirror) -> None:
-    """A rule for each property, all alike; then each changes in its own."""
+    """Create an equal rule for each property, then change one property of each rule."""
     rules = mirror.section("rules")
     like = rules.pop(mirror.name)
     rules |= {f"{mirror.name}-{field}": dict(like, path=field.lower()) for field in CHANGES}

@@ -1,4 +1,4 @@
-"""The demo proves what it says: break one thing, and it fails and says what."""
+"""The demo verifies what it prints: if one thing is broken, it fails and names it."""
 
 from __future__ import annotations
 

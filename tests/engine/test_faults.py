@@ -1,4 +1,4 @@
-"""What a user sees when something is wrong, before and during `up`; and that a rerun converges."""
+"""Messages for faults before and during `up`; a rerun converges."""
 
 from __future__ import annotations
 

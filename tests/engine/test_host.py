@@ -1,6 +1,6 @@
-"""The server, with the real engine: what goes wrong while it is made, and what a preview says before it is replaced.
+"""The server, with the real engine: failures during its creation, and previews before its replacement.
 
-Each test is one operator's day with one stack: what a step leaves behind is where the next one starts.
+The steps of each test use the same stack: each step continues with the state that the previous one left.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ REDIS_PASSWORD = "Redis-Secret-1"
 
 @pytest.fixture
 def stack(workspace: Callable[[str], Workspace], cloud: LocalCloud) -> Iterator[Host]:
-    """A stack with a host, not yet up."""
+    """A stack with a host, before its first `up`."""
     made = Host(workspace(f"trial-{uuid.uuid4().hex[:6]}"), cloud)
     host = {"region": "sg-sin-2", "hostname": "localhost", "tls": "none", "httpPort": free_port(), "volumeGb": 20}
     host["adminCidrs"] = ["203.0.113.0/24"]
@@ -56,18 +56,18 @@ class Host:
 
     @property
     def bucket(self) -> Bucket:
-        """Where the server reads its settings."""
+        """Return the bucket with the server's settings."""
         buckets = self.cloud.linode.cloud.buckets
         (bucket,) = [found for (_, label), found in buckets.items() if label.startswith(f"{self.label}-settings-")]
         return bucket
 
     def settings(self) -> dict[str, Any]:
-        """The document that the server reads."""
+        """Return the settings document."""
         document: dict[str, Any] = json.loads(self.bucket.objects["settings.json"].content)
         return document
 
     def refused(self, result: Result) -> str:
-        """The one sentence of the program's; engine and provider have their own words beside it."""
+        """Return the program's message; engine and provider print others."""
         assert result.code != 0, result.output
         assert "Traceback" not in result.output
         (said,) = [text for severity, name, text in result.diagnostics if severity == "error" and name == "harbor"]
@@ -77,7 +77,7 @@ class Host:
 def test_every_failure_of_linode_during_creation_names_a_solution(stack: Host, cloud: LocalCloud) -> None:
     faults = cloud.linode.faults
 
-    # It answers 500: nothing is made, and the next `up` asks again.
+    # Linode answers 500: nothing is created, and the next `up` tries again.
     faults.add(Fault(INSTANCES, method="POST", status=500))
     assert stack.refused(stack.up()).startswith(
         f"Linode did not create the server {stack.label}. Run `pulumi up` again"
@@ -101,14 +101,14 @@ def test_every_failure_of_linode_during_creation_names_a_solution(stack: Host, c
     assert "`pulumi up --replace '**harbor-instance'`" in said
     (dead,) = stack.servers
 
-    # Its way out; meanwhile the volume's name is taken.
+    # Follow the suggested solution. Meanwhile, another volume has the name.
     faults.add(Fault("/volumes$", method="POST", status=400, reason="Label must be unique among your Volumes"))
     said = stack.refused(stack.up("--replace", "**harbor-instance"))
     assert said.startswith(f"Linode already has a volume called {stack.label}-data")
     (alive,) = stack.servers
     assert alive.id != dead.id
 
-    # It has too many requests: the provider waits, nobody is told, and all is well.
+    # Linode answers 429: the provider waits without a message, and `up` succeeds.
     busy = faults.add(Fault("/volumes$", method="POST", status=429, headers={"Retry-After": "1"}))
     stack.up().ok()
     assert busy.fired == 1

@@ -1,4 +1,4 @@
-"""The installed package: its command, and its components in a program of somebody else."""
+"""The installed package: its command, and its components in another program."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def program(
     tmp_path: Path, cloud: LocalCloud, target: Target, source: Source, installed: Path
 ) -> Iterator[OtherProgram]:
-    """The example's stack on an existing Harbor, not yet up."""
+    """The example's stack on an existing Harbor, before its first `up`."""
     env = {**cloud.env, "PYTHONPATH": str(installed)}
     program = OtherProgram(tmp_path / "program", "team", env, PROJECT / "examples" / "program")
     program.create()

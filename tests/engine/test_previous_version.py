@@ -1,4 +1,4 @@
-"""Stacks that the previous version made: with today's program and the same configuration, a preview shows no change."""
+"""Stacks of the previous version: with this program and the same configuration, a preview shows no changes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SERVER = {"harbor-instance", "harbor-ready", "harbor-data"}
 
 @pytest.fixture
 def previous(tmp_path: Path, cloud: LocalCloud) -> Callable[[str], Workspace]:
-    """Makes a stack with the state and the configuration that the previous version left. What it describes is gone."""
+    """Create a stack with state and configuration of the previous version; the recorded resources no longer exist."""
 
     def make(stack: str) -> Workspace:
         made = Workspace(tmp_path / stack, stack, cloud.env)

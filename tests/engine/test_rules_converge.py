@@ -1,4 +1,4 @@
-"""Changes that converge in one `up`, beyond those of one property: moves, switches, and what Harbor has already."""
+"""Changes of several properties that converge in one `up`: moves, switches, and objects that exist in Harbor."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .conftest import Mirror
 
 
 def touched(result: Result) -> set[tuple[str, str]]:
-    """(operation, type) of every change."""
+    """Return (operation, type) of every change."""
     return {(step.op, step.type.rpartition(":")[2]) for step in result.ok().changes}
 
 

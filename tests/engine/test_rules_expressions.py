@@ -37,7 +37,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def scratch() -> Iterator[str]:
-    """Address of a registry that takes pushes."""
+    """Return the address of a registry that accepts pushes."""
     if "E2E_SCRATCH_URL" in os.environ:
         yield os.environ["E2E_SCRATCH_URL"]
         return
@@ -94,7 +94,7 @@ def test_each_expression_copies_exactly_what_it_selects(target: Target, scratch:
 def make_policies(
     client: Harbor, registry: int, name: str, repository: str, tags: list[str], expression: TagExpression
 ) -> list[int]:
-    """Make the Harbor policies of an expression; return their ids."""
+    """Create the Harbor policies of an expression; return their IDs."""
     wanted = expression.select(tags)
     globs = cover(wanted, sorted(set(tags).difference(wanted)), 900, 20)
     assert globs is not None

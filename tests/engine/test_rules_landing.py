@@ -1,6 +1,6 @@
-"""Each right configuration of the table in a Harbor: taken as it is, and landed where the model predicted.
+"""Each valid configuration of the table in a Harbor, which accepts it and copies to the predicted destination.
 
-No engine: policies are made by the API from the same values that the program gives its provider.
+Without the engine: policies are created through the API from the values that the program gives its provider.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.skipif(
 
 @dataclass
 class Made:
-    """One case in Harbor: ids of its policies and executions by rule, and where its projects are."""
+    """A case in Harbor: IDs of its policies and executions by rule, and its projects."""
 
     mirror: PlannedMirror
     prefix: str
@@ -44,13 +44,13 @@ class Made:
     executions: dict[str, int] = field(default_factory=dict)
 
     def project(self, name: str) -> str:
-        """A project of this case's own, so that no case sees another's images."""
+        """Return a project for this case only, so that cases do not share images."""
         return f"{self.prefix}-{name}"
 
 
 @pytest.fixture(scope="module")
 def samples() -> Iterator[str]:
-    """Address of a registry with the sample images."""
+    """Return the address of a registry with the sample images."""
     if "E2E_SAMPLES_URL" in os.environ:
         yield os.environ["E2E_SAMPLES_URL"]
         return
@@ -62,7 +62,7 @@ def samples() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def made(target: Target, samples: str) -> Iterator[dict[str, Made]]:
-    """Every case made in one Harbor and run to its end."""
+    """Create all cases in one Harbor, and run them until they end."""
     run = uuid.uuid4().hex[:8]
     with target.client() as client:
         cases = {
@@ -119,12 +119,12 @@ def _remove(client: Harbor, one: Made) -> None:
 
 
 def _projects(client: Harbor, one: Made) -> set[str]:
-    """Those that an image came to; no others are made."""
+    """Return the projects that images were copied to."""
     return {entry["name"] for entry in client.projects()} & {one.project(name) for name in one.mirror.projects}
 
 
 def _landed(client: Harbor, one: Made) -> dict[str, int]:
-    """Repository -> number of tags, with the names of the projects as the case has them."""
+    """Return repository -> number of tags, with the project names of the case."""
     found = {}
     for project in _projects(client, one):
         for repository in client.repositories(project):
@@ -143,7 +143,7 @@ def test_harbor_accepts_each_case_and_copies_to_the_predicted_destination(
 
 
 def _wrong(client: Harbor, one: Made, lands: Mapping[str, int]) -> list[object]:
-    """What Harbor made of a case, where that is not as predicted."""
+    """Return the differences between a case's prediction and its result in Harbor."""
     executions = [client.execution(execution) for execution in one.executions.values()]
     wrong: list[object] = [found for found in executions if found["status"] != "Succeed"]
     landed = _landed(client, one)

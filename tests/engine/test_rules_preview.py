@@ -1,4 +1,4 @@
-"""What a preview says: each warning once, on the component that it concerns; and rule files read by the engine."""
+"""Warnings in a preview, each once on its component; and rule files read by the engine."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def configured(workspace: Callable[[str], Workspace], config: dict[str, Any]) ->
 
 
 def warnings(result: Result) -> dict[str, list[str]]:
-    """Logical name -> the warnings that the engine shows on that resource."""
+    """Return logical name -> the warnings that the engine shows on that resource."""
     found: dict[str, list[str]] = {}
     for severity, name, text in result.diagnostics:
         if severity == "warning":

@@ -1,4 +1,4 @@
-"""The product's main job, from an empty Linode account to proven images, and what outlives the server."""
+"""The main use case, from an empty Linode account to verified images, and the data that survives a new server."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PATIENCE_SECONDS = 120.0
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory, cloud: LocalCloud) -> Iterator[Workspace]:
-    """The demo's stack, up and with all rules run once."""
+    """The demo's stack after `up` and one run of each rule."""
     workspace = Workspace(tmp_path_factory.mktemp("slice"), "local", cloud.env)
     rehearse(cloud, workspace, Narrator())
     yield workspace

@@ -21,14 +21,14 @@ PROGRAM = Path(__file__).resolve().parents[2] / "__main__.py"
 
 @dataclass
 class Registered:
-    """One resource as the program registered it."""
+    """A resource that the program registered."""
 
     type: str
     name: str
     inputs: Mapping[str, Any]
 
 
-#: What a program that looks up a host's region, type, image, zone and volume is told.
+#: Answers to look-ups of a host's region, type, image, zone and volume.
 LOOKUPS: dict[str, dict[str, Any]] = {
     "linode:index/getRegion:getRegion": {"capabilities": ["Metadata", "Block Storage", "Object Storage"]},
     "linode:index/getInstanceType:getInstanceType": {"vcpus": 4, "memory": 8192},
@@ -40,7 +40,7 @@ LOOKUPS: dict[str, dict[str, Any]] = {
 
 @dataclass
 class Recorder(pulumi.runtime.Mocks):
-    """Answers as a cloud would, and keeps what was registered."""
+    """Answers like a cloud, and records the registered resources."""
 
     resources: list[Registered] = field(default_factory=list)
     lookups: dict[str, dict[str, Any]] = field(default_factory=lambda: dict(LOOKUPS))
@@ -78,11 +78,11 @@ class Recorder(pulumi.runtime.Mocks):
         return answer
 
     def of(self, kind: str) -> list[Registered]:
-        """The resources of one type, `linode:index/instance:Instance` by its last word."""
+        """Return the resources of a type, such as `Instance` for `linode:index/instance:Instance`."""
         return [resource for resource in self.resources if resource.type.rsplit(":", 1)[-1] == kind]
 
     def only(self, kind: str) -> Registered:
-        """The one resource of a type."""
+        """Return the only resource of a type."""
         (resource,) = self.of(kind)
         return resource
 

@@ -1,4 +1,4 @@
-"""The cluster as the program asks for it: what is registered, with which values, and what is looked up before."""
+"""The program's resources for a cluster, their values, and the checks before."""
 
 from __future__ import annotations
 

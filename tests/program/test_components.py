@@ -1,4 +1,4 @@
-"""The components in a program of somebody else: what they check, and what they take as outputs."""
+"""The components in another program: their checks, and outputs as arguments."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_a_wrong_retention_is_an_error() -> None:
 
 
 def registered(make: Callable[[], None]) -> Recorder:
-    """What a program registers, under Pulumi's mocks."""
+    """Return the resources that a program registers under Pulumi's mocks."""
     recorder = Recorder()
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)

@@ -1,4 +1,4 @@
-"""No wrong configuration registers anything, and none ends in a traceback: pulumi.RunError is printed without one."""
+"""Invalid configurations register nothing and raise pulumi.RunError, which Pulumi prints without a traceback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The host as the program asks Linode for it: what is looked up before anything is planned."""
+"""The program's resources for a host, and the checks of the Linode account before."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HOST = {"region": "sg-sin-2", "hostname": "harbor.example.com", "dnsZone": "exam
 
 @pytest.fixture
 def ignored(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
-    """Resource -> properties whose change the program ignores."""
+    """Return resource -> properties whose changes the program ignores."""
     found: dict[str, list[str]] = {}
     register = MockMonitor.RegisterResource
 
@@ -39,7 +39,7 @@ def stack(**host: object) -> dict[str, Any]:
 
 
 def volume(**values: object) -> dict[str, Any]:
-    """An answer to the look-up of volumes."""
+    """Return an answer to the look-up of volumes."""
     usual = {"label": "harbor-test-data", "region": "sg-sin-2", "size": 200, "linodeId": 7, "tags": []}
     return {"getVolumes": {"volumes": [{**usual, **values}]}}
 

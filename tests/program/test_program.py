@@ -1,4 +1,4 @@
-"""What the program asks the providers for: each option of the configuration, in the provider's own terms."""
+"""The arguments that the program gives to the providers for each option of the configuration."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HOST = {"host": {"region": "sg-sin-2", "hostname": "harbor.example.com", "dnsZon
 
 
 def unwrapped(secret: Any) -> Any:
-    """What a secret holds; it must be one."""
+    """Return the value of a secret; fail if it is not a secret."""
     assert isinstance(secret, dict)
     assert secret[pulumi.runtime.rpc._special_sig_key] == pulumi.runtime.rpc._special_secret_sig
     return secret["value"]

@@ -1,4 +1,4 @@
-"""A stack is resolved once: no schedule is parsed and no list of globs joined again by components or outputs."""
+"""A stack is resolved once: components and outputs do not parse schedules or join globs again."""
 
 from __future__ import annotations
 

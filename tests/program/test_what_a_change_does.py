@@ -1,4 +1,4 @@
-"""What a change of each key of `host` does to the server, and that docs/operations.md says the same.
+"""The effect of a change of each key of `host` on the server; docs/operations.md states the same.
 
 The program runs under mocks with the old and the new value of the key. The stand-in provider, which other tests compare
 with recordings of the real one, computes the effect of the changed inputs.
@@ -36,7 +36,7 @@ FOREIGN = {
 }  # fmt: skip
 DATABASE = {"host": "pg.example.com", "username": "harbor", "password": "Database-Pw-1"}
 REDIS = {"host": "redis.example.com", "username": "u", "password": "Redis-Password-1"}
-#: Key -> (the rest of the host, the value before or None, the value after). Every key of the model is here.
+#: Key -> (the rest of the host, the value before or None, the value after). Contains every key of the model.
 CHANGES: dict[str, tuple[dict[str, Any], Any, Any]] = {
     "region": ({}, "sg-sin-2", "us-ord"),
     "type": ({}, None, "g6-standard-8"),
@@ -108,7 +108,7 @@ NEW_SERVER, SETTINGS, IN_PLACE, NOTHING, REFUSED, IMPOSSIBLE = (
 
 
 def keys(model: type[Section], path: str = "") -> Iterator[str]:
-    """Every key that a section has, those of its own sections below it."""
+    """Return all keys of a section, including those of nested sections."""
     for name, field in model.model_fields.items():
         key = f"{path}{field.alias or name}"
         kinds = get_args(field.annotation) if isinstance(field.annotation, types.UnionType) else (field.annotation,)
@@ -127,7 +127,7 @@ def with_key(host: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """Inputs as the engine would show them to a provider, secrets opened."""
+    """Return the inputs as a provider would receive them, with secrets in plain text."""
     if isinstance(value, Mapping):
         if value.get(pulumi.runtime.rpc._special_sig_key) == pulumi.runtime.rpc._special_secret_sig:
             return plain(value["value"])
@@ -139,7 +139,7 @@ def plain(value: Any) -> Any:
 
 @pytest.fixture
 def ignored(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
-    """Resource -> properties whose change the program ignores. Ids become the same in every run, too."""
+    """Return resource -> properties whose changes the program ignores. IDs are equal in every run, too."""
     found: dict[str, list[str]] = {}
     register, new_resource = MockMonitor.RegisterResource, Recorder.new_resource
 
@@ -156,14 +156,14 @@ def ignored(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
 
 
 class Effects:
-    """What changes do, under mocks."""
+    """Computes the effect of changes under mocks."""
 
     def __init__(self, program: Program, ignored: Mapping[str, list[str]]) -> None:
         self._program, self._ignored = program, ignored
         self._seen: dict[str, dict[tuple[str, str], Any]] = {}
 
     def inputs(self, host: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
-        """Type and name of each of the host's resources -> its inputs."""
+        """Return type and name of each of the host's resources -> its inputs."""
         written = json.dumps(host, sort_keys=True)
         if written not in self._seen:
             self._seen[written] = self._inputs(host)
@@ -177,7 +177,7 @@ class Effects:
         return {(entry.type, entry.name): plain(entry.inputs) for entry in mine}
 
     def of(self, key: str, *, bucket: bool) -> str:
-        """What a change of `key` does on a host with or without a bucket for its settings."""
+        """Return the effect of a change of `key` on a host with or without a settings bucket."""
         base, before, after = CHANGES[key]
         if key.split(".")[0] == "objectStorage" and bucket != ("." in key):
             # It is what makes the bucket.
@@ -221,7 +221,7 @@ class Effects:
 
 
 def table() -> dict[str, tuple[str, str]]:
-    """Key -> what the page says of it, with a bucket and without."""
+    """Return key -> the documented effect with a bucket and without."""
     section = PAGE.read_text().split("## What a change does", 1)[1].split("\n## ", 1)[0]
     rows = re.findall(r"^\| (`[^|]+`) \| ([^|]+) \| ([^|]+) \|", section, re.MULTILINE)
     return {

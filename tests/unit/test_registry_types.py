@@ -103,7 +103,7 @@ def test_provider_names_are_those_of_the_pinned_provider() -> None:
 
 # --- Recorded answers of Harbor ---------------------------------------------------------------------------------------
 
-#: What only a connection can tell, so that Harbor refuses and a check on paper can't.
+#: Faults that only a connection can find: Harbor rejects these endpoints, and an offline check cannot.
 ONLY_HARBOR_KNOWS = ("unreachable", "basic wrong", "nosuch.invalid", "https://127.0.0.1:25000", "'http://'")
 
 

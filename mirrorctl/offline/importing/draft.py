@@ -85,7 +85,7 @@ class Draft:
         try:
             return Reference.parse(f"{registry}/x/y").host
         except InvalidReference:
-            self.decide(line, registry, "is no registry's host")
+            self.decide(line, registry, "is not a registry's host")
             return None
 
     def endpoint(self, host: str, line: int) -> str:
