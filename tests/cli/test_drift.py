@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from harbor_mirror.harbor.client import Harbor
 from localcloud.faults import Fault
 from localcloud.harbor.auth import hash_of
 from localcloud.harbor.data import Credential
@@ -16,7 +17,8 @@ from localcloud.harbor.maintenance import GC, PURGE
 from localcloud.registry import RegistrySimulator
 from tests.cli.conftest import Run
 from tests.cli.fake_stack import FakeStack
-from tests.cli.harbor_fixture import PULL, ROBOT, HarborFixture, change
+from tests.cli.harbor_fixture import ADMIN, PASSWORD, PULL, ROBOT, HarborFixture, change
+from tests.cli.protection import PROTECTION, protect
 
 Change = Callable[[HarborFixture], object]
 
@@ -299,3 +301,83 @@ def test_a_faulty_configuration_is_reported_line_by_line(run: Run, stack: FakeSt
     summary, *faults = result.err.splitlines()
     assert summary.startswith("mirrorctl: 1 fault in the stack's configuration")
     assert [line.split(":")[0] for line in faults] == ["  rules.nginx.schedule"]
+
+
+@pytest.fixture
+def protected(harbor_of_stack: HarborFixture, stack: FakeStack) -> HarborFixture:
+    """Harbor and stack with everything that protects a project, and a robot account of a team."""
+    with Harbor(harbor_of_stack.url, ADMIN, PASSWORD) as client:
+        protect(client, harbor_of_stack.project("mirror").id)
+    secrets = {"url": "https://hooks.example.com/a", "authHeader": "Bearer Hook-Secret-1"}
+    webhooks: Any = PROTECTION["webhooks"]
+    stack.config["projects"]["mirror"] |= {**PROTECTION, "webhooks": {"ops": {**webhooks["ops"], **secrets}}}
+    stack.config["robots"] = {"ci": {"projects": ["mirror"]}}
+    permissions = [{"kind": "project", "namespace": "mirror", "access": PULL}]
+    harbor_of_stack.add_robot("robot$ci", "Robot-Secret-1", permissions)
+    stack.outputs["robots"] = {"ci": {"username": "robot$ci", "password": "Robot-Secret-1"}}
+    return harbor_of_stack
+
+
+@pytest.mark.usefixtures("protected")
+def test_protection_without_drift(run: Run, stack: FakeStack) -> None:
+    result = run("drift", "--json", **stack.environment)
+    assert (result.code, drifts(result.json)) == (0, set())
+    assert "Hook-Secret-1" not in result.out
+    unmanaged = {finding["subject"] for finding in result.json["findings"] if finding["kind"] == "unmanaged"}
+    assert "projects.mirror.webhooks.events" in unmanaged
+
+
+@pytest.mark.parametrize(
+    ("change", "subject", "field"),
+    [
+        (lambda h: h.project("mirror").metadata.update(prevent_vul="false"), "projects.mirror", "preventVulnerable"),
+        (lambda h: h.project("mirror").metadata.update(severity="low"), "projects.mirror", "preventVulnerable"),
+        (
+            lambda h: h.project("mirror").metadata.update(enable_content_trust_cosign="false"),
+            "projects.mirror", "cosign",
+        ),
+        (lambda h: h.project("mirror").metadata.pop("auto_sbom_generation"), "projects.mirror", "sbom"),
+        (lambda h: change(h.project("mirror"), allowlist_expires_at=None), "projects.mirror", "cveAllowlist"),
+        (
+            lambda h: h.project("mirror").metadata.update(reuse_sys_cve_allowlist="true"),
+            "projects.mirror", "cveAllowlist",
+        ),
+        (
+            lambda h: change(next(iter(h.data.immutable_rules)), disabled=True),
+            "projects.mirror.immutableTags repoMatches ** matches v*", "enabled",
+        ),
+        (
+            lambda h: h.data.webhooks.find(name="ops").targets[0].update(skip_cert_verify=True),
+            "projects.mirror.webhooks.ops", "insecure",
+        ),
+        (
+            lambda h: change(h.data.webhooks.find(name="ops"), event_types=["PUSH_ARTIFACT"]),
+            "projects.mirror.webhooks.ops", "events",
+        ),
+        (
+            lambda h: change(h.data.members.find(entity_type="g"), role_id=1),
+            "projects.mirror.members.groups.web", "role",
+        ),
+        (lambda h: h.robot("robot$ci").permissions[0].update(namespace="*"), "robots.ci", "permissions"),
+    ],
+)  # fmt: skip
+def test_weakened_protection_is_reported_and_repaired(
+    protected: HarborFixture, run: Run, stack: FakeStack, change: Change, subject: str, field: str
+) -> None:
+    environment = stack.environment
+    change(protected)
+    result = run("drift", "--json", **environment)
+    assert (result.code, drifts(result.json)) == (2, {("changed", subject, field)})
+    assert run("drift", "--fix", **environment).code == 0
+    assert drifts(run("drift", "--json", **environment).json) == set()
+
+
+def test_fix_leaves_protection_that_is_not_declared(harbor_of_stack: HarborFixture, run: Run, stack: FakeStack) -> None:
+    project = harbor_of_stack.project("mirror")
+    project.metadata.update(public="true", prevent_vul="true", severity="high", enable_content_trust_cosign="true")
+    result = run("drift", "--fix", **stack.environment)
+    assert result.code == 0
+    assert "fixed: projects.mirror.public" in result.out
+    assert "unmanaged: projects.mirror.preventVulnerable: high" in result.out
+    assert (project.metadata["prevent_vul"], project.metadata["severity"]) == ("true", "high")
+    assert project.metadata["enable_content_trust_cosign"] == "true"
