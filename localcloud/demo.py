@@ -14,14 +14,18 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import httpx
 import yaml
 
 from localcloud import plugins
 from localcloud.cloud import PARTNER_PASSWORD, PARTNER_USERNAME, LocalCloud
 from localcloud.engine import PROJECT, Result, Workspace
 from localcloud.http import free_port
+from localcloud.oci.client import Remote
 
 STACK = "local"
+#: An image of the hub that no rule brings.
+CACHED = ("other/web", "1.1.0")
 DIRECTORY = PROJECT / ".demo"
 #: mirrorctl's exit code for a bad finding: the demo's deployment uses an image that no rule brings.
 IMAGES_MISSING = 2
@@ -98,6 +102,26 @@ def deployment(host: str) -> dict[str, Any]:
     return {"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"template": {"spec": {"containers": containers}}}}
 
 
+def pull_through_cache(outputs: Mapping[str, Any]) -> str:
+    """Pull an image through the proxy cache as deployments do; return its reference and digest."""
+    place, (repository, tag) = outputs["proxyCaches"]["cache"]["place"], CACHED
+    with Remote(outputs["harborUrl"], outputs["pullUsername"], outputs["pullPassword"]) as harbor:
+        digest = harbor.manifest(f"cache/{repository}", tag).digest
+    return f"{place}/{repository}:{tag} is {digest}"
+
+
+def switch_gate_off(outputs: Mapping[str, Any]) -> None:
+    """Switch the vulnerability gate of a project off in Harbor. Raise DemoFailed."""
+    done = httpx.put(
+        f"{outputs['harborUrl']}/api/v2.0/projects/mirror",
+        headers={"X-Is-Resource-Name": "true"},
+        json={"metadata": {"prevent_vul": "false"}},
+        auth=(outputs["adminUsername"], outputs["adminPassword"]),
+    )
+    if done.status_code != httpx.codes.OK:
+        raise DemoFailed(f"Harbor answered {done.status_code} to the change of a project")
+
+
 def mirrorctl(workspace: Workspace, *arguments: str) -> tuple[int, str]:
     """Run mirrorctl on the workspace's stack; return exit code and output."""
     return run_mirrorctl(workspace, *arguments, "--stack", workspace.stack, "--cwd", str(workspace.directory))
@@ -149,6 +173,11 @@ def rehearse(
     before_verify(outputs)
     with narrator.step("mirrorctl verify: the digests at the source and in Harbor"):
         _shown(narrator, mirrorctl(workspace, "verify", "--images"))
+    with narrator.step("proxy cache: an image that no rule names is fetched when it is pulled"):
+        narrator.say(pull_through_cache(outputs))
+    with narrator.step("mirrorctl drift --fix: a gate that was switched off by hand is on again"):
+        switch_gate_off(outputs)
+        _shown(narrator, mirrorctl(workspace, "drift", "--fix"))
     with narrator.step("mirrorctl coverage: which images of a deployment the mirror lacks"):
         manifest = workspace.directory / "deployment.yaml"
         manifest.write_text(yaml.safe_dump(deployment(cloud.hub_url.removeprefix("http://"))))
