@@ -48,11 +48,13 @@ def server(machine: Make, target: Target) -> Machine:
     server.mount(target.path, "/mnt/backup")
     assert server.bootstrap() == 0, server.output
     shutil.copy(STUBS / "rclone", server.path("/usr/local/bin/rclone"))
-    for day in (1, 2):
-        _push(server, f"layer {day}")
-        status, output = _back_up(server, f"2026010{day}T000000Z")
-        assert status == 0, output
-    shutil.copytree(target.path / "backups/20260102T000000Z", target.path / "backups/20260103T000000Z")
+    _push(server, "layer 1")
+    status, output = _back_up(server, "20260101T000000Z")
+    assert status == 0, output
+    for stamp in ("20260102T000000Z", "20260103T000000Z"):
+        shutil.copytree(target.path / "backups/20260101T000000Z", target.path / "backups" / stamp)
+        (target.path / "replaced" / stamp).mkdir(parents=True)
+        (target.path / "replaced" / stamp / "blob").write_text("replaced at this backup")
     _push(server, "layer 4")
     target.save()
     return server
@@ -94,7 +96,7 @@ def test_failing_calls_of_a_backup_delete_nothing_and_are_reported(server: Machi
     assert status == 0, output
     assert target.complete() == {"20260103T000000Z", "20260104T000000Z"}
     calls = _calls(server)
-    assert sum("purge" in call for call in calls) >= 2
+    assert sum("purge" in call for call in calls) == 4
     points = list(_points(calls))
     assert {way for _, way in points} == set(WAYS)
     for number, way in points:
@@ -176,10 +178,10 @@ def test_target_that_is_not_mounted_is_refused(server: Machine) -> None:
 def test_failing_calls_of_a_restore_change_no_data(server: Machine) -> None:
     old = server.path(f"{BLOB}/4/data").read_text()
     server.stub("rclone-calls", "")
-    command = ("/usr/local/sbin/harbor-restore", "20260102T000000Z", "--yes")
+    command = ("/usr/local/sbin/harbor-restore", "20260101T000000Z", "--yes")
     status, output = server.run(*command)
     assert status == 0, output
-    assert server.text("/mnt/harbor/data/registry/docker/registry/v2/tags/latest") == "layer 2"
+    assert server.text("/mnt/harbor/data/registry/docker/registry/v2/tags/latest") == "layer 1"
     calls = _calls(server)
     _push(server, "layer 4")
     for number, way in _points(calls):
