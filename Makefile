@@ -32,10 +32,11 @@ lint: setup
 
 setup: .venv/installed .tools/bin/pulumi
 
-.venv/installed: requirements.txt requirements-dev.txt
+.venv/installed: requirements.txt requirements-dev.txt pyproject.toml
 	@echo "$$(date +%T) python: installing requirements into .venv"
 	@$(PYTHON) -m venv .venv
 	@.venv/bin/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .tools/bin/pulumi:

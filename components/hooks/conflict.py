@@ -14,7 +14,7 @@ def suggest_adoption(name: str, resource: pulumi.Resource, what: str) -> pulumi.
     """
 
     text = (
-        f"{what} is in this Harbor already: `python -m mirrorctl recover` takes it over, whether a killed run or "
-        "somebody else created it. For a stack of all that a Harbor has: `python -m mirrorctl adopt`"
+        f"{what} is in this Harbor already: `mirrorctl recover` takes it over, whether a killed run or "
+        "somebody else created it. For a stack of all that a Harbor has: `mirrorctl adopt`"
     )
     return explain_failed_creation(f"{name}-already-there", resource, lambda errors: text if "409" in errors else None)

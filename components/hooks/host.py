@@ -20,7 +20,7 @@ FORBIDDEN = (
 )
 TAKEN = (
     "Linode already has a {what} called {label} that this stack does not know: an interrupted run left it, or "
-    "another stack uses the name. `python -m mirrorctl recover` takes over what a run of this stack left. "
+    "another stack uses the name. `mirrorctl recover` takes over what a run of this stack left. "
     "See docs/host-failures.md, While `pulumi up` runs"
 )
 HALF_MADE = (

@@ -550,7 +550,7 @@ def _refused(url: str, username: str) -> str:
         return f"{refusal} The robot's secret was changed in Harbor, or it is disabled, expired or deleted."
     return (
         f"{refusal} The password in the configuration is set on Harbor's first start only; use the one that Harbor "
-        "has now, or change it in Harbor with `python -m mirrorctl rotate-admin-password`."
+        "has now, or change it in Harbor with `mirrorctl rotate-admin-password`."
     )
 
 

@@ -216,7 +216,7 @@ def _stalled_text(rule: str, execution: Json, idle_seconds: float) -> str:
     done = f"{done_tasks(execution)}/{execution.get('total') or 0} tasks done"
     return (
         f"execution {execution.get('id')} has not moved for {duration(idle_seconds)} ({done}); a restarted job service "
-        f"leaves such executions behind. Stop it and start again: python -m mirrorctl sync --restart --wait {rule}"
+        f"leaves such executions behind. Stop it and start again: mirrorctl sync --restart --wait {rule}"
     )
 
 
@@ -252,7 +252,7 @@ def _is_temporary(error: HarborError) -> bool:
 
 def resume_advice(rules: Sequence[str]) -> str:
     """Return how to go on watching."""
-    return f"Harbor continues the executions; to watch them again: python -m mirrorctl sync --wait {' '.join(rules)}"
+    return f"Harbor continues the executions; to watch them again: mirrorctl sync --wait {' '.join(rules)}"
 
 
 def _finished(harbor: Harbor, run: RuleRun, execution: Json, seconds: float, *, allow_empty: bool) -> RuleRun:

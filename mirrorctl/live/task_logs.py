@@ -30,7 +30,7 @@ def _execution(harbor: Harbor, rule: Rule, execution_id: int | None) -> Json:
         return execution
     newest = harbor.executions(rule.id, newest=1)
     if not newest:
-        raise Failure(f"{rule.name} has never run; start it: python -m mirrorctl sync {rule.name}")
+        raise Failure(f"{rule.name} has never run; start it: mirrorctl sync {rule.name}")
     return newest[0]
 
 

@@ -37,7 +37,7 @@ def explain_rules(file: StackFile, names: Sequence[str], now: datetime) -> Expla
     """Describe the rules of a file as of `now`, all without names. Raise Failure for faults or an unknown rule."""
     mirror = file.mirror
     if mirror is None:
-        raise Failure(f"{file.path} has faults ({len(file.faults)}); `python -m mirrorctl check` shows them")
+        raise Failure(f"{file.path} has faults ({len(file.faults)}); `mirrorctl check` shows them")
     for name in names:
         if name not in mirror.rules:
             raise unknown("rule", name, mirror.rules)

@@ -61,7 +61,7 @@ def _show_bad_run(output: Output, run: RuleRun) -> None:
         output.line(f"  {task.repository}: {task.line}")
         output.line(f"    {task.advice}")
     if run.tasks and run.failed > len(run.tasks):
-        output.line(f"  and {run.failed - len(run.tasks)} more: python -m mirrorctl logs {run.rule}")
+        output.line(f"  and {run.failed - len(run.tasks)} more: mirrorctl logs {run.rule}")
     if not run.tasks and run.outcome == "failed":
         output.line(f"    {causes.advice(run.text)}")
 

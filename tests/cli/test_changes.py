@@ -127,7 +127,7 @@ def test_a_file_with_faults_is_an_error(committed: Checkout, dev: Config) -> Non
     committed.write(dev)
     result = committed.explain()
     assert (result.code, result.out) == (1, "")
-    assert "has faults (1); `python -m mirrorctl check` shows them" in result.err
+    assert "has faults (1); `mirrorctl check` shows them" in result.err
     committed.commit()
     committed.write(good)
     assert committed.words()[0] == "the stack's file had faults before, so everything counts as new"

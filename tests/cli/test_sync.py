@@ -159,7 +159,7 @@ def test_ctrl_c_does_not_stop_the_execution_and_says_how_to_resume(
     os.kill(tool.pid, signal.SIGINT)
     out, err = tool.communicate(timeout=300)
     assert tool.returncode == 1
-    assert "python -m mirrorctl sync --wait nginx" in err
+    assert "mirrorctl sync --wait nginx" in err
     assert "Traceback" not in err
     assert not out
     assert mirrored.data.executions[1].status == "InProgress"
@@ -191,7 +191,7 @@ def test_a_stalled_execution_is_reported_and_ends_the_wait_in_ci(
     assert result.code == 2
     assert re.search(r"^nginx +1 +stalled ", result.out, re.MULTILINE)
     assert "stalled: nginx: execution 1 has not moved for 15 min" in result.out
-    assert "Stop it and start again: python -m mirrorctl sync --restart --wait nginx" in result.out
+    assert "Stop it and start again: mirrorctl sync --restart --wait nginx" in result.out
     assert "stalled: nginx: execution 1 has not moved for 5 min" in result.err
     assert result.err.count("stalled:") == 1
     assert 15 * 60 <= fast_clock.now < 60 * 60

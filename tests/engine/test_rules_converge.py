@@ -171,6 +171,6 @@ def test_objects_that_exist_in_harbor_suggest_adopt(mirror: Mirror, by_hand: ByH
         for path in paths:
             client.request("DELETE", path)
     assert result.code != 0
-    sentence = f"{named.format(name=mirror.name)} is in this Harbor already: `python -m mirrorctl recover`"
+    sentence = f"{named.format(name=mirror.name)} is in this Harbor already: `mirrorctl recover`"
     said = [name for severity, name, text in result.diagnostics if severity == "error" and sentence in text]
     assert said == [mirror.name], "once, on the component concerned"
