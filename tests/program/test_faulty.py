@@ -5,7 +5,7 @@ from __future__ import annotations
 import pulumi
 import pytest
 
-from tests.data.model import configurations, stack
+from tests.data.model import configurations, resolved, stack
 
 from .conftest import Program
 
@@ -24,4 +24,6 @@ def test_each_good_configuration_registers_its_rules(program: Program) -> None:
     for case in configurations("good"):
         config = stack(case, source="http://registry.example.com")
         made = program(config)
-        assert {entry.name for entry in made.of("Replication")} == set(config["rules"]), case["case"]
+        policies = set(resolved(config).require().rules)
+        assert set(config["rules"]) <= policies
+        assert {entry.name for entry in made.of("Replication")} == policies, case["case"]
