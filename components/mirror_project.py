@@ -45,18 +45,18 @@ class MirrorProjectArgs:
     """Arguments of MirrorProject. Wrong values raise InvalidArguments.
 
     - `name`: the project's name in Harbor
-    - `public`: anybody may pull without credentials
+    - `public`: everybody may pull without credentials
     - `quota_gb`: storage limit in GB; unlimited without it
     - `vulnerability_scanning`: scans images as they arrive
     - `force_destroy`: deletes the project with its images when the resource is deleted
     - `registry_id`: makes the project a proxy cache of this endpoint, such as `RegistryEndpoint.registry_id`
-    - `prevent_vulnerable`: refuses pulls of images with a vulnerability of this severity or higher
-    - `cosign`: refuses pulls of images without a cosign signature
+    - `prevent_vulnerable`: rejects pulls of images with a vulnerability of this severity or higher
+    - `cosign`: rejects pulls of images without a cosign signature
     - `sbom`: generates an SBOM of each image
     - `retention`, `cve_allowlist`, `immutable_tags`, `webhooks`, `members`: as in the configuration, such as
       `{"keep": [{"mostRecentlyPushed": 10}]}`
 
-    What protects a project is left as it is in Harbor by arguments that are None.
+    Protection settings that are None stay unchanged in Harbor.
     """
 
     name: str
@@ -93,12 +93,12 @@ class MirrorProjectArgs:
 
 
 class MirrorProject(pulumi.ComponentResource):
-    """A project of Harbor. Without `force_destroy` it stays in Harbor when the resource is deleted.
+    """Creates a project in Harbor. Without `force_destroy` the project stays when the resource is deleted.
 
-    Harbor refuses to delete a project that has images, so a rename would stop half way, and deployments may use the
-    images. Creates a `harbor.Project`, and what the arguments ask for: a `harbor.RetentionPolicy`, a
-    `harbor.ImmutableTagRule`, `harbor.ProjectWebhook`, `harbor.ProjectMemberUser` and `harbor.ProjectMemberGroup` for
-    each of these, and a `random.RandomId` whose hook saves what the provider lacks of an allowlist. An update that
+    Harbor does not delete a project with images, so a rename would fail half way, and deployments may use the images.
+    Creates a `harbor.Project` and, depending on the arguments, a `harbor.RetentionPolicy`, and one
+    `harbor.ImmutableTagRule`, `harbor.ProjectWebhook`, `harbor.ProjectMemberUser` or `harbor.ProjectMemberGroup` for
+    each entry. The hook of a `random.RandomId` saves the parts of an allowlist that the provider lacks. An update that
     would switch off protection that somebody set in Harbor fails and changes nothing. `name` is the project's name.
     """
 

@@ -1,4 +1,4 @@
-"""A robot account of a team: a login for programs with rights in some projects."""
+"""A robot account for a team's programs, with permissions in some projects."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .arguments import check
 class TeamRobotArgs(PlannedRobot):
     """Arguments of TeamRobot. Wrong values raise InvalidArguments.
 
-    - `name`: the robot account's name in Harbor, without the `robot$` that Harbor puts in front
+    - `name`: the robot account's name in Harbor, without Harbor's prefix `robot$`
     - `projects`: names of the projects that it may use
     - `rights`: `pull`, `push`, or Harbor's permissions of a project such as `artifact:list`
     - `expires_days`: days after its creation on which it stops working; None for never
@@ -42,10 +42,10 @@ class TeamRobotArgs(PlannedRobot):
 
 
 class TeamRobot(pulumi.ComponentResource):
-    """A robot account of Harbor's system level with rights in some projects.
+    """Creates a system robot account with permissions in some projects.
 
-    Creates a `harbor.RobotAccount`; replacing that issues a new password. `username` and `password` are what programs
-    log in with; the password is secret.
+    Creates a `harbor.RobotAccount`; replacing it issues a new password. Programs log in with `username` and `password`;
+    the password is secret.
     """
 
     username: pulumi.Output[str]
@@ -56,7 +56,7 @@ class TeamRobot(pulumi.ComponentResource):
         robot = harbor.RobotAccount(
             f"{name}-robot",
             **account_to_provider(args),
-            # Harbor keeps a name once.
+            # Names are unique in Harbor: delete the old account first.
             opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
         )
         self.username = robot.full_name

@@ -14,11 +14,11 @@ from .harbor_api import request_hook
 
 
 class Unprotected(RuntimeError):
-    """An update would switch off what protects a project."""
+    """An update would switch off the protection of a project."""
 
 
 def keep_protection(name: str, component: pulumi.ComponentResource, declared: Any) -> pulumi.ResourceHookBinding:
-    """Return a hook that refuses the update of a project with protection that the arguments `declared` do not set.
+    """Return a hook that rejects the update of a project with protection that the arguments `declared` do not set.
 
     Each update by the provider writes all settings. Unset ones get their default, which is no protection.
     """
