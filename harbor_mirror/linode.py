@@ -64,7 +64,7 @@ class Linode:
         raise LinodeError(200, f"the list has more than {MAX_PAGES * PAGE_SIZE} items", "GET", path)
 
     def delete(self, path: str) -> None:
-        """Delete a resource; one that does not exist is no error."""
+        """Delete a resource; do nothing if it does not exist."""
         try:
             self._request("DELETE", path, {}, {})
         except LinodeError as error:

@@ -54,7 +54,7 @@ def _date(value: str) -> str:
 
 
 def parse_expiry(value: str) -> datetime:
-    """Return the time that a date means: UTC unless it says otherwise, the start of the day without a time."""
+    """Return the time of a date: in UTC unless it has a zone, at the start of the day unless it has a time."""
     parsed = datetime.fromisoformat(value)
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 

@@ -1,4 +1,4 @@
-"""A project, resolved: where a rule's images land, or a proxy cache."""
+"""A resolved project: the destination of rules, or a proxy cache."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A rule, resolved: parsed schedule, joined filters, where its images land, what it costs, and Harbor's policies."""
+"""A resolved rule: its schedule, filters, destinations, costs, and Harbor policies."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def _rule_for(reference: Reference, mirror: PlannedMirror) -> tuple[str | None, 
 
 
 def _source_of(place: str, rule: PlannedRule) -> str | None:
-    """Return which of a rule's source repositories lands in a place, as far as that can be told."""
+    """Return which of a rule's source repositories is copied to a destination, if that is certain."""
     for name in globs.exact(rule.landing.repositories) or ():
         try:
             if destination(name, rule.namespace, rule.flatten) == place:

@@ -175,7 +175,7 @@ def _referenced(text: str, keys: Mapping[str, str]) -> str:
 
 
 def _filters(rule: _Block, filters: object, draft: Draft) -> dict[str, Any]:
-    """Return the rule's filters; of several kinds in one block the provider sends the last only, so that is said."""
+    """Return the rule's filters. Add a note if a block has several, because the provider sends only the last."""
     rule_filters: dict[str, Any] = {"repositories": "**"}
     for block in filters if isinstance(filters, list) else [filters]:
         if not isinstance(block, Mapping):
