@@ -4,7 +4,7 @@ SHELL := bash
 export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/.venv/bin:$(PATH)
 PYTHON ?= python3
 
-.PHONY: demo test cluster-tools bench lint setup clean pipeline lock audit pin-engine
+.PHONY: demo test faults cluster-tools bench lint setup clean pipeline lock audit pin-engine
 
 demo: setup
 	@python -m localcloud.demo
@@ -15,6 +15,10 @@ test: setup lint
 # What the tests of the cluster run for real; about 20 minutes, once per user. Without it `make test` leaves them out.
 cluster-tools:
 	@bash ci/cluster-tools/install.sh
+
+# Kill trials of about an hour; `python -m tests.faults 5` runs a quarter of them.
+faults: setup
+	@nice python -m tests.faults
 
 bench: setup
 	@python -m bench.mirrorctl

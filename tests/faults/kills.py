@@ -13,7 +13,7 @@ from tests.faults.stack import Point, TrialCloud, TrialStack
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 #: How many writes the creation, the update and the destruction of the trial stack send.
-CREATION, UPDATE, DESTRUCTION = 22, 11, 18
+CREATION, UPDATE, DESTRUCTION = 22, 7, 18
 
 
 @dataclass
@@ -30,22 +30,32 @@ class Trial:
         return f"{self.phase} {self.point.signal.name} {self.point.when} write {self.point.number}: {result}"
 
 
-def chain(directory: Path, points: tuple[Point, Point, Point], env: Mapping[str, str] | None = None) -> list[Trial]:
+@dataclass
+class Chain:
+    """The results of one stack: its trials, how many places were searched for secrets, and the places that have one."""
+
+    trials: list[Trial]
+    searched: int
+    leaks: list[str]
+
+
+def run_chain(directory: Path, points: tuple[Point, Point, Point], env: Mapping[str, str] | None = None) -> Chain:
     """Kill a creation, an update and a destruction of one stack at these points, with the recovery after each."""
     with TrialCloud() as cloud:
         stack = TrialStack(cloud, directory, f"trial-{uuid.uuid4().hex[:6]}")
         trials = [trial(stack, "create", points[0], env)]
         stack.change()
         trials.append(trial(stack, "update", points[1], env))
+        searched, leaks = stack.leaks()
         trials.append(destroyed(stack, points[2], env))
-        return trials
+        return Chain(trials, searched, leaks)
 
 
 def trial(
     stack: TrialStack, phase: Literal["create", "update"], point: Point, env: Mapping[str, str] | None = None
 ) -> Trial:
     """Kill an `up` at a point; recover, run `up` again, and compare with a stack that was never interrupted."""
-    result = _recovered(stack, phase, point, stack.killed("up", point, env))
+    result = _recovered(stack, phase, point, is_reached=stack.killed("up", point, env))
     again = stack.workspace.up()
     if again.code != 0:
         result.failures.append(f"up after recover: {again.output[-2000:]}")
@@ -55,7 +65,7 @@ def trial(
 
 def destroyed(stack: TrialStack, point: Point, env: Mapping[str, str] | None = None) -> Trial:
     """Kill a `destroy` at a point; recover, run it again, and look for what Linode still has."""
-    result = _recovered(stack, "destroy", point, stack.killed("destroy", point, env))
+    result = _recovered(stack, "destroy", point, is_reached=stack.killed("destroy", point, env))
     again = stack.workspace.destroy()
     if again.code != 0:
         result.failures.append(f"destroy after recover: {again.output[-2000:]}")
@@ -64,10 +74,10 @@ def destroyed(stack: TrialStack, point: Point, env: Mapping[str, str] | None = N
     return result
 
 
-def _recovered(stack: TrialStack, phase: str, point: Point, code: int) -> Trial:
+def _recovered(stack: TrialStack, phase: str, point: Point, *, is_reached: bool) -> Trial:
     done = stack.recover()
     failures = [f"recover: {done.stdout}{done.stderr}"] if done.returncode != 0 else []
-    return Trial(phase, point, code != 0, failures)
+    return Trial(phase, point, is_reached, failures)
 
 
 def points(count: int) -> list[tuple[Point, Point, Point]]:

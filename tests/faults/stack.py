@@ -6,6 +6,7 @@ A point is defined by a request: the n-th write that a command sends to Linode o
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -18,10 +19,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from localcloud.boot import Boot, boot_harbor
-from localcloud.cloud import PARTNER_PASSWORD, PARTNER_USERNAME, LocalCloud
+from localcloud.cloud import LINODE_TOKEN, PARTNER_PASSWORD, PARTNER_USERNAME, LocalCloud
 from localcloud.engine import PROJECT, Workspace
 from localcloud.faults import Exchange, FaultInjector
 from localcloud.http import free_port
+from tests.faults.secrets import leaks, places
 
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 LOGIN = "/c/login"
@@ -93,6 +95,8 @@ class TrialStack:
 
     def __init__(self, cloud: TrialCloud, directory: Path, name: str) -> None:
         self.cloud, self.name = cloud, name
+        #: What commands have printed, by a name for each.
+        self.outputs: dict[str, str] = {}
         self.workspace = Workspace(directory / name, name, cloud.env)
         self.workspace.create()
         host = {"region": "sg-sin-2", "hostname": "localhost", "tls": "none", "httpPort": free_port(), "volumeGb": 20}
@@ -125,8 +129,8 @@ class TrialStack:
         self.rules["redis"] = config["harbor-mirror:rules"]["redis"]
         self.workspace.configure(config)
 
-    def killed(self, command: Literal["up", "destroy"], point: Point, env: Mapping[str, str] | None = None) -> int:
-        """Run a command that is killed at a point; return its exit code. The point was reached if it is not 0."""
+    def killed(self, command: Literal["up", "destroy"], point: Point, env: Mapping[str, str] | None = None) -> bool:
+        """Run a command that is killed at a point; return whether it sent so many writes."""
         # A test that runs in the background of a shell has SIGINT ignored, and its children too.
         arguments = [
             "env",
@@ -150,15 +154,16 @@ class TrialStack:
                 start_new_session=True,
             )
             self.cloud.process, self.cloud.point = process, point
-            code = process.wait(COMMAND_SECONDS)
+            process.wait(COMMAND_SECONDS)
+            is_reached = self.cloud.process is None
         self.cloud.point = self.cloud.process = None
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        return code
+        return is_reached
 
     def recover(self, *options: str, answer: str = "y\n") -> subprocess.CompletedProcess[str]:
         """Run `mirrorctl recover` as a person who confirms it."""
-        return subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-m", "mirrorctl", "recover", *options],
             cwd=self.workspace.directory,
             env={**self.workspace.environment(), "PYTHONPATH": str(PROJECT)},
@@ -168,6 +173,28 @@ class TrialStack:
             timeout=COMMAND_SECONDS,
             check=False,
         )
+        self.outputs[f"recover {len(self.outputs)}"] = done.stdout + done.stderr
+        return done
+
+    def secrets(self) -> set[str]:
+        """Return every secret of the stack: its own, those of its state, and those that Linode made for it."""
+        outputs = self.workspace.outputs(secrets=True)
+        state = json.loads(self.workspace.pulumi("stack", "export", "--show-secrets").ok().output)
+        passwords = {
+            json.loads(resource["outputs"]["result"]["plaintext"])
+            for resource in state["deployment"]["resources"]
+            if resource["type"] == "random:index/randomPassword:RandomPassword"
+        }
+        keys = {key.secret_key for key in self.cloud.linode.cloud.keys.values()}
+        return {PARTNER_PASSWORD, LINODE_TOKEN, outputs["pullPassword"], *passwords, *keys}
+
+    def leaks(self) -> tuple[int, list[str]]:
+        """Return how many places were searched for the stack's secrets, and those that have one."""
+        secrets = self.secrets()
+        for options in (["preview", "--diff"], ["preview", "--json"], ["preview", "--debug", "--logtostderr", "-v=9"]):
+            self.outputs[" ".join(options)] = self.workspace.pulumi(*options, events=True).output
+        searched = places(self.workspace.directory, self.outputs)
+        return len(searched), leaks(searched, secrets)
 
     def faults(self) -> list[str]:
         """Return what differs from a stack that was never interrupted: orphans, duplicates, lost rules, changes."""

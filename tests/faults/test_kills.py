@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
 import signal
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
+from mirrorctl.offline.schemas import report_schema
 from tests.faults.kills import destroyed, trial
 from tests.faults.stack import Point, TrialCloud, TrialStack
 from tests.plugins import REAL_PLUGINS
@@ -15,20 +19,32 @@ from tests.plugins import REAL_PLUGINS
 SERVER_WRITE = 10
 
 
+@pytest.mark.timeout(1200)
 @pytest.mark.skipif(REAL_PLUGINS, reason="the watcher counts the requests of the stand-ins")
 def test_a_stack_that_was_killed_three_times_recovers(tmp_path: Path) -> None:
     with TrialCloud() as cloud:
         stack = TrialStack(cloud, tmp_path, "trial-killed")
-        assert stack.killed("up", Point(SERVER_WRITE, "after", signal.SIGKILL)) == -signal.SIGKILL
+        assert stack.killed("up", Point(SERVER_WRITE, "after", signal.SIGKILL))
         assert cloud.writes[-1].endswith("/linode/instances")
-        said = stack.workspace.up().output
-        assert "the stack is currently locked" in said
+
+        # The lock of a process that still runs is no remains of a killed one.
+        (lock,) = (stack.workspace.directory / "state/.pulumi/locks").rglob("*.json")
+        content = lock.read_text()
+        lock.write_text(json.dumps({**json.loads(content), "pid": os.getpid()}))
+        refused = stack.recover("--yes")
+        assert refused.returncode == 1
+        assert f"pulumi runs on this stack (process {os.getpid()}" in refused.stderr
+        lock.write_text(content)
 
         # Without a confirmation nothing happens.
-        unconfirmed = stack.recover(answer="")
-        assert unconfirmed.returncode == 2, unconfirmed.stderr
-        assert f"import Instance harbor-instance ({cloud.linode.instances[0].entity.id})" in unconfirmed.stdout
-        assert "clear the mark of an interrupted operation: creating harbor-instance" in unconfirmed.stdout
+        unconfirmed = stack.recover("--json")
+        report = json.loads(unconfirmed.stdout)
+        assert unconfirmed.returncode == 2
+        assert list(Draft202012Validator(report_schema("recover")).iter_errors(report)) == []
+        assert report["interrupted"] == ["creating harbor-instance"]
+        (left,) = report["left"]
+        (server,) = cloud.linode.instances
+        assert (left["action"], left["name"], left["id"]) == ("import", "harbor-instance", str(server.entity.id))
         assert "the stack is currently locked" in stack.workspace.up().output
 
         assert stack.recover("--yes").returncode == 0
@@ -36,5 +52,8 @@ def test_a_stack_that_was_killed_three_times_recovers(tmp_path: Path) -> None:
         assert stack.faults() == []
 
         stack.change()
-        assert trial(stack, "update", Point(4, "after", signal.SIGKILL)).failures == []
-        assert destroyed(stack, Point(3, "before", signal.SIGTERM)).failures == []
+        assert str(trial(stack, "update", Point(4, "after", signal.SIGKILL))).endswith(": recovered")
+        searched, leaks = stack.leaks()
+        assert searched > len(stack.outputs)
+        assert leaks == []
+        assert str(destroyed(stack, Point(3, "before", signal.SIGTERM))).endswith(": recovered")
