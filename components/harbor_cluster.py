@@ -83,7 +83,7 @@ class HarborCluster(pulumi.ComponentResource):
             self._bucket(f"{name}-{kind}", f"{args.label}-{kind}", cluster) for kind in ("blobs", "backups")
         )
         generated = GeneratedSecrets(f"{name}-secrets", protect=cluster.protect, opts=children)
-        secrets = {**generated.values, **_given(args)}
+        secrets = {**generated.values, **_read_secrets(args)}
         if managed is not None:
             secrets["database"] = managed.password
         kubeconfig = engine.kubeconfig if engine else args.secrets["existing.kubeconfig"]
@@ -129,7 +129,7 @@ class HarborCluster(pulumi.ComponentResource):
         )
 
 
-def _given(args: HarborClusterArgs) -> dict[str, pulumi.Output[str]]:
+def _read_secrets(args: HarborClusterArgs) -> dict[str, pulumi.Output[str]]:
     """Return the configuration's secrets, by use."""
     uses = {"database": "database.password", "redis": "redis.password", "encryption": "encryptionKey"}
     return {use: args.secrets[path] for use, path in uses.items() if path in args.secrets}

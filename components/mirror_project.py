@@ -154,12 +154,12 @@ class MirrorProject(pulumi.ComponentResource):
 
     def _create_protection(self, args: MirrorProjectArgs, project: harbor.Project) -> None:
         children = pulumi.ResourceOptions(parent=self)
-        for rule in _planned(args.immutable_tags, PlannedImmutableTags):
+        for rule in _select_planned(args.immutable_tags, PlannedImmutableTags):
             arguments = immutable_tags_mapping.to_provider(rule)
             harbor.ImmutableTagRule(
                 f"{self._key}-immutable-{rule.slug}", project_id=project.id, **arguments, opts=children
             )
-        for webhook in _planned(args.webhooks, PlannedWebhook):
+        for webhook in _select_planned(args.webhooks, PlannedWebhook):
             header = webhook.auth_header
             harbor.ProjectWebhook(
                 f"{self._key}-webhook-{webhook.name}",
@@ -169,7 +169,7 @@ class MirrorProject(pulumi.ComponentResource):
                 **webhook_mapping.to_provider(webhook),
                 opts=children,
             )
-        for member in _planned(args.members, PlannedMember):
+        for member in _select_planned(args.members, PlannedMember):
             kind = harbor.ProjectMemberGroup if member.group_type else harbor.ProjectMemberUser
             logical_name = f"{self._key}-{member.kind}-{member.name}"
             kind(logical_name, project_id=project.id, **member_mapping.to_provider(member), opts=children)
@@ -195,6 +195,6 @@ class MirrorProject(pulumi.ComponentResource):
         return request_hook(name, self, save)
 
 
-def _planned(values: Iterable[object], kind: type[Planned]) -> Iterator[Planned]:
+def _select_planned(values: Iterable[object], kind: type[Planned]) -> Iterator[Planned]:
     """Yield the values, which are resolved once the arguments exist."""
     return (value for value in values if isinstance(value, kind))

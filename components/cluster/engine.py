@@ -57,7 +57,7 @@ class KubernetesEngine(pulumi.ComponentResource):
                 hooks=explain_creation(name, "Kubernetes cluster", label, self),
             ),
         )
-        self.kubeconfig = pulumi.Output.secret(self.lke.kubeconfig.apply(_decoded))
+        self.kubeconfig = pulumi.Output.secret(self.lke.kubeconfig.apply(_decode))
         self.node_cidrs = self._node_cidrs()
         self.register_outputs({"id": self.lke.id})
 
@@ -73,7 +73,7 @@ class KubernetesEngine(pulumi.ComponentResource):
         return self.lke.pools.apply(addresses)
 
 
-def _decoded(kubeconfig: str) -> str:
+def _decode(kubeconfig: str) -> str:
     return base64.b64decode(kubeconfig).decode()
 
 

@@ -36,7 +36,7 @@ class Fault:
 
     def __str__(self) -> str:
         place = f"{self.place}: " if self.place else ""
-        shown = "" if self.value is None else f" {_shown(self.value)}"
+        shown = "" if self.value is None else f" {_show_value(self.value)}"
         stop = "" if self.reason.endswith("?") else "."
         example = f" Example: {self.example}" if self.example else ""
         return _printable(f"{place}{_cut(self.path)}:{shown} {self.reason}{stop}{example}")
@@ -91,7 +91,7 @@ def _printable(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
-def _shown(value: object) -> str:
+def _show_value(value: object) -> str:
     return _cut(repr(value) if isinstance(value, str) else in_yaml(value))
 
 

@@ -182,13 +182,13 @@ def unknown_key(key: str, known: Iterable[str], *, value: object, path: str) -> 
 def read_section(model: type[Section], path: str, raw: object, faults: list[Fault]) -> Section | None:
     """Return one section of the configuration; None after adding its faults to `faults`."""
     if not isinstance(raw, Mapping):
-        faults.append(Fault(path, _shown(model, raw), "must be a map of settings", _example(model)))
+        faults.append(Fault(path, _show_value(model, raw), "must be a map of settings", _example(model)))
         return None
     try:
         section: Section = model.read(raw)
     except ValidationError as error:
         details = error.errors(include_url=False)
-        faults += (_translated(model, path, raw, detail) for detail in details if not _follows(detail, details))
+        faults += (_translate_error(model, path, raw, detail) for detail in details if not _follows(detail, details))
         return None
     return section
 
@@ -203,7 +203,7 @@ def _follows(detail: ErrorDetails, others: Iterable[ErrorDetails]) -> bool:
 def _keyed(model: type[Section], setting: str, raw: object, faults: list[Fault]) -> dict[str, Section]:
     if not isinstance(raw, Mapping):
         example = f"{setting}: {{NAME: {{…}}}}"
-        faults.append(Fault(setting, _shown(model, raw), "must be a map keyed by name", example))
+        faults.append(Fault(setting, _show_value(model, raw), "must be a map keyed by name", example))
         return {}
     sections: dict[str, Section] = {}
     for name, value in raw.items():
@@ -348,7 +348,7 @@ def endpoint_name(key: str, endpoint: Endpoint) -> str:
     return endpoint.name or f"{key}-{endpoint.type}"
 
 
-def _translated(model: type[Section], base: str, raw: object, detail: ErrorDetails) -> Fault:
+def _translate_error(model: type[Section], base: str, raw: object, detail: ErrorDetails) -> Fault:
     owner, field = _field(model, detail["loc"])
     kind, context = detail["type"], detail.get("ctx", {})
     where, value = _as_written(raw, detail["loc"])
@@ -371,7 +371,7 @@ def _translated(model: type[Section], base: str, raw: object, detail: ErrorDetai
     if value is None:
         return Fault(path, None, "is empty", example)
     if field is not None:
-        value = HIDDEN if SecretStr in _types(field) else _shown(field.annotation, value)
+        value = HIDDEN if SecretStr in _types(field) else _show_value(field.annotation, value)
         beside_secret = _holds_secret(owner) or detail["loc"][-1] == "username"
         if kind == "string_type" and isinstance(value, list | Mapping) and beside_secret:
             # A list in place of text, such as `username: [bot, PASSWORD]`, may contain the secret.
@@ -447,7 +447,7 @@ def _types(field: FieldInfo) -> tuple[object, ...]:
     return (field.annotation, *getattr(field.annotation, "__args__", ()))
 
 
-def _shown(kind: object, value: object) -> object:
+def _show_value(kind: object, value: object) -> object:
     """Return the value for a message, or None: in place of a section with a secret, a value may be that secret."""
     return None if _holds_secret(kind) else value
 

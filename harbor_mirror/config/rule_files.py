@@ -67,7 +67,7 @@ def gather(raw: Mapping[str, Any], base: Path) -> Gathered:
     owners: dict[str, str] = {}
     file_defaults: dict[str, Any] = {}
     for path in paths:
-        shown = _shown(path, base)
+        shown = _show_path(path, base)
         try:
             files[shown] = file = located_yaml.read(path)
         except Unreadable as error:
@@ -89,7 +89,7 @@ def gather(raw: Mapping[str, Any], base: Path) -> Gathered:
     return Gathered(complete, tuple(faults), files, owners, origins)
 
 
-def _shown(path: Path, base: Path) -> str:
+def _show_path(path: Path, base: Path) -> str:
     return str(path.relative_to(base)) if path.is_relative_to(base) else str(path)
 
 
@@ -113,7 +113,9 @@ def _rule_files(base: Path, directory: str, faults: list[Fault]) -> list[Path]:
         if any(part.startswith(".") for part in path.relative_to(folder).parts):
             continue
         if path.is_symlink() and (path.is_dir() or not path.exists()):
-            fault(_shown(path, base), "is a link to a directory or a missing file; only links to files are followed")
+            fault(
+                _show_path(path, base), "is a link to a directory or a missing file; only links to files are followed"
+            )
         elif path.suffix.lower() in SUFFIXES and path.is_file():
             files.append(path)
     return files if files or faults else fault(directory, "has no YAML files")

@@ -67,7 +67,7 @@ def to_json(policy: PlannedPolicy, registry_id: int) -> Json:
         "dest_namespace": policy.namespace,
         "filters": _filters(policy),
         "trigger": {"type": "manual"} if policy.schedule == MANUAL else scheduled,
-        **{setting.harbor: _wanted(setting, policy) for setting in SETTINGS},
+        **{setting.harbor: _value_for_harbor(setting, policy) for setting in SETTINGS},
     }
 
 
@@ -110,12 +110,12 @@ def from_json(found: Json) -> PlannedPolicy:
     settings = {setting.attribute: _value(setting, found) for setting in SETTINGS}
     return PlannedPolicy(
         name=found.get("name") or "",
-        repositories=_joined(filters, "name matches") or "",
+        repositories=_join_filters(filters, "name matches") or "",
         namespace=found.get("dest_namespace") or "",
-        tag_matches=_joined(filters, "tag matches"),
-        tag_excludes=_joined(filters, "tag excludes"),
-        labels=tuple(label for value in filters.get("label matches", ()) for label in _listed(value)),
-        resource=_joined(filters, "resource matches"),
+        tag_matches=_join_filters(filters, "tag matches"),
+        tag_excludes=_join_filters(filters, "tag excludes"),
+        labels=tuple(label for value in filters.get("label matches", ()) for label in _as_list(value)),
+        resource=_join_filters(filters, "resource matches"),
         schedule=(cron or MANUAL) if kind == "scheduled" else kind,
         **settings,  # type: ignore[arg-type]
     )
@@ -215,15 +215,15 @@ def _filters_by_kind(found: Json) -> dict[str, list[Any]]:
     return filters
 
 
-def _listed(value: object) -> list[Any]:
+def _as_list(value: object) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _joined(filters: dict[str, list[Any]], kind: str) -> str | None:
+def _join_filters(filters: dict[str, list[Any]], kind: str) -> str | None:
     return " and ".join(map(as_text, filters[kind])) if kind in filters else None
 
 
-def _wanted(setting: Setting, policy: PlannedPolicy) -> object:
+def _value_for_harbor(setting: Setting, policy: PlannedPolicy) -> object:
     """Return a setting's value for Harbor; an undeclared setting has Harbor's default."""
     value = getattr(policy, setting.attribute)
     return setting.missing if value is None else value

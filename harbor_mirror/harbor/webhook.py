@@ -81,8 +81,8 @@ def facts(found: Json) -> Facts:
     target = (found.get("targets") or [{}])[0]
     return {
         "type": target.get("type") or "",
-        "url": _hashed(target.get("address")),
-        "authHeader": _hashed(target.get("auth_header")),
+        "url": _hash_secret(target.get("address")),
+        "authHeader": _hash_secret(target.get("auth_header")),
         "events": as_text(sorted(found.get("event_types") or [])),
         "insecure": as_text(bool(target.get("skip_cert_verify"))),
         "enabled": as_text(bool(found.get("enabled"))),
@@ -94,5 +94,5 @@ def _plain(secret: SecretStr | None) -> str:
     return "" if secret is None else secret.get_secret_value()
 
 
-def _hashed(secret: str | None) -> str:
+def _hash_secret(secret: str | None) -> str:
     return f"secret {sha256(secret.encode()).hexdigest()[:8]}" if secret else ""

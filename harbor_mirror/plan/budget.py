@@ -74,7 +74,7 @@ def load(
     """
     names = exact(repositories)
     least_repositories = len(names) if names is not None else 1
-    named_tags = _named(tags)
+    named_tags = _count_named(tags)
     if expected_tags is not None:
         pulls, certain = expected_tags, True
     elif names is not None and named_tags is not None:
@@ -87,7 +87,7 @@ def load(
     )
 
 
-def _named(tags: Sequence[TagFilter]) -> int | None:
+def _count_named(tags: Sequence[TagFilter]) -> int | None:
     """Return how many tags the filters name exactly, or None if they have wildcards or there are none."""
     counts = [exact(tag.pattern) for tag in tags if tag.decoration == "matches"]
     named = [len(names) for names in counts if names is not None]

@@ -194,12 +194,12 @@ def join(patterns: Iterable[str], kind: Kind = "repository") -> str:
     listed = list(dict.fromkeys(patterns))
     if len(listed) == 1:
         return listed[0]
-    joined = (_factored(listed) if kind == "repository" else None) or f"{{{','.join(listed)}}}"
+    joined = (_factor(listed) if kind == "repository" else None) or f"{{{','.join(listed)}}}"
     _check_no_alternative_ignored(joined, kind)
     return joined
 
 
-def _factored(names: Sequence[str]) -> str | None:
+def _factor(names: Sequence[str]) -> str | None:
     """Return `library/{nginx,redis}` for names that are all combinations of their components, or None."""
     if any(re.search(r"[{},\\\[]", name) for name in names):
         return None

@@ -205,20 +205,20 @@ def exact(pattern: str) -> tuple[str, ...] | None:
 def expand(pattern: str) -> tuple[str, ...]:
     """Return the patterns without braces that a pattern expands to; itself if it is malformed or they are too many."""
     try:
-        return tuple(_expanded(pattern))
+        return tuple(_expand(pattern))
     except (BadGlob, OverflowError):
         return (pattern,)
 
 
-def _expanded(pattern: str) -> list[str]:
+def _expand(pattern: str) -> list[str]:
     start = 0
     while start < len(pattern) and pattern[start] != "{":
         start += 2 if pattern[start] == "\\" else 1
     if start >= len(pattern):
         return [pattern]
     options, after = alternatives(pattern[start + 1 :])
-    heads = [head for option in options for head in _expanded(option)]
-    tails = _expanded(after)
+    heads = [head for option in options for head in _expand(option)]
+    tails = _expand(after)
     if len(heads) * len(tails) > _MAX_FORMS:
         raise OverflowError
     return [pattern[:start] + head + tail for head, tail in product(heads, tails)]

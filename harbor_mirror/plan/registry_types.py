@@ -437,7 +437,7 @@ def provider_name(type_: str) -> str:
     """Return the provider's name of a type. Raise Refused if it has none."""
     name = REGISTRY_TYPES[type_].provider_name
     if name is None:
-        raise _not_provided(REGISTRY_TYPES[type_])
+        raise _unsupported(REGISTRY_TYPES[type_])
     return name
 
 
@@ -463,7 +463,7 @@ def image_host(type_: str, url: str | None) -> str | None:
     return "docker.io" if host in _DOCKER_HUB_HOSTS else host
 
 
-def _not_provided(kind: RegistryType) -> Refused:
+def _unsupported(kind: RegistryType) -> Refused:
     reason = (
         f"is not supported by the Harbor provider (pulumi-harbor 3.10.21 lacks {kind.title}); "
         "use docker-registry with its address and exact repository names"
@@ -488,7 +488,7 @@ def _endpoint(
     kind: RegistryType, url: str | None, username: str | None, secret: str | None, *, has_role: bool
 ) -> _Results:
     if kind.provider_name is None:
-        yield _not_provided(kind)
+        yield _unsupported(kind)
     yield from _url(kind, url)
     yield from _pair(kind, username, secret, has_role=has_role)
     yield from kind.check_credential(username, secret)

@@ -79,7 +79,7 @@ def plan_retention(project: str, retention: Retention, report: EntryReport) -> P
         tags = plan_selector(f"{path}.tags", rule.tags, "tag", report)
         if repositories is None or tags is None:
             continue
-        planned = _planned(rule, repositories, tags)
+        planned = _plan_rule(rule, repositories, tags)
         if planned in keep:
             report.fault(
                 path, None, f"is the same as {keep[planned]}, and Harbor rejects that; remove one of the two", ""
@@ -90,7 +90,7 @@ def plan_retention(project: str, retention: Retention, report: EntryReport) -> P
     return PlannedRetention(schedule=schedule, keep=tuple(keep))
 
 
-def _planned(rule: RetentionRule, repositories: Selector, tags: Selector) -> PlannedRetentionRule:
+def _plan_rule(rule: RetentionRule, repositories: Selector, tags: Selector) -> PlannedRetentionRule:
     keeps = next((field for field in COUNTS if getattr(rule, field) is not None), "always")
     return PlannedRetentionRule(
         repositories=repositories,
@@ -118,7 +118,7 @@ def plan_selector(path: str, selector: TagFilter, kind: Kind, report: EntryRepor
         what = "an immutable tag rule" if path.startswith("immutable") else "a retention rule"
         report.fault(path, None, f"has matches and excludes, and {what} takes one of them", "{matches: v*}")
     globs = {
-        decoration: report.attempt(f"{path}.{decoration}", partial(_joined, patterns, kind))
+        decoration: report.attempt(f"{path}.{decoration}", partial(_join_patterns, patterns, kind))
         for decoration, patterns in (("matches", selector.matches), ("excludes", selector.excludes))
         if patterns
     }
@@ -128,7 +128,7 @@ def plan_selector(path: str, selector: TagFilter, kind: Kind, report: EntryRepor
     return None if pattern is None else Selector(pattern, excludes=decoration == "excludes")
 
 
-def _joined(patterns: Sequence[str], kind: Kind) -> str:
+def _join_patterns(patterns: Sequence[str], kind: Kind) -> str:
     for pattern in patterns:
         check(pattern, kind)
     return join(patterns, kind)

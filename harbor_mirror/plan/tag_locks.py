@@ -195,7 +195,7 @@ def lock_problems(name: str, rule: Rule, expression: TagExpression, source: str,
         ("expression", lock.expression, expression.as_written),
     ):
         if locked != configured:
-            yield f"it is for the {what} {_shown(locked)}, and the rule has {_shown(configured)}"
+            yield f"it is for the {what} {_show_value(locked)}, and the rule has {_show_value(configured)}"
             return
     for index, policy in enumerate(lock.policies):
         if policy.name != policy_name(name, index):
@@ -300,5 +300,5 @@ def _expected(policy: LockedPolicy, tags: Mapping[str, Sequence[str]]) -> int:
     return sum(globs.matches(policy.matches, tag) for name in names for tag in tags.get(name, ()))
 
 
-def _shown(value: object) -> str:
+def _show_value(value: object) -> str:
     return json.dumps(value) if not isinstance(value, str) else value

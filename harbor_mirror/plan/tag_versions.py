@@ -80,22 +80,22 @@ def _comparisons(operator: str, text: str) -> list[str]:
     match operator:
         case "^":
             first = next((index for index, part in enumerate(version.release) if part), len(version.release) - 1)
-            return [f">={version}", f"<{_bumped(version, first)}"]
+            return [f">={version}", f"<{_bump(version, first)}"]
         case "~" | "~>":
-            return [f">={version}", f"<{_bumped(version, min(1, len(version.release) - 1))}"]
+            return [f">={version}", f"<{_bump(version, min(1, len(version.release) - 1))}"]
         case "=" | "==":
             return [f"=={version}.*" if is_open else f"=={version}"]
         case "!=":
             return [f"!={version}.*" if is_open else f"!={version}"]
         case "<=" if is_open:
-            return [f"<{_bumped(version, len(version.release) - 1)}"]
+            return [f"<{_bump(version, len(version.release) - 1)}"]
         case ">" if is_open:
-            return [f">={_bumped(version, len(version.release) - 1)}"]
+            return [f">={_bump(version, len(version.release) - 1)}"]
         case _:
             return [f"{operator}{version}"]
 
 
-def _bumped(version: Version, position: int) -> str:
+def _bump(version: Version, position: int) -> str:
     """Return the next version whose part at `position` is higher."""
     *leading, last = version.release[: position + 1]
     return ".".join(map(str, [*leading, last + 1]))

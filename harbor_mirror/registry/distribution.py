@@ -238,7 +238,7 @@ class Registry:
             target = httpx.URL()
         # A path without TLS lets anybody on it choose the response.
         if target.scheme not in {"https", response.url.scheme} or not target.host:
-            raise RegistryError(self.host, response.status_code, f"redirects to {_shown(target)}; refused")
+            raise RegistryError(self.host, response.status_code, f"redirects to {_show(target)}; refused")
         return target
 
     def _error(self, response: httpx.Response, what: str) -> RegistryError:
@@ -265,7 +265,7 @@ class Registry:
     def _answer_challenge(self, response: httpx.Response, scope: str, used: str | None) -> bool:
         """Do what a challenge asks for; return whether to repeat the request."""
         if origin(response.url) != origin(httpx.URL(self.url)):
-            elsewhere = f"redirects to {_shown(response.url.copy_with(raw_path=b'/'))}, which wants credentials"
+            elsewhere = f"redirects to {_show(response.url.copy_with(raw_path=b'/'))}, which wants credentials"
             raise RegistryError(self.host, 401, f"{elsewhere}; credentials go to {self.host} only")
         scheme, _, rest = response.headers.get("WWW-Authenticate", "").partition(" ")
         if scheme.lower() == "basic":
@@ -293,7 +293,7 @@ class Registry:
             raise self._error(response, "a token")
         token, seconds = _token(response)
         if not token:
-            service = _shown(response.url.copy_with(query=None))
+            service = _show(response.url.copy_with(query=None))
             raise RegistryError(self.host, response.status_code, f"its token service {service} gives no token")
         self._secrets.add(token)
         self._tokens = {**self._tokens, scope: (token, self._clock() + seconds)}
@@ -308,7 +308,7 @@ class Registry:
         if realm.scheme not in {"http", "https"} or not realm.host:
             raise RegistryError(self.host, None, f"names a token service without a usable address: {text[:80]!r}")
         if self._credentials and self.url.startswith("https:") and realm.scheme != "https":
-            raise RegistryError(self.host, None, f"wants credentials sent to {_shown(realm)} without TLS; refused")
+            raise RegistryError(self.host, None, f"wants credentials sent to {_show(realm)} without TLS; refused")
         return realm
 
     def _ask_token_service(self, realm: httpx.URL, scope: str) -> httpx.Response:
@@ -323,12 +323,12 @@ class Registry:
         try:
             response = self._send(build)
         except RegistryError as error:
-            raise RegistryError(self.host, None, f"its token service {_shown(realm)}: {error.message}") from None
+            raise RegistryError(self.host, None, f"its token service {_show(realm)}: {error.message}") from None
         if response.has_redirect_location:
             raise RegistryError(
                 self.host,
                 response.status_code,
-                f"its token service {_shown(realm)} redirects to {_shown(self._redirect_target(response))}; refused",
+                f"its token service {_show(realm)} redirects to {_show(self._redirect_target(response))}; refused",
             )
         return response
 
@@ -361,6 +361,6 @@ def _message(response: httpx.Response) -> str:
         return response.reason_phrase
 
 
-def _shown(url: httpx.URL) -> str:
+def _show(url: httpx.URL) -> str:
     """Return a URL for messages: without user, query and control characters, cut at 80 characters."""
     return str(url.copy_with(userinfo=b"", query=None, fragment=None))[:80]

@@ -144,7 +144,7 @@ def wait(
         for run, execution in zip(list(pending.values()), executions, strict=True):
             progress(run.rule, execution)
             if execution.get("status") in FINAL:
-                done[run.rule] = _finished(harbor, run, execution, elapsed, allow_empty=allow_empty)
+                done[run.rule] = _finish(harbor, run, execution, elapsed, allow_empty=allow_empty)
             elif idle[run.rule] >= watch.stalled_seconds:
                 text = _stalled_text(run.rule, execution, idle[run.rule])
                 if movements[run.rule].is_first_report():
@@ -255,7 +255,7 @@ def resume_advice(rules: Sequence[str]) -> str:
     return f"Harbor continues the executions; to watch them again: mirrorctl sync --wait {' '.join(rules)}"
 
 
-def _finished(harbor: Harbor, run: RuleRun, execution: Json, seconds: float, *, allow_empty: bool) -> RuleRun:
+def _finish(harbor: Harbor, run: RuleRun, execution: Json, seconds: float, *, allow_empty: bool) -> RuleRun:
     outcome = FINAL[execution["status"]]
     text = (execution.get("status_text") or "").strip()
     tasks: tuple[TaskReport, ...] = ()

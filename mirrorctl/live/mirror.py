@@ -130,8 +130,8 @@ def from_policy(policy: Json) -> Rule:
         id=policy["id"],
         endpoint=Endpoint(source.get("name", ""), source.get("id", 0), source.get("type", ""), source.get("url", "")),
         repositories=(planned.repositories or rule_mapping.EVERYTHING,),
-        tag_matches=_listed(planned.tag_matches),
-        tag_excludes=_listed(planned.tag_excludes),
+        tag_matches=_split_list(planned.tag_matches),
+        tag_excludes=_split_list(planned.tag_excludes),
         namespace=planned.namespace,
         flatten=planned.flatten,
         schedule=MANUAL if planned.schedule == rule_mapping.EVENT_BASED else planned.schedule,
@@ -153,7 +153,7 @@ def chosen(rules: Mapping[str, Rule], names: Sequence[str], *, needed: bool = Tr
     return [rule for rule in rules.values() if not names or rule.name in names or rule.rule in names]
 
 
-def _listed(value: str | None) -> tuple[str, ...]:
+def _split_list(value: str | None) -> tuple[str, ...]:
     return (value,) if value else ()
 
 

@@ -93,7 +93,7 @@ def take_over(harbor: Harbor, names: Sequence[str] = ()) -> Adopted:
         _add_maintenance(harbor, adopted)
     adopted.left_out += _drop_refused(settings, {key: policy["name"] for key, policy in rules.items()})
     # Before their secrets are taken out.
-    planned = _planned(settings).projects if settings["projects"] else {}
+    planned = _plan(settings).projects if settings["projects"] else {}
     for key in settings["endpoints"]:
         _import_endpoint(adopted, key, sources[key])
     for name in settings["projects"]:
@@ -323,13 +323,13 @@ def _drop_refused(settings: dict[str, Setting], names: Mapping[str, str]) -> Ite
 
 def _faults(settings: Mapping[str, Any]) -> Sequence[Fault]:
     try:
-        _planned(settings)
+        _plan(settings)
     except ConfigurationError as error:
         return error.faults
     return ()
 
 
-def _planned(settings: Mapping[str, Any]) -> PlannedMirror:
+def _plan(settings: Mapping[str, Any]) -> PlannedMirror:
     return validate({"harbor": {"url": "https://harbor.invalid"}, "harborPassword": HIDDEN, **settings})
 
 

@@ -175,10 +175,10 @@ def _fields(old: Section, new: Section, without: frozenset[str] = frozenset()) -
     """Return `quotaGb 100 -> 200` for each field that differs. Secrets are not compared, and never shown."""
     before, after = _plain(old, without), _plain(new, without)
     changed = [name for name in after if before.get(name) != after[name]]
-    return "; ".join(f"{name} {_shown(before.get(name))} -> {_shown(after[name])}" for name in changed)
+    return "; ".join(f"{name} {_show_value(before.get(name))} -> {_show_value(after[name])}" for name in changed)
 
 
-def _shown(value: object) -> str:
+def _show_value(value: object) -> str:
     return "none" if value in (None, "", [], {}) else in_yaml(value)
 
 

@@ -54,7 +54,7 @@ def find_uses(paths: Iterable[Path]) -> Uses:
     files = list(dict.fromkeys(file for path in paths for file in _files(path)))
     roots = [file for file in files if file.name in KUSTOMIZATION_NAMES]
     # A file that a kustomization lists is deployed as that changes it, and a base as its overlays change it.
-    listed = {resource for root in roots for resource in _listed(root)}
+    listed = {resource for root in roots for resource in _list_files(root)}
     for root in roots:
         if root.resolve() not in listed:
             uses.images += _kustomization(root, uses)
@@ -212,7 +212,7 @@ def _kustomization(file: Path, uses: Uses) -> list[Use]:
                 )
         resources = [use for resource in _resources(file, document, uses) for use in resource]
         resources += _patches(file, document, uses)
-        images += [_changed(use, document.get("images") or ()) for use in resources]
+        images += [_change(use, document.get("images") or ()) for use in resources]
     return images
 
 
@@ -265,7 +265,7 @@ def _of_patch_file(path: Path, uses: Uses) -> list[Use]:
     return [use for document in documents for use in _of_manifest(path, document)]
 
 
-def _changed(use: Use, images: Iterable[Any]) -> Use:
+def _change(use: Use, images: Iterable[Any]) -> Use:
     """Return a use with what a kustomization's `images` makes of it."""
     try:
         reference = Reference.parse(use.image)
@@ -290,7 +290,7 @@ def _kustomization_of(folder: Path) -> Path | None:
     return next((folder / name for name in sorted(KUSTOMIZATION_NAMES) if (folder / name).is_file()), None)
 
 
-def _listed(root: Path) -> set[Path]:
+def _list_files(root: Path) -> set[Path]:
     """Return the files and the kustomizations that a kustomization names, for which it is responsible."""
     try:
         documents = list(load_all(root.read_text(encoding="utf-8")))

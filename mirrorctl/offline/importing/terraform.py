@@ -138,12 +138,12 @@ def _add_replication(block: _Block, keys: Mapping[str, str], draft: Draft) -> No
         draft.decide(line, entry, "is repeated; write each rule out")
         return
     values = _open(block, body, _REPLICATION, draft)
-    endpoint = _referenced(str(values.get("registry_id", "")), keys)
+    endpoint = _resolve_reference(str(values.get("registry_id", "")), keys)
     if not endpoint:
         draft.decide(line, entry, f"registry_id {body.get('registry_id')} is not a harbor_registry of this file")
         return
     namespace = str(values.get("dest_namespace", ""))
-    namespace = _referenced(namespace, keys) if "${" in namespace else namespace
+    namespace = _resolve_reference(namespace, keys) if "${" in namespace else namespace
     if not namespace:
         draft.decide(line, entry, "dest_namespace is not set: images would keep the source's projects; set project")
         return
@@ -168,7 +168,7 @@ def _add_replication(block: _Block, keys: Mapping[str, str], draft: Draft) -> No
     draft.add_rule(re.sub(r"[^A-Za-z0-9]+", "-", str(values.get("name", block.labels[1]))).strip("-"), settings, line)
 
 
-def _referenced(text: str, keys: Mapping[str, str]) -> str:
+def _resolve_reference(text: str, keys: Mapping[str, str]) -> str:
     """Return the key of what an expression such as ${harbor_registry.hub.registry_id} refers to; empty without one."""
     reference = _REFERENCE.fullmatch(text)
     return keys.get(f"{reference[1]}.{reference[2]}", "") if reference else ""
