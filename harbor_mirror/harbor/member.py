@@ -13,7 +13,8 @@ ROLES: Mapping[str, int] = {"projectAdmin": 1, "developer": 2, "guest": 3, "main
 GROUP_TYPES: Mapping[str, int] = {"ldap": 1, "internal": 2, "oidc": 3}
 _ROLE_NAMES = {number: name for name, number in ROLES.items()}
 _GROUP_NAMES = {number: name for name, number in GROUP_TYPES.items()}
-USER, GROUP = "u", "g"
+#: Harbor's type of a member that is a group.
+GROUP = "g"
 
 
 def to_role(member: PlannedMember) -> Json:

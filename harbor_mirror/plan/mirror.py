@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from harbor_mirror.config.faults import Caution
 from harbor_mirror.config.host import Host
 from harbor_mirror.config.models import Configuration, Project
+from harbor_mirror.config.paths import join_path
 from harbor_mirror.plan import destinations
 from harbor_mirror.plan.budget import Budget, budget
 from harbor_mirror.plan.destinations import Collision
@@ -101,6 +102,7 @@ def plan_mirror(configuration: Configuration, report: Report) -> PlannedMirror |
     }
     _check_proxy_caches(configuration, report)
     _check_immutable_tags(configuration, report)
+    _check_owners(configuration, report)
     for name in configuration.projects:
         if len(name) + len("/a") > (limit := destinations.longest_repository(name)):
             reason = (
@@ -165,6 +167,16 @@ def _check_immutable_tags(configuration: Configuration, report: Report) -> None:
             report.entry("projects", name).warn(
                 f"immutableTags: a run of {named} fails once such a tag has moved at the source; override: false of "
                 "the rule keeps the old image without a failure"
+            )
+
+
+def _check_owners(configuration: Configuration, report: Report) -> None:
+    owner = configuration.admin_username
+    for name, project in configuration.projects.items():
+        if owner in project.members.users:
+            reason = "owns the projects that this stack creates, and Harbor refuses to add it again; remove it"
+            report.entry("projects", name).fault(
+                join_path("members", "users", owner), None, reason, "users: {alice: maintainer}"
             )
 
 

@@ -182,7 +182,7 @@ def _add_projects(harbor: Harbor, adopted: Adopted, projects: Mapping[str, Json]
         members = harbor.get_all(f"{path}/members")
         if not groups and any(member["entity_type"] == member_mapping.GROUP for member in members):
             groups = {group["id"]: group for group in harbor.get_all("/usergroups")}
-        _add_members(adopted, project, members, groups)
+        _add_members(adopted, project, members, groups, administrator=harbor.username)
 
 
 def _add_immutable_tags(adopted: Adopted, name: str, rules: Sequence[Json], path: str) -> None:
@@ -206,11 +206,13 @@ def _add_webhooks(adopted: Adopted, name: str, webhooks: Sequence[Json], path: s
         adopted.ids[join_path("projects", name, "webhooks", webhook["name"])] = f"{path}/{webhook['id']}"
 
 
-def _add_members(adopted: Adopted, project: Json, members: Sequence[Json], groups: Mapping[int, Json]) -> None:
+def _add_members(
+    adopted: Adopted, project: Json, members: Sequence[Json], groups: Mapping[int, Json], *, administrator: str
+) -> None:
     name = project["name"]
     for member in members:
         is_group = member["entity_type"] == member_mapping.GROUP
-        if not is_group and member["entity_name"] == project.get("owner_name"):
+        if not is_group and member["entity_name"] in {project.get("owner_name"), administrator}:
             continue
         group = groups.get(member["entity_id"]) if is_group else None
         if reason := member_mapping.obstacle(member, group):
