@@ -20,7 +20,9 @@ cluster-tools:
 faults: setup
 	@nice python -m tests.faults
 
+# BENCH_RULES="10 100" narrows it; bench/rules.py has its other variables.
 bench: setup
+	@python -m bench.rules $(BENCH_RULES)
 	@python -m bench.mirrorctl
 
 lint: setup

@@ -1,5 +1,6 @@
 """The program: loads the stack's configuration, creates the mirror that it declares, and exports its outputs."""
 
+import os
 import signal
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from harbor_mirror.plan.validation import resolve_stack
 # Restore the default SIGINT action: the engine interrupts the program after rejecting a plan, and KeyboardInterrupt
 # would print a traceback.
 signal.signal(signal.SIGINT, signal.SIG_DFL)
+# The SDK sends the engine debug messages for each resource and waits for each of them (docs/adr/0180).
+if "HARBOR_MIRROR_DEBUG" not in os.environ:
+    pulumi.log.debug = lambda *_args, **_options: None
 stack = pulumi.get_stack()
 # Everything at once: pulumi.Config answers only for the keys it is asked for, so a misspelled key would go unnoticed.
 settings = {**config.get_config_env(), **config.CONFIG.get()}

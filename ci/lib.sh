@@ -56,6 +56,9 @@ mirrorctl() {
   python -m mirrorctl "$command" "$@" --stack "$stack" --cwd "$PROJECT_DIR"
 }
 
+# engine_preview [OPTION ...]: a preview that does not serialize the state after each step (docs/adr/0180): it writes none.
+engine_preview() { PULUMI_SKIP_CHECKPOINTS=true PULUMI_EXPERIMENTAL=true engine preview "$@"; }
+
 # Options for the policy pack with the environment's levels. Without policy/ENVIRONMENT.json every policy only advises.
 policies() {
   printf '%s\n' --policy-pack "$PWD/policy/pack"
@@ -66,7 +69,7 @@ policies() {
 preview_json() {
   local policies
   mapfile -t policies < <(policies "$1")
-  engine preview --stack "$2" --json "${policies[@]}" >"$3" && return
+  engine_preview --stack "$2" --json "${policies[@]}" >"$3" && return
   jq --raw-output '.diagnostics[] | select(.severity == "error") | .message' "$3" >&2 2>/dev/null || cat "$3" >&2
   # The engine doesn't say which setting keeps the program from starting.
   mirrorctl check "$1" >&2 || true

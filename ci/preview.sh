@@ -29,7 +29,7 @@ if [ "$code" -ne 0 ]; then
 fi
 
 mapfile -t policies < <(policies "$environment")
-engine preview --stack "$stack" --diff --suppress-progress --suppress-outputs "${policies[@]}" >"$work/diff" 2>&1 || code=$?
+engine_preview --stack "$stack" --diff --suppress-progress --suppress-outputs "${policies[@]}" >"$work/diff" 2>&1 || code=$?
 
 # explain refuses a file with faults; check lists them.
 if ! mirrorctl explain "$environment" --diff "$base" >"$work/words" && mirrorctl check "$environment" >"$work/words"; then

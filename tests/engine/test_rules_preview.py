@@ -108,3 +108,12 @@ def test_rule_files_belong_to_the_stack_and_their_faults_name_file_and_line(
     assert "mirrors/dev/data.yaml:4: rules.etl.repositories: 'Data/etl' can never match" in said
     assert "mirrors/dev/web.yaml:2: rules.nginx: is already defined in the stack's own configuration" in said
     assert not [step for step in result.steps if step.type.startswith("harbor")]
+
+
+def test_debug_messages_of_the_sdk_come_on_request(workspace: Callable[[str], Workspace]) -> None:
+    """Each is a blocking request to the engine, and there are several for each resource."""
+    stack = configured(workspace, WARNED)
+    message = "registering resource: ty=harbor:index/replication:Replication, name=nginx"
+    assert message not in stack.preview("--debug").ok().output
+    stack.env = {**stack.env, "HARBOR_MIRROR_DEBUG": "1"}
+    assert message in stack.preview("--debug").ok().output
