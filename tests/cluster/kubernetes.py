@@ -185,6 +185,7 @@ class Nodes(threading.Thread):
         self._api = Api(api.url, api.token, api.certificate)
         self._follow, self._stopping = follow, threading.Event()
         self.fails: set[str] = set()
+        self.errors: list[Exception] = []
 
     def __enter__(self) -> Nodes:
         self.start()
@@ -197,16 +198,23 @@ class Nodes(threading.Thread):
 
     def run(self) -> None:
         while not self._stopping.wait(0.1):
-            pods = self._api.items("/api/v1/pods")
-            for pod in pods:
-                self._advance(pod)
-            for service in self._api.items("/api/v1/services"):
-                if service["spec"].get("type") == "LoadBalancer":
-                    self._address_of("/api/v1", "services", service)
-            for ingress in self._api.items("/apis/networking.k8s.io/v1/ingresses"):
-                self._address_of("/apis/networking.k8s.io/v1", "ingresses", ingress)
-            if self._follow is not None:
-                self._follow(self._api, pods)
+            try:
+                self._round()
+            except (httpx.HTTPError, AssertionError, OSError) as error:
+                # What the API server did not answer in time, or what is gone meanwhile, is looked at again.
+                self.errors.append(error)
+
+    def _round(self) -> None:
+        pods = self._api.items("/api/v1/pods")
+        for pod in pods:
+            self._advance(pod)
+        for service in self._api.items("/api/v1/services"):
+            if service["spec"].get("type") == "LoadBalancer":
+                self._address_of("/api/v1", "services", service)
+        for ingress in self._api.items("/apis/networking.k8s.io/v1/ingresses"):
+            self._address_of("/apis/networking.k8s.io/v1", "ingresses", ingress)
+        if self._follow is not None:
+            self._follow(self._api, pods)
 
     def _advance(self, pod: Json) -> None:
         meta, status = pod["metadata"], pod.get("status", {})
