@@ -23,6 +23,8 @@ from harbor_mirror.plan import charts
 from ..hooks.cluster import guard_upgrade
 from .archives import archive
 
+#: Annotation that lets the plugin take an object over whose content differs.
+PATCH_FORCE = "pulumi.com/patchForce"
 #: Types as the engine knows them.
 CHART_TYPE, SECRET_TYPE = "kubernetes:helm.sh/v4:Chart", "kubernetes:core/v1:Secret"
 
@@ -93,7 +95,8 @@ class HarborRelease(pulumi.ComponentResource):
         data: pulumi.Output[dict[str, str]] = pulumi.Output.secret(content.apply(manifests.encoded))
         return Secret(
             f"{self._name}-{name.removeprefix('harbor-')}",
-            metadata={"name": name, "namespace": names.NAMESPACE},
+            # An update that was cut off may have left one with other content, such as another token key.
+            metadata={"name": name, "namespace": names.NAMESPACE, "annotations": {PATCH_FORCE: "true"}},
             data=data,
             opts=self._options(depends_on=[self._namespace], **options),
         )

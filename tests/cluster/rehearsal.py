@@ -24,9 +24,11 @@ from localcloud.http import free_port, serve
 from localcloud.tls import Trust
 from tests.cluster.kubernetes import Api, Json, Nodes
 from tests.cluster.tools import archive, program
+from tests.waiting import until
 
 PLUGIN = "pulumi-resource-kubernetes"
 PLUGIN_VERSION = "4.34.2"
+PATIENCE_SECONDS = 180.0
 REDIS_PASSWORD = "Redis-Secret-1"
 #: Nothing looks into them here: Traefik is played.
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIEXAMPLE\n-----END CERTIFICATE-----\n"
@@ -105,11 +107,11 @@ class Rehearsal:
         return sorted(found - own)
 
     def lose_cluster(self) -> None:
-        """What deleting a cluster at Linode does to what was in it."""
+        """What deleting a cluster at Linode does to what was in it; returns when it is gone."""
         for space in self.in_kubernetes():
             self.api.client.delete(f"/api/v1/namespaces/{space}")
-        for path in ("/apis/networking.k8s.io/v1/ingressclasses/traefik",):
-            self.api.client.delete(path)
+        self.api.client.delete("/apis/networking.k8s.io/v1/ingressclasses/traefik")
+        until(lambda: not self.in_kubernetes(), seconds=PATIENCE_SECONDS, every=0.2)
 
 
 def chart_directory(tmp: Path) -> Path:
