@@ -111,6 +111,7 @@ def newcomer(tmp_path: Path) -> Iterator[Newcomer]:
         config = stack_config(cloud, free_port())
         hub = {"type": "docker-registry", "url": cloud.partner_url, "username": PARTNER_USERNAME}
         config["harbor-mirror:endpoints"] = {"docker-hub": hub}
+        config["harbor-mirror:projects"] = {"mirror": {"quotaGb": 10, "forceDestroy": True}}
         rule = {"endpoint": "docker-hub", "repositories": "library/nginx", "tags": "1.2*", "project": "mirror"}
         config["harbor-mirror:rules"] = {"nginx": {**rule, "schedule": "daily"}}
         write(directory / "Pulumi.dev.yaml", config)
