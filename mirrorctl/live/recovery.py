@@ -37,6 +37,7 @@ LABELLED = {
 #: Lists in Linode's API in which the state's ids of these types are looked up.
 LISTED = {**LABELLED, ADDRESS: "/networking/ips"}
 SERVER = "the next `pulumi up` replaces the server, because its user data cannot be read back; the volume stays"
+REPLACEMENT = "the killed run created it to replace the server; the next `pulumi up` creates it again; the volume stays"
 LOST_SECRET = "its secret was known to the killed run only; the next `pulumi up` creates a new one"  # noqa: S105
 UNNAMED = "reserved in this region and in use by nobody; import it only if the killed run reserved it: --address {}"
 
@@ -114,6 +115,10 @@ class Recovery:
     def _resources(self) -> list[Json]:
         return self._state.get("resources") or []
 
+    @property
+    def _urns(self) -> set[str]:
+        return {resource["urn"] for resource in self._resources}
+
     @cached_property
     def _creations(self) -> Creations:
         return engine.creations(self._stack, self._cwd)
@@ -125,7 +130,7 @@ class Recovery:
 
     def _half_done(self) -> Iterator[str]:
         """Return resources whose update or deletion was interrupted: the state may be older than they are."""
-        known = {resource["urn"] for resource in self._resources}
+        known = self._urns
         for operation in self._pending:
             urn = operation["resource"]["urn"]
             if operation["type"] != "creating" and urn in known and urn not in self._gone:
@@ -212,6 +217,9 @@ class Recovery:
                 continue
             if creation.type == KEY:
                 yield _recovered(creation, identifier, action="delete", reason=LOST_SECRET)
+            elif creation.type == INSTANCE and creation.urn in self._urns:
+                # The engine imports nothing under a name that the state has; a server without volume has no data.
+                yield _recovered(creation, identifier, action="delete", reason=REPLACEMENT)
             else:
                 yield _recovered(creation, identifier, reason=SERVER if creation.type == INSTANCE else "")
 
@@ -301,8 +309,8 @@ class Recovery:
             self.__dict__.pop(client, None)
         with ExitStack() as self._clients:
             for item in items:
-                if item.type == KEY and self._linode:
-                    self._linode.delete(f"{LABELLED[KEY]}/{item.id}")
+                if item.type in LABELLED and self._linode:
+                    self._linode.delete(f"{LABELLED[item.type]}/{item.id}")
                 elif self._harbor:
                     self._harbor.request("DELETE", item.id)
 

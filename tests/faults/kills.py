@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -39,23 +38,21 @@ class Chain:
     leaks: list[str]
 
 
-def run_chain(directory: Path, points: tuple[Point, Point, Point], env: Mapping[str, str] | None = None) -> Chain:
+def run_chain(directory: Path, points: tuple[Point, Point, Point]) -> Chain:
     """Kill a creation, an update and a destruction of one stack at these points, with the recovery after each."""
     with TrialCloud() as cloud:
         stack = TrialStack(cloud, directory, f"trial-{uuid.uuid4().hex[:6]}")
-        trials = [trial(stack, "create", points[0], env)]
+        trials = [trial(stack, "create", points[0])]
         stack.change()
-        trials.append(trial(stack, "update", points[1], env))
+        trials.append(trial(stack, "update", points[1]))
         searched, leaks = stack.leaks()
-        trials.append(destroyed(stack, points[2], env))
+        trials.append(destroyed(stack, points[2]))
         return Chain(trials, searched, leaks)
 
 
-def trial(
-    stack: TrialStack, phase: Literal["create", "update"], point: Point, env: Mapping[str, str] | None = None
-) -> Trial:
+def trial(stack: TrialStack, phase: Literal["create", "update"], point: Point) -> Trial:
     """Kill an `up` at a point; recover, run `up` again, and compare with a stack that was never interrupted."""
-    result = _recovered(stack, phase, point, is_reached=stack.killed("up", point, env))
+    result = _recovered(stack, phase, point, is_reached=stack.killed("up", point))
     again = stack.workspace.up()
     if again.code != 0:
         result.failures.append(f"up after recover: {again.output[-2000:]}")
@@ -63,9 +60,9 @@ def trial(
     return result
 
 
-def destroyed(stack: TrialStack, point: Point, env: Mapping[str, str] | None = None) -> Trial:
+def destroyed(stack: TrialStack, point: Point) -> Trial:
     """Kill a `destroy` at a point; recover, run it again, and look for what Linode still has."""
-    result = _recovered(stack, "destroy", point, is_reached=stack.killed("destroy", point, env))
+    result = _recovered(stack, "destroy", point, is_reached=stack.killed("destroy", point))
     again = stack.workspace.destroy()
     if again.code != 0:
         result.failures.append(f"destroy after recover: {again.output[-2000:]}")

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sized
+from collections.abc import Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -28,7 +28,6 @@ from tests.faults.secrets import leaks, places
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 LOGIN = "/c/login"
 COMMAND_SECONDS = 300
-SKIP_CHECKPOINTS = {"PULUMI_SKIP_CHECKPOINTS": "true", "PULUMI_EXPERIMENTAL": "true"}
 
 
 @dataclass(frozen=True)
@@ -129,7 +128,7 @@ class TrialStack:
         self.rules["redis"] = config["harbor-mirror:rules"]["redis"]
         self.workspace.configure(config)
 
-    def killed(self, command: Literal["up", "destroy"], point: Point, env: Mapping[str, str] | None = None) -> bool:
+    def killed(self, command: Literal["up", "destroy"], point: Point) -> bool:
         """Run a command that is killed at a point; return whether it sent so many writes."""
         # A test that runs in the background of a shell has SIGINT ignored, and its children too.
         arguments = [
@@ -148,7 +147,7 @@ class TrialStack:
             process = subprocess.Popen(
                 arguments,
                 cwd=self.workspace.directory,
-                env={**self.workspace.environment(), **(env or {})},
+                env=self.workspace.environment(),
                 stdout=log,
                 stderr=log,
                 start_new_session=True,

@@ -17,6 +17,8 @@ from tests.plugins import REAL_PLUGINS
 
 #: The creating request of the server.
 SERVER_WRITE = 10
+#: The same in an update, which deletes the old server first.
+REPLACEMENT_WRITE = 2
 
 
 @pytest.mark.timeout(1200)
@@ -52,7 +54,7 @@ def test_a_stack_that_was_killed_three_times_recovers(tmp_path: Path) -> None:
         assert stack.faults() == []
 
         stack.change()
-        assert str(trial(stack, "update", Point(4, "after", signal.SIGKILL))).endswith(": recovered")
+        assert str(trial(stack, "update", Point(REPLACEMENT_WRITE, "after", signal.SIGKILL))).endswith(": recovered")
         searched, leaks = stack.leaks()
         assert searched > len(stack.outputs)
         assert leaks == []
