@@ -7,7 +7,7 @@ those of all processes of a command (engine, language host, program), so that ot
 the stand-in providers run in this process and are not counted. Seconds are of the clock.
 
 BENCH_REPEATS                  pairs for each number of rules (default 3)
-BENCH_SKIP_CHECKPOINTS=1       with PULUMI_SKIP_CHECKPOINTS, which `eval "$(mirrorctl session --fast)"` sets
+BENCH_SKIP_CHECKPOINTS=1       with PULUMI_SKIP_CHECKPOINTS and PULUMI_EXPERIMENTAL
 E2E_PROVIDERS=plugins          plugins of PULUMI_HOME in place of the stand-ins
 E2E_HARBOR_URL, E2E_HARBOR_PASSWORD, E2E_SOURCE_URL   a Harbor and a source in place of the simulators
 """
