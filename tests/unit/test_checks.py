@@ -9,6 +9,7 @@ import pytest
 
 from harbor_mirror.config import models as config
 from harbor_mirror.config.faults import ConfigurationError
+from harbor_mirror.config.fields import Section
 from harbor_mirror.plan.mirror import SHOWN_COLLISIONS, PlannedMirror
 from harbor_mirror.plan.validation import validate
 from tests.data.model import resolved as resolved_stack
@@ -73,9 +74,7 @@ def test_a_faulty_endpoint_does_not_change_the_faults_of_its_rules() -> None:
 
 
 def test_every_field_has_a_description_and_every_required_field_an_example() -> None:
-    sections = [
-        found for found in vars(config).values() if isinstance(found, type) and issubclass(found, config.Section)
-    ]
+    sections = [value for value in vars(config).values() if isinstance(value, type) and issubclass(value, Section)]
     assert len(sections) > 10
     for section in sections:
         for name, field in section.model_fields.items():
