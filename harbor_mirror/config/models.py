@@ -102,9 +102,10 @@ class ExistingHarbor(Section):
     """Base URL."""
     username: Name = Field("admin", min_length=1, examples=["admin"])
     """A system administrator; its password is the secret `harborPassword`."""
-    restrict_project_creation: bool = Field(False, examples=[True])
-    """Lets only administrators create projects. Off by default: it applies to the whole Harbor, and the provider then
-    sets its other system settings (read-only, robots' prefix and lifetime, quota) to their defaults."""
+    restrict_project_creation: bool | None = Field(None, examples=[True])
+    """Lets only administrators create projects, in the whole Harbor. The provider then resets Harbor's other system
+    settings (read-only, robot prefix and lifetime, quota) to defaults. `false` accepts that everybody who can log in,
+    the pull robot included, can create projects; without a value the preview warns of that."""
 
 
 class TagFilter(Section):
@@ -387,7 +388,7 @@ class Configuration(Section):
     @property
     def restricts_project_creation(self) -> bool:
         """Return whether only administrators may create projects: always if the stack runs Harbor, else if set."""
-        return self.harbor.restrict_project_creation if self.harbor else True
+        return bool(self.harbor.restrict_project_creation) if self.harbor else True
 
     @property
     def garbage_collection(self) -> GarbageCollection | None:

@@ -199,6 +199,12 @@ def _insecure_settings(configuration: Configuration) -> Iterator[Caution]:
     if harbor.scheme == "http" and harbor.hostname not in LOOPBACK:
         text = "Harbor's http sends passwords unencrypted, the administrator's included; use https"
         yield Caution("harbor", "url", text)
+    if configuration.harbor is not None and configuration.harbor.restrict_project_creation is None:
+        text = (
+            "everybody who can log in to this Harbor, the pull robot included, can create projects; set true to allow "
+            "that to administrators only, or false to accept it"
+        )
+        yield Caution("harbor", "restrictProjectCreation", text)
     for name, endpoint in configuration.endpoints.items():
         if endpoint.insecure:
             text = (

@@ -18,7 +18,7 @@ PROJECT = "harbor-mirror"
 ABOUT = {"case", "says", "warns", "lands"}
 #: The good stack that these tables change.
 STACK: dict[str, Any] = {
-    "harbor": {"url": "https://harbor.example.com"},
+    "harbor": {"url": "https://harbor.example.com", "restrictProjectCreation": False},
     "harborPassword": "Harbor-Password-1",
     "endpoints": {"hub": {"type": "docker-hub"}},
     "projects": {"mirror": {}},
