@@ -12,12 +12,12 @@ import httpx
 import pytest
 
 from localcloud.cloud import LINODE_TOKEN
+from tests.cluster.conftest import ALL_TRIALS
 from tests.cluster.rehearsal import Rehearsal
 
 #: Shares of the resources of a first `up`, in the order in which it creates them.
 ALL_POINTS = (0.05, 0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85, 0.95)
-#: Each takes minutes: CLUSTER_KILL_POINTS=all runs all of them.
-POINTS = ALL_POINTS if os.environ.get("CLUSTER_KILL_POINTS") == "all" else (0.45, 0.85)
+POINTS = ALL_POINTS if ALL_TRIALS else (0.45, 0.85)
 #: Resources of the stack that the engine registers; a point is a share of them.
 RESOURCES = 75
 PATIENCE_SECONDS = 240.0
