@@ -70,7 +70,7 @@ def test_a_schedule_change_is_described_with_its_cost(checkout: Checkout, dev: C
     checkout.write(dev)
     lines = [
         "nginx: every 6 hours at minute 0, UTC -> every hour at minute 0, UTC; pulls per 6 h 12 -> 72 of 200",
-        "endpoint docker-hub: total pulls per 6 h 13 -> 73 of 200",
+        "endpoint docker-hub: total pulls per 6 h 52 -> 112 of 200",
     ]
     assert checkout.words() == lines
     report = checkout.explain("--json").json
@@ -103,7 +103,7 @@ def test_all_other_kinds_of_changes(committed: Checkout, dev: Config) -> None:
         "new rule busybox: copies docker.io/library/busybox, all tags; library/busybox -> "
         f"{host}/apps/library/busybox; every day at 02:30, UTC; pulls per 6 h 400 of 100",
         "rule prometheus is removed; its images stay in Harbor",
-        "endpoint docker-hub: total pulls per 6 h 2 -> 402 of 100, more than the plan allows",
+        "endpoint docker-hub: total pulls per 6 h 80 -> 480 of 100, more than the plan allows",
     ]
 
 
