@@ -16,7 +16,7 @@ TEN_FAULTS = {
     "harbor-mirror:endpoints": {"hub": {"type": "dockerhub"}, "other hub": {"type": "docker-hub"}},
     "harbor-mirror:projects": {"Mirror": {}, "mirror": {"public": "yes", "quotaGb": 0}},
     "harbor-mirror:rules": {
-        "nginx": {"endpoint": "nowhere", "repositories": "library/nginx", "project": "mirror", "flatten": 9}
+        "nginx": {"endpoint": "nowhere", "repositories": "library/nginx", "project": "mirror", "flatten": -9}
     },
 }
 TEN_PATHS = [
