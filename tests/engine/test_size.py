@@ -57,7 +57,7 @@ def test_check_refuses_exactly_what_the_engine_cannot_pass_to_the_program(stack:
     pad(stack, room)
     (report,) = check_files(stack.directory, "large").files
     assert report.ok
-    assert [caution.path for caution in report.cautions] == ["rulesDir"]
+    assert "rulesDir" in [caution.path for caution in report.cautions]
     result = stack.preview()
     assert result.code == 0, result.output
     assert f"the settings take {LIMIT:,} of the {LIMIT:,} bytes" in str(result.diagnostics)
