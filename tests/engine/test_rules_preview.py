@@ -9,7 +9,7 @@ from localcloud.engine import Result, Workspace
 
 #: A stack that works, and deserves a warning in each of its sections. Nothing in it is reached: a preview asks nobody.
 WARNED: dict[str, Any] = {
-    "harbor-mirror:harbor": {"url": "https://harbor.example.com"},
+    "harbor-mirror:harbor": {"url": "https://harbor.example.com", "restrictProjectCreation": False},
     "harbor-mirror:endpoints": {
         "hub": {"type": "docker-hub"},
         "plain": {"type": "docker-registry", "url": "http://registry.example.com", "username": "bot"},
