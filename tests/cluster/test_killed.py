@@ -12,12 +12,11 @@ import httpx
 import pytest
 
 from localcloud.cloud import LINODE_TOKEN
-from tests.cluster.conftest import ALL_TRIALS
+from tests.cluster.conftest import not_proven
 from tests.cluster.rehearsal import Rehearsal
 
 #: Shares of the resources of a first `up`, in the order in which it creates them.
-ALL_POINTS = (0.05, 0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85, 0.95)
-POINTS = ALL_POINTS if ALL_TRIALS else (0.45, 0.85)
+POINTS = (0.05, 0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85, 0.95)
 #: Resources of the stack that the engine registers; a point is a share of them.
 RESOURCES = 75
 PATIENCE_SECONDS = 240.0
@@ -89,6 +88,7 @@ def delete_orphans(stack: Rehearsal) -> list[str]:
     return deleted
 
 
+@not_proven
 @pytest.mark.parametrize("point", POINTS)
 def test_an_update_that_was_killed_is_recovered(stack: Rehearsal, point: float) -> None:
     kill_up(stack, int(RESOURCES * point))
