@@ -37,7 +37,9 @@ def split_by_namespace(name: str, rule: Rule, type_: str) -> dict[str, Rule]:
     For names of several namespaces in one pattern Harbor reads the source's catalogue, which many sources refuse; for
     names of one namespace it asks for each repository. Raise Refused.
     """
-    if type_ in _WITHOUT_CATALOGUE or not all(map(_is_valid, rule.repositories)):
+    # Most rules have one pattern without braces, which has one namespace: do not check it here and again later.
+    has_alternatives = len(rule.repositories) > 1 or "{" in rule.repositories[0]
+    if type_ in _WITHOUT_CATALOGUE or not has_alternatives or not all(map(_is_valid, rule.repositories)):
         return {name: rule}
     names = [exact(pattern) for pattern in rule.repositories]
     if None in names:

@@ -175,7 +175,7 @@ class Recovery:
         """Return whether the state's server exists; true for a Harbor that somebody else runs."""
         if "harbor-mirror:host" not in self._configuration or self._linode is None:
             return True
-        known = self._known(INSTANCE)
+        known = self._known_ids(INSTANCE)
         return any(str(item["id"]) in known for item in self._linode.find(LABELLED[INSTANCE]))
 
     def _harbor_values(self) -> Mapping[str, str] | None:
@@ -213,7 +213,7 @@ class Recovery:
             return
         for item in client.find(path, label=label):
             identifier = _identifier(creation.type, item)
-            if identifier in self._known(creation.type):
+            if identifier in self._known_ids(creation.type):
                 continue
             if creation.type == KEY:
                 yield _recovered(creation, identifier, action="delete", reason=LOST_SECRET)
@@ -225,7 +225,7 @@ class Recovery:
 
     def _addresses(self, client: Linode, creation: Creation) -> Iterator[Recovered]:
         """Linode keeps no name for an address: one that no server uses may be of the killed run, or not."""
-        known = self._known(ADDRESS)
+        known = self._known_ids(ADDRESS)
         for item in client.find("/networking/ips", region=creation.inputs.get("region"), reserved=True):
             address = item["address"]
             if address in known or item.get("linode_id"):
@@ -254,7 +254,7 @@ class Recovery:
             identifier = import_ids.of_retention(self._projects.get(creation.name.removesuffix("-retention"), {}))
         elif creation.type == import_ids.ROBOT and (robot := self._robots.get(f"{ROBOT_PREFIX}{name}")):
             identifier, fields = import_ids.of_robot(robot), {"action": "delete", "reason": LOST_SECRET}
-        if identifier and identifier not in self._known(creation.type):
+        if identifier and identifier not in self._known_ids(creation.type):
             yield _recovered(creation, identifier, **fields)
 
     @cached_property
@@ -273,7 +273,7 @@ class Recovery:
     def _robots(self) -> dict[str, Json]:
         return mirror.by_name(self._harbor.robots()) if self._harbor else {}
 
-    def _known(self, kind: str) -> set[str]:
+    def _known_ids(self, kind: str) -> set[str]:
         """Return the ids that the state has for a type."""
         return {str(resource.get("id")) for resource in self._resources if resource["type"] == kind}
 
