@@ -1,18 +1,23 @@
-# make demo: everything from nothing, without an account.  make test: all tests.  Both set up what they need first.
+# make demo: everything from nothing, without an account.  make test: the tests. Both set up what they need first.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/.venv/bin:$(PATH)
 PYTHON ?= python3
 
-.PHONY: demo test faults cluster-tools bench lint setup clean pipeline lock audit pin-engine
+.PHONY: demo test test-slow faults cluster-tools bench lint setup clean pipeline lock audit pin-engine
 
 demo: setup
 	@python -m localcloud.demo
 
 test: setup lint
-	@pytest -n 2 --dist worksteal -rs tests
+	@pytest -n 2 --dist worksteal -rs -m "not slow" tests
+	@echo "left out: the slow tests; make test-slow runs them, and so does CI"
 
-# What the tests of the cluster run for real; about 20 minutes, once per user. Without it `make test` leaves them out.
+# Long forms, and rehearsals with a real Kubernetes API.
+test-slow: setup
+	@pytest -n 2 --dist worksteal -rs -m slow tests
+
+# What the tests of the cluster run for real; about 20 minutes, once per user. Without it `make test-slow` leaves them out.
 cluster-tools:
 	@bash ci/cluster-tools/install.sh
 
