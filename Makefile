@@ -21,7 +21,7 @@ test-slow: setup
 cluster-tools:
 	@bash ci/cluster-tools/install.sh
 
-# Kill trials of about an hour; `python -m tests.faults 5` runs a quarter of them.
+# Hours on two cores; `python -m tests.faults --share 0.25 kills` runs a quarter of the kill trials.
 faults: setup
 	@nice python -m tests.faults
 

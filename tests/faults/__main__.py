@@ -1,38 +1,41 @@
-"""The long form of the kill trials: `make faults`, or `python -m tests.faults 5` for five stacks instead of twenty.
+"""The long forms of all trials: `make faults`, or `python -m tests.faults --share 0.25 kills` for a quarter of a part.
 
-Prints each point as it is done and a table at the end; the exit code is 1 if anything failed.
+Prints each trial as it is done, then the failures and one table; the exit code is 1 if anything failed.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from collections.abc import Mapping
 
-from tests.faults.kills import Chain, points, run_chain
+from tests.faults import kills
+from tests.faults.table import Part, Row, table
 
-#: Three points each: creation, update, destruction.
-CHAINS = 20
+#: By the name that selects it, in the order in which they run.
+PARTS: Mapping[str, Part] = {"kills": kills.part}
 
 
-def run(count: int) -> int:
-    """Run `count` stacks and print the table; return the exit code."""
-    chains: list[Chain] = []
-    for number, chosen in enumerate(points(count), 1):
-        with TemporaryDirectory() as directory:
-            chains.append(run_chain(Path(directory), chosen))
-        for trial in chains[-1].trials:
-            print(f"{number}/{count} {trial}", flush=True)
-    trials = [trial for chain in chains for trial in chain.trials]
-    leaks = [leak for chain in chains for leak in chain.leaks]
-    failed = [trial for trial in trials if trial.failures]
-    print(f"points   {sum(trial.is_reached for trial in trials)} of {len(trials)} reached")
-    print(
-        f"places   {sum(chain.searched for chain in chains)} searched for secrets, {len(leaks)} with one {leaks or ''}"
-    )
-    print(f"failures {len(failed) + len(leaks)}")
-    return 1 if failed or leaks else 0
+def run(names: list[str], share: float) -> int:
+    """Run parts and print the table; return the exit code."""
+    rows: list[Row] = []
+    for name in names:
+        rows.append(PARTS[name](_say, share))
+        for failure in rows[-1].failures:
+            _say(f"FAILED {name}: {failure}")
+    _say(table(rows))
+    return 1 if any(row.failures for row in rows) else 0
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
 
 
 if __name__ == "__main__":
-    sys.exit(run(int(sys.argv[1]) if sys.argv[1:] else CHAINS))
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description="Trials of faults and interruptions.")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (default: all)")
+    parser.add_argument("--share", type=float, default=1.0, help="run this share of each part (default: 1)")
+    chosen = parser.parse_args()
+    if unknown := set(chosen.parts) - PARTS.keys():
+        parser.error(f"unknown part {', '.join(sorted(unknown))}")
+    sys.exit(run(chosen.parts or list(PARTS), chosen.share))

@@ -6,13 +6,17 @@ import signal
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 
 from tests.faults.stack import Point, TrialCloud, TrialStack
+from tests.faults.table import Row, Say
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 #: How many writes the creation, the update and the destruction of the trial stack send.
 CREATION, UPDATE, DESTRUCTION = 22, 7, 18
+#: Stacks of the long form, with three points each.
+CHAINS = 20
 
 
 @dataclass
@@ -36,6 +40,22 @@ class Chain:
     trials: list[Trial]
     searched: int
     leaks: list[str]
+
+
+def part(say: Say, share: float) -> Row:
+    """Kill the runs of up to 20 stacks, at three points each."""
+    row = Row("kills")
+    count = max(1, round(CHAINS * share))
+    for number, chosen in enumerate(points(count), 1):
+        with TemporaryDirectory() as directory:
+            chain = run_chain(Path(directory), chosen)
+        for result in chain.trials:
+            say(f"kills {number}/{count}: {result}")
+            row.points += result.is_reached
+            row.failures += [f"{result}"] if result.failures else []
+        row.places += chain.searched
+        row.failures += [f"a secret is in {place}" for place in chain.leaks]
+    return row
 
 
 def run_chain(directory: Path, points: tuple[Point, Point, Point]) -> Chain:
