@@ -25,7 +25,7 @@ from harbor_mirror.host.pins import pins
 from .arguments import encrypt
 from .hooks.health import wait_for_health
 from .hooks.host import announce_replacement, explain_creation
-from .host_checks import SERVER_TAG, VERSION_TAG, Findings, look_up
+from .host_checks import SERVER_TAG, VERSION_TAG, ExistingHost, look_up
 from .own_bucket import OwnBucket, OwnBucketArgs
 
 SSH_PORT = 22
@@ -90,7 +90,7 @@ class HarborHost(pulumi.ComponentResource):
         self._children = pulumi.ResourceOptions(parent=self)
         protect = args.host.protect
         self._kept = pulumi.ResourceOptions(parent=self, protect=protect, retain_on_delete=protect)
-        findings = look_up(args.host, self._volume_label, pulumi.InvokeOptions(parent=self))
+        existing = look_up(args.host, self._volume_label, pulumi.InvokeOptions(parent=self))
         if pulumi.runtime.is_dry_run():
             _warn_of_unpinned_files(args.host, self)
         passwords = _Passwords(
@@ -100,11 +100,11 @@ class HarborHost(pulumi.ComponentResource):
         )
         address, firewall = self._create_network()
         buckets = self._create_buckets(passwords)
-        instance = self._create_server(passwords, address, firewall, buckets, findings)
-        volume = self._create_volume(instance, findings)
+        instance = self._create_server(passwords, address, firewall, buckets, existing)
+        volume = self._create_volume(instance, existing)
         self._create_gate(instance, volume)
-        if findings.zone_id is not None:
-            self._create_dns(findings.zone_id, address)
+        if existing.zone_id is not None:
+            self._create_dns(existing.zone_id, address)
         self.ip = address.address
         self.instance_id = instance.id
         self.volume_id = volume.id
@@ -154,7 +154,7 @@ class HarborHost(pulumi.ComponentResource):
         address: linode.NetworkingIp,
         firewall: linode.Firewall,
         buckets: Mapping[str, OwnBucket],
-        findings: Findings,
+        existing: ExistingHost,
     ) -> linode.Instance:
         name, host, label = self._name, self._host, self._args.label
         # Settings delivered through the bucket are kept out of user data, so changing them cannot replace the server.
@@ -165,7 +165,7 @@ class HarborHost(pulumi.ComponentResource):
         ).apply(lambda values: user_data(host, ServerValues(volume_label=self._volume_label, **values)))
         # Keys are changed on the server; here they would replace it.
         ignored = ["authorizedKeys"]
-        if _keeps_old_scripts(host, findings):
+        if _keeps_old_scripts(host, existing):
             ignored.append("metadatas")
             pulumi.log.warn(OLD_SCRIPTS.format(label=label), self)
         return linode.Instance(
@@ -196,19 +196,19 @@ class HarborHost(pulumi.ComponentResource):
                         f"{name}-instance",
                         label,
                         self,
-                        exists=findings.server,
+                        exists=existing.server,
                         protect=host.protect,
-                        reason=_replacement_reason(host, findings),
+                        reason=_replacement_reason(host, existing),
                     ),
                     explain_creation(f"{name}-instance", "server", label, self),
                 ),
             ),
         )
 
-    def _create_volume(self, instance: linode.Instance, findings: Findings) -> linode.Volume:
+    def _create_volume(self, instance: linode.Instance, existing: ExistingHost) -> linode.Volume:
         host, label = self._host, self._volume_label
         # A server that keeps its old scripts keeps the record of them, too.
-        created_with = findings.fingerprint if _keeps_old_scripts(host, findings) else fingerprint(host)
+        created_with = existing.fingerprint if _keeps_old_scripts(host, existing) else fingerprint(host)
         tags = [*host.tags, f"{VERSION_TAG}{host.version}"]
         if created_with is not None:
             tags.append(f"{SERVER_TAG}{created_with}")
@@ -272,17 +272,17 @@ class _Passwords:
     root: random.RandomPassword
 
 
-def _keeps_old_scripts(host: Host, findings: Findings) -> bool:
+def _keeps_old_scripts(host: Host, existing: ExistingHost) -> bool:
     """Return whether a protected server's user data would change only because this release has other scripts.
 
     `protect` would then stop every `up`, for a change that is not in the configuration. A volume without a record
     belongs to a server of an earlier release; its tags still tell whether the Harbor version changes.
     """
-    if not (host.protect and findings.server):
+    if not (host.protect and existing.server):
         return False
-    if findings.fingerprint is None:
-        return findings.version in (None, host.version)
-    return _changes_only_scripts(host, findings.fingerprint)
+    if existing.fingerprint is None:
+        return existing.version in (None, host.version)
+    return _changes_only_scripts(host, existing.fingerprint)
 
 
 def _changes_only_scripts(host: Host, created_with: str) -> bool:
@@ -291,10 +291,10 @@ def _changes_only_scripts(host: Host, created_with: str) -> bool:
     return configured == old_configured and released != old_released
 
 
-def _replacement_reason(host: Host, findings: Findings) -> str:
-    if findings.fingerprint is not None and not _changes_only_scripts(host, findings.fingerprint):
+def _replacement_reason(host: Host, existing: ExistingHost) -> str:
+    if existing.fingerprint is not None and not _changes_only_scripts(host, existing.fingerprint):
         return ""
-    return ", because this release of harbor-mirror brings other scripts for it" if findings.server else ""
+    return ", because this release of harbor-mirror brings other scripts for it" if existing.server else ""
 
 
 def _warn_of_unpinned_files(host: Host, resource: pulumi.Resource) -> None:

@@ -24,7 +24,7 @@ Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Findings:
+class ExistingHost:
     """What exists already: the zone's ID, whether a server uses the volume, and what the volume's tags record."""
 
     zone_id: int | None
@@ -33,7 +33,7 @@ class Findings:
     fingerprint: str | None = None
 
 
-def look_up(host: Host, volume_label: str, opts: pulumi.InvokeOptions) -> Findings:
+def look_up(host: Host, volume_label: str, opts: pulumi.InvokeOptions) -> ExistingHost:
     """Look up the region, type, image, zone and volume of a host.
 
     Raise pulumi.RunError with a line for each unsuitable value, and also if Linode does not answer.
@@ -54,7 +54,7 @@ def look_up(host: Host, volume_label: str, opts: pulumi.InvokeOptions) -> Findin
     if faults:
         raise pulumi.RunError(str(ConfigurationError(faults)))
     tags = volume.tags if volume else ()
-    return Findings(
+    return ExistingHost(
         zone_id=zone.id if zone else None,
         server=bool(volume and volume.linode_id),
         version=_tag(tags, VERSION_TAG),
