@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 import pulumi
 import pulumiverse_harbor as harbor
 
 from harbor_mirror.harbor.client import Harbor
+
+from .threads import run_in_thread
 
 #: A type of resource, by which Pulumi finds the provider of its package.
 _RESOURCE = "harbor:index/replication:Replication"
@@ -39,7 +40,6 @@ def request_hook(name: str, component: pulumi.ComponentResource, request: Reques
             with Harbor(url or "", username or "", password or "") as client:
                 request(client, args)
 
-        # In a thread: a hook that blocks would hold up the registration of everything else.
-        await asyncio.to_thread(send)
+        await run_in_thread(send)
 
     return pulumi.ResourceHook(name, run)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pulumi
 
 from harbor_mirror.harbor.client import Harbor, check_credentials, wait_until_healthy
 from harbor_mirror.plan.harbor_versions import lacking
+
+from .threads import run_in_thread
 
 #: A first boot installs Docker and pulls about ten images: minutes on a small Linode. A host that is not healthy
 #: after this long has failed; the operator reads why on its console.
@@ -26,8 +26,7 @@ def wait_for_health(
     """
 
     async def healthy(_: pulumi.ResourceHookArgs) -> None:
-        # In threads: a hook that blocks holds up the registration of everything else.
-        await asyncio.to_thread(
+        await run_in_thread(
             wait_until_healthy,
             url,
             timeout_seconds=HEALTHY_WITHIN_SECONDS,
@@ -36,7 +35,7 @@ def wait_for_health(
         )
         if username is not None and password is not None:
             secret: pulumi.Output[str] = pulumi.Output.from_input(password)
-            await asyncio.to_thread(_log_in, url, username, await secret.future() or "")
+            await run_in_thread(_log_in, url, username, await secret.future() or "")
 
     hook = pulumi.ResourceHook(name, healthy)
     return pulumi.ResourceHookBinding(before_create=[hook], before_update=[hook])

@@ -78,6 +78,17 @@ class Refused(Failed):
         self.status = status
 
 
+def content(response: httpx.Response) -> Any:
+    """Return the JSON in a response; raise Failed, with the message of Go's decoder, if it has none."""
+    try:
+        return response.json()
+    except ValueError:
+        text = response.text.strip()
+        unexpected = text[:1] not in ("{", "[", '"', "")
+        reason = f"invalid character '{text[0]}' looking for beginning of value" if unexpected else "unexpected end"
+        raise Failed(reason if unexpected else f"{reason} of JSON input") from None
+
+
 def _csrf(response: httpx.Response) -> dict[str, str]:
     """Return the CSRF token of a 403, for the second try."""
     token = response.headers.get("X-Harbor-Csrf-Token")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from localcloud.providers.harbor.client import Harbor, Refused
+from localcloud.providers.harbor.client import Harbor, Refused, content
 from localcloud.providers.resource import Draft, Failed, Resource
 
 
@@ -35,9 +35,9 @@ class HarborResource(Resource[Harbor]):
         `masked`: report any other failure as a missing resource, as most of the real plugin's resources do.
         """
         try:
-            return api.send("GET", draft.id).json()
-        except Refused as error:
-            if error.status == 404:
+            return content(api.send("GET", draft.id))
+        except Failed as error:
+            if isinstance(error, Refused) and error.status == 404:
                 draft.id = ""
                 return None
             raise Failed(f"resource not found {draft.id}" if masked else str(error)) from None

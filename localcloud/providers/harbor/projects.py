@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
-from localcloud.providers.harbor.client import Harbor, Refused, location
+from localcloud.providers.harbor.client import Harbor, Refused, content, location
 from localcloud.providers.harbor.common import HarborResource, go_bool, one_of, schedule_of
 from localcloud.providers.resource import Draft, Failed
 from localcloud.providers.schema import flag, listing, number, out, properties, record, text
@@ -100,13 +100,13 @@ class Project(HarborResource):
 
     @staticmethod
     def _update_quota(api: Harbor, draft: Draft) -> None:
-        settings = api.send("GET", "/configurations").json()
+        settings = content(api.send("GET", "/configurations"))
         if not settings.get("quota_per_project_enable", {}).get("value") or not draft.changed("storageQuota"):
             return
         quota = draft["storageQuota"]
         body = {"hard": {"storage": quota * GIB if quota > 0 else quota}}
         page = 1
-        while quotas := api.send("GET", f"/quotas/?page={page}&page_size=100").json():
+        while quotas := content(api.send("GET", f"/quotas/?page={page}&page_size=100")):
             for found in quotas:
                 if draft.id == f"/projects/{found['ref']['id']}":
                     api.send("PUT", f"/quotas/{found['id']}", body)
@@ -117,7 +117,7 @@ class Project(HarborResource):
     def _repositories(api: Harbor, project: str) -> list[str]:
         names: list[str] = []
         page = 1
-        while found := api.send("GET", f"/projects/{project}/repositories?page={page}&page_size=100").json():
+        while found := content(api.send("GET", f"/projects/{project}/repositories?page={page}&page_size=100")):
             names += [repository["name"] for repository in found]
             page += 1
         return names
@@ -160,7 +160,7 @@ class RetentionPolicy(HarborResource):
             path = location(api.send("POST", "/retentions", body, 201))
         except Refused:
             # The project has a policy already: update it.
-            project = api.send("GET", f"/projects/{body['scope']['ref']}").json()
+            project = content(api.send("GET", f"/projects/{body['scope']['ref']}"))
             path = f"/retentions/{project['metadata'].get('retention_id', '')}"
             api.send("PUT", path, body)
         draft.id = path
@@ -266,7 +266,7 @@ class ImmutableTagRule(HarborResource):
         page = 1
         while True:
             try:
-                rules = api.send("GET", f"{path}?page={page}&page_size={self._page}").json()
+                rules = content(api.send("GET", f"{path}?page={page}&page_size={self._page}"))
             except Refused as error:
                 if error.status == 404:
                     draft.id = ""

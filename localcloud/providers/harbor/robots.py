@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from localcloud.providers.harbor.client import Harbor, Refused, location
+from localcloud.providers.harbor.client import Harbor, Refused, content, location
 from localcloud.providers.harbor.common import HarborResource
 from localcloud.providers.resource import Draft
 from localcloud.providers.schema import bag, flag, number, out, properties, record, text
@@ -33,7 +33,7 @@ class RobotAccount(HarborResource):
 
     def create(self, api: Harbor, draft: Draft) -> None:
         response = api.send("POST", "/robots", self._body(draft, draft["name"]), 201)
-        made, path = response.json(), location(response)
+        made, path = content(response), location(response)
         if own := draft["secret"]:
             api.send("PATCH", f"/robots/{made['id']}", {"secret": own})
         else:
@@ -43,7 +43,7 @@ class RobotAccount(HarborResource):
 
     def read(self, api: Harbor, draft: Draft) -> None:
         try:
-            robot = api.send("GET", draft.id).json()
+            robot = content(api.send("GET", draft.id))
         except Refused:
             draft.id = ""  # The real plugin treats any failure as a missing robot.
             return
@@ -66,7 +66,7 @@ class RobotAccount(HarborResource):
     def update(self, api: Harbor, draft: Draft) -> None:
         name = draft["name"]
         if not draft.changed("name"):
-            name = api.send("GET", draft.id).json()["name"]  # Harbor accepts only the full name, with the prefix.
+            name = content(api.send("GET", draft.id))["name"]  # Harbor accepts only the full name, with the prefix.
         api.send("PUT", draft.id, self._body(draft, name))
         if draft.changed("secret"):
             api.send("PATCH", draft.id, {"secret": draft["secret"]})
@@ -79,7 +79,7 @@ class RobotAccount(HarborResource):
     def _prefix(api: Harbor) -> str:
         if api.robot_prefix:
             return api.robot_prefix
-        settings = api.send("GET", "/configurations").json()
+        settings = content(api.send("GET", "/configurations"))
         return str(settings.get("robot_name_prefix", {}).get("value", ""))
 
     @staticmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from localcloud.providers.harbor.client import Harbor, Refused
+from localcloud.providers.harbor.client import Harbor, Refused, content
 from localcloud.providers.harbor.common import HarborResource, one_of, schedule_of
 from localcloud.providers.harbor.projects import GIB
 from localcloud.providers.resource import Draft, Failed
@@ -43,7 +43,7 @@ class Scheduled(HarborResource):
         if not response.content:
             draft.id = ""
             return
-        found = response.json()
+        found = content(response)
         kind, cron = found["schedule"].get("type", ""), found["schedule"].get("cron", "")
         parameters = json.loads(found.get("job_parameters") or "{}")
         draft.set(schedule=cron if kind == "Custom" else kind, **self.parse(parameters))
@@ -182,7 +182,7 @@ class ConfigSystem(HarborResource):
 
     def read(self, api: Harbor, draft: Draft) -> None:
         try:
-            found = api.send("GET", "/configurations").json()
+            found = content(api.send("GET", "/configurations"))
         except Refused as error:
             raise Failed(f"error getting system configuration {error}") from None
         value = {name: setting.get("value") for name, setting in found.items() if isinstance(setting, dict)}

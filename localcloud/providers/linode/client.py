@@ -141,7 +141,10 @@ class Linode:
             delay *= RETRY_GROWTH
         if response.status_code >= 400:
             raise Refused(response.status_code, _reasons(response))
-        return response.json() if response.content else {}
+        try:
+            return response.json() if response.content else {}
+        except ValueError:
+            raise Refused(2, "unexpected end of JSON input") from None
 
     # --- waiting
 
