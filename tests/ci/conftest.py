@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from localcloud.engine import PROJECT
 from tests.programs import program
@@ -39,30 +38,6 @@ def script(name: str, *arguments: str, env: Mapping[str, str] | None = None, std
         check=False,
     )
     return Ran(done.returncode, done.stdout, done.stderr)
-
-
-class GitHubApi:
-    """Serves `app` to gh through a proxy, because gh uses plain HTTP only for the host github.localhost."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # A request to a proxy has a complete URL as its path.
-        if "path" in scope:
-            scope["path"] = scope["path"].removeprefix("http://api.github.localhost")
-        await self.app(scope, receive, send)
-
-    @staticmethod
-    def environment(url: str, folder: Path) -> dict[str, str]:
-        """Return the environment with which gh and the scripts reach the app at `url`."""
-        return {
-            "GITHUB_REPOSITORY": "acme/mirror",
-            "GITHUB_TOKEN": "token-1",
-            "GH_HOST": "github.localhost",
-            "HTTP_PROXY": url,
-            "GH_CONFIG_DIR": str(folder),
-        }
 
 
 @dataclass(frozen=True)

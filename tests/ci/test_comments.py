@@ -1,25 +1,21 @@
 """Comments for reviewers: a safe code block that fits into a comment, and one comment instead of many.
 
-publish.sh runs the real gh against a server that keeps comments and issues as GitHub does, and a stand-in for glab
-against one that does so as GitLab does.
+publish.sh runs the real gh against a server that keeps comments and issues as GitHub does, and glab, or a stand-in
+where it is not installed, against one that does so as GitLab does.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from localcloud.http import serve
-from tests.ci.conftest import GitHubApi, Ran, script
+from localcloud.tls import trust
+from tests.ci.conftest import Ran, script
+from tests.ci.forge import ME, Forge, GitHubApi, gitlab_environment
 from tests.programs import program
 
 # --- code blocks ------------------------------------------------------------------------------------------------------
@@ -55,84 +51,6 @@ def test_no_text_leaves_its_code_block_or_hides(option: tuple[str, ...]) -> None
 
 # --- comments and issues ----------------------------------------------------------------------------------------------
 
-ME = {"github": "github-actions[bot]", "gitlab": "project_42_bot"}
-
-
-class Forge:
-    """Comments and issues of one project by both services' APIs, paged, for requests with the right token."""
-
-    def __init__(self) -> None:
-        self.comments = [self.entry(f"talk {number}", "someone", number) for number in range(1, 131)]
-        self.issues: list[dict[str, Any]] = []
-        self.requests: list[dict[str, Any]] = []
-        github, gitlab = "/repos/acme/mirror", "/api/v4/projects/42"
-        self.app = Starlette(
-            routes=[
-                Route(f"{github}/issues/7/comments", self.entries(self.comments), methods=["GET", "POST"]),
-                Route(f"{github}/issues/comments/{{id:int}}", self.one(self.comments), methods=["PATCH"]),
-                Route(f"{github}/issues", self.entries(self.issues), methods=["GET", "POST"]),
-                Route(f"{github}/issues/{{id:int}}", self.one(self.issues), methods=["PATCH"]),
-                Route(f"{github}/pulls", self.entries(self.requests), methods=["GET", "POST"]),
-                Route(f"{github}/pulls/{{id:int}}", self.one(self.requests), methods=["PATCH"]),
-                Route(f"{gitlab}/merge_requests", self.entries(self.requests), methods=["GET", "POST"]),
-                Route(f"{gitlab}/merge_requests/{{id:int}}", self.one(self.requests), methods=["PUT"]),
-                Route(f"{gitlab}/merge_requests/7/notes", self.entries(self.comments), methods=["GET", "POST"]),
-                Route(f"{gitlab}/merge_requests/7/notes/{{id:int}}", self.one(self.comments), methods=["PUT"]),
-                Route(f"{gitlab}/issues", self.entries(self.issues), methods=["GET", "POST"]),
-                Route(f"{gitlab}/issues/{{id:int}}", self.one(self.issues), methods=["PUT"]),
-                Route("/api/v4/user", self.user),
-            ]
-        )
-
-    @staticmethod
-    def entry(body: str, author: str, number: int, **more: Any) -> dict[str, Any]:
-        authors = {"user": {"login": author}, "author": {"username": author}}
-        numbers = {"id": number, "number": number, "iid": number, "state": "open"}
-        return {**numbers, **authors, "body": body, "description": body, **more}
-
-    def entries(self, entries: list[dict[str, Any]]) -> Any:
-        async def answer(request: Request) -> Response:
-            kind = _service(request)
-            if kind is None:
-                return JSONResponse({"message": "Bad credentials"}, status_code=401)
-            if request.method == "POST":
-                entries.append({**self.entry("", ME[kind], len(entries) + 1), **await request.json()})
-                return JSONResponse(entries[-1], status_code=201)
-            size, page = int(request.query_params.get("per_page", 20)), int(request.query_params.get("page", 1))
-            state = request.query_params.get("state")
-            shown = [entry for entry in entries if state is None or state.startswith(entry["state"])]
-            query = request.query_params
-            branch = query.get("head", "").rpartition(":")[2] or query.get("source_branch")
-            shown = [entry for entry in shown if branch in (None, entry.get("head"), entry.get("source_branch"))]
-            more = page * size < len(shown)
-            following = str(request.url.include_query_params(page=page + 1))
-            headers = {"X-Next-Page": str(page + 1), "Link": f'<{following}>; rel="next"'} if more else {}
-            return JSONResponse(shown[size * (page - 1) : size * page], headers=headers)
-
-        return answer
-
-    def one(self, entries: list[dict[str, Any]]) -> Any:
-        async def answer(request: Request) -> Response:
-            entry = next(entry for entry in entries if entry["id"] == request.path_params["id"])
-            change = await request.json()
-            if change.pop("state_event", None) == "close":
-                change["state"] = "closed"
-            entry |= change
-            return JSONResponse(entry)
-
-        return answer
-
-    async def user(self, request: Request) -> Response:
-        if _service(request) is None:
-            return JSONResponse({"message": "401 Unauthorized"}, status_code=401)
-        return JSONResponse({"username": ME["gitlab"]})
-
-
-def _service(request: Request) -> str | None:
-    if request.headers.get("Authorization") in ("token token-1", "Bearer token-1"):
-        return "github"
-    return "gitlab" if request.headers.get("PRIVATE-TOKEN") == "token-1" else None
-
 
 @dataclass(frozen=True)
 class Pipeline:
@@ -154,16 +72,13 @@ class Pipeline:
 def pipeline(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pipeline]:
     kind: str = request.param
     forge = Forge()
-    with serve(GitHubApi(forge.app)) as server:
-        if kind == "github":
-            program("gh")
-            env = {**GitHubApi.environment(server.url, tmp_path), "PULL_REQUEST": "7"}
-        else:
-            env = {
-                "CI_PROJECT_ID": "42", "GITLAB_TOKEN": "token-1", "CI_MERGE_REQUEST_IID": "7",
-                "CI_SERVER_URL": server.url, "PATH": f"{Path(__file__).parent}:{os.environ['PATH']}",
-            }  # fmt: skip
-        yield Pipeline(kind, forge, env)
+    if kind == "github":
+        program("gh")
+        with serve(GitHubApi(forge.app)) as server:
+            yield Pipeline(kind, forge, {**GitHubApi.environment(server.url, tmp_path), "PULL_REQUEST": "7"})
+        return
+    with trust() as files, serve(forge.app, certificate=files.certificate) as server:
+        yield Pipeline(kind, forge, {**gitlab_environment(server.url, files, tmp_path), "CI_MERGE_REQUEST_IID": "7"})
 
 
 def test_one_comment_is_replaced_among_many(pipeline: Pipeline) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,7 +17,9 @@ from starlette.routing import Route
 
 from localcloud.engine import PROJECT
 from localcloud.http import serve
+from localcloud.tls import trust
 from tests.ci.conftest import Ran, Repository, script
+from tests.ci.forge import gitlab_environment
 
 BOT = "project_42_bot"
 #: Stands in for the engine: prints the settings that it sees. The scripts around it are the real ones.
@@ -112,11 +113,10 @@ def schedule(repository: Repository, tmp_path: Path) -> Iterator[Schedule]:
     engine.write_text(ENGINE)
     engine.chmod(0o755)
     gitlab = GitLab()
-    with serve(gitlab.app) as server:
+    with trust() as files, serve(gitlab.app, certificate=files.certificate) as server:
         env = {
-            "CI_PROJECT_ID": "42", "CI_DEFAULT_BRANCH": "main", "CI_SERVER_URL": server.url, "GITLAB_TOKEN": "t",
-            "PULUMI_BACKEND_URL": "file:///nowhere", "PATH": f"{Path(__file__).parent}:{os.environ['PATH']}",
-            "PYTHONPATH": str(PROJECT),
+            **gitlab_environment(server.url, files, tmp_path), "CI_DEFAULT_BRANCH": "main",
+            "PULUMI_BACKEND_URL": "file:///nowhere", "PYTHONPATH": str(PROJECT),
         }  # fmt: skip
         yield Schedule(gitlab, repository, clone, env)
 

@@ -13,8 +13,8 @@ from localcloud.faults import Fault
 from localcloud.http import serve
 from localcloud.oci.images import push_image
 from localcloud.registry import RegistrySimulator
-from tests.ci.conftest import GitHubApi, Ran, Repository, script
-from tests.ci.test_comments import Forge
+from tests.ci.conftest import Ran, Repository, script
+from tests.ci.forge import Forge, GitHubApi
 from tests.programs import program
 
 STACK = """\

@@ -16,7 +16,8 @@ from starlette.routing import Route
 
 from localcloud.engine import PROJECT
 from localcloud.http import serve
-from tests.ci.conftest import GitHubApi, script
+from tests.ci.conftest import script
+from tests.ci.forge import GitHubApi
 from tests.programs import program
 
 WORKFLOWS = sorted((PROJECT / ".github" / "workflows").glob("*.yml"))
