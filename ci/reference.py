@@ -32,6 +32,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "host.objectStorage": host.ObjectStorage,
     "host.backup": host.Backup,
     "host.backup.bucket": host.BackupBucket,
+    "host.proxy": host.Proxy,
     "host.maintenanceWindow": host.MaintenanceWindow,
     "host.database": host.HostDatabase,
     "host.redis": host.HostRedis,

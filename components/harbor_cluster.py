@@ -100,7 +100,7 @@ class HarborCluster(pulumi.ComponentResource):
                 cluster=cluster,
                 chart=chart,
                 database=managed.address if managed else pulumi.Output.from_input(external_database(cluster)),
-                authority=managed.authority if managed else None,
+                authorities=_authorities(cluster, managed),
                 blobs=blobs.access,
                 backups=backups.access,
                 redis=redis_address(cluster),
@@ -133,3 +133,11 @@ def _read_secrets(args: HarborClusterArgs) -> dict[str, pulumi.Output[str]]:
     """Return the configuration's secrets, by use."""
     uses = {"database": "database.password", "redis": "redis.password", "encryption": "encryptionKey"}
     return {use: args.secrets[path] for use, path in uses.items() if path in args.secrets}
+
+
+def _authorities(cluster: Cluster, managed: ClusterDatabase | None) -> pulumi.Output[str] | None:
+    """Return the certificates of authorities that Harbor must trust besides the public ones, or None."""
+    configured = cluster.authorities
+    if managed is not None:
+        return managed.authority.apply(lambda pem: f"{pem.rstrip()}\n{configured}") if configured else managed.authority
+    return pulumi.Output.from_input(configured) if configured else None

@@ -162,6 +162,7 @@ class HarborHost(pulumi.ComponentResource):
             admin_password=passwords.admin.result,
             database_password=passwords.database.result,
             settings_bucket=buckets["settings"].access if "settings" in buckets else None,
+            proxy_password=self._args.secrets.get("proxy.password"),
         ).apply(lambda values: user_data(host, ServerValues(volume_label=self._volume_label, **values)))
         # Keys are changed on the server; here they would replace it.
         ignored = ["authorizedKeys"]

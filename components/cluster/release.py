@@ -41,7 +41,7 @@ class HarborReleaseArgs:
     cluster: Cluster
     chart: charts.Chart
     database: pulumi.Output[DatabaseAddress]
-    authority: pulumi.Output[str] | None
+    authorities: pulumi.Output[str] | None
     blobs: pulumi.Output[Bucket]
     backups: pulumi.Output[Bucket]
     redis: RedisAddress
@@ -121,9 +121,8 @@ class HarborRelease(pulumi.ComponentResource):
                 args.backups.apply(lambda bucket: {"access-key": bucket.access_key, "secret-key": bucket.secret_key}),
             ),
         ]
-        if args.authority is not None:
-            authority = args.authority.apply(lambda pem: {"ca.crt": pem})
-            secrets.append(self._secret(names.DATABASE_CA, authority))
+        if args.authorities is not None:
+            secrets.append(self._secret(names.DATABASE_CA, args.authorities.apply(lambda pem: {"ca.crt": pem})))
         if args.certificate_key is not None:
             certificate = args.cluster.certificate or ""
             pair = args.certificate_key.apply(lambda key: {"tls.crt": certificate, "tls.key": key})

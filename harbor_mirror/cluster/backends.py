@@ -80,6 +80,6 @@ def external_database(cluster: Cluster) -> DatabaseAddress:
         name=database.name,
         username=database.username,
         ssl_mode=database.ssl_mode,
-        ca_is_private=False,
+        ca_is_private=database.ca_certificate is not None,
         max_open_conns=database.max_open_conns,
     )

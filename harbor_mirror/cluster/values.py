@@ -123,7 +123,7 @@ def harbor_values(
             "extraEnvVars": _from_keys({"HARBOR_REDIS_URL": "redis-jobs"}),
         },
     }
-    if database.ca_is_private:
+    if database.ca_is_private or cluster.authorities:
         values["caBundleSecretName"] = DATABASE_CA
     return values
 

@@ -20,7 +20,7 @@ from harbor_mirror.config.fields import (
     Sha256,
     Version,
 )
-from harbor_mirror.config.services import Database, Redis, Service
+from harbor_mirror.config.services import Database, Redis, Service, authority_faults, service_authorities
 
 HTTPS_PORT = 443
 #: Harbor reads exactly this many characters.
@@ -209,6 +209,11 @@ class Cluster(Section):
         return self.existing is None or self.existing.ingress_class is None
 
     @property
+    def authorities(self) -> str:
+        """Certificates of authorities of the external database and Redis, in PEM."""
+        return service_authorities(self.database, self.redis)
+
+    @property
     def secrets(self) -> dict[str, SecretStr]:
         """The secrets that are set, by their path below `cluster`."""
         found = {
@@ -223,6 +228,7 @@ class Cluster(Section):
     def faults(self) -> Iterator[Fault]:
         """Yield what does not go together, with paths below `cluster`."""
         existing, pool, managed = self.existing, self.pool, self.managed_database
+        yield from authority_faults(self.database, self.redis)
         if self.encryption_key is not None and len(self.encryption_key.get_secret_value()) != ENCRYPTION_KEY_LENGTH:
             reason = f"is not {ENCRYPTION_KEY_LENGTH} characters long, as Harbor's keys are"
             yield Fault("encryptionKey", HIDDEN, reason, "pulumi config set --path --secret cluster.encryptionKey")

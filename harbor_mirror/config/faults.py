@@ -81,7 +81,9 @@ def in_yaml(value: object) -> str:
 
 
 def _without_credentials(text: str) -> str:
-    """Return an address without user, password and query."""
+    """Return an address without user, password and query; nothing of a text with a private key."""
+    if "PRIVATE KEY-----" in text:
+        return HIDDEN
     text = re.sub(r"(//)[^/@\s]*@|^()[^/@\s]*:[^/@\s]*@(?!sha256:)", rf"\1\2{HIDDEN}@", text)
     return re.sub(r"^(https?://[^?\s]*)\?.*", rf"\1?{HIDDEN}", text, flags=re.DOTALL)
 

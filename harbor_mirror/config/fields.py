@@ -28,7 +28,7 @@ def _http_url(value: str) -> str:
     return value.rstrip("/")
 
 
-def _base_url(value: str) -> str:
+def base_url(value: str) -> str:
     if urlsplit(_http_url(value)).path.strip("/"):
         raise ValueError("has a path; use only the base address")
     return value.rstrip("/")
@@ -107,7 +107,7 @@ def _sha256(value: str) -> str:
     return value
 
 
-BaseUrl = Annotated[str, AfterValidator(_base_url)]
+BaseUrl = Annotated[str, AfterValidator(base_url)]
 Name = Annotated[str, AfterValidator(trimmed)]
 FreeText = Annotated[str, AfterValidator(_free_text)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]

@@ -6,13 +6,14 @@ import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
 
 from harbor_mirror.config.faults import Fault
 from harbor_mirror.config.fields import (
     EXAMPLE_SHA256,
+    HOSTNAME,
     BucketName,
     Cidr,
     Email,
@@ -22,10 +23,11 @@ from harbor_mirror.config.fields import (
     Section,
     Sha256,
     TimeOfDay,
+    base_url,
     one_line,
 )
 from harbor_mirror.config.harbor_releases import release
-from harbor_mirror.config.services import Database, Redis, Service
+from harbor_mirror.config.services import Database, Redis, Service, authority_faults, service_authorities
 
 HTTP_PORT = 80
 HTTPS_PORT = 443
@@ -54,6 +56,24 @@ def _https_url(value: str) -> str:
     if not value.startswith("https://") and not local:
         raise ValueError("is not an https URL")
     return value.rstrip("/")
+
+
+def _proxy_url(value: str) -> str:
+    if "@" in value:
+        raise ValueError("has credentials; they belong in username and password, which is encrypted")
+    if urlsplit(base_url(value)).port is None:
+        raise ValueError("has no port, and programs differ in the one they assume")
+    return base_url(value)
+
+
+def _without_proxy(value: str) -> str:
+    name = value.lower().removeprefix(".")
+    try:
+        return str(ipaddress.ip_network(name))
+    except ValueError:
+        if HOSTNAME.fullmatch(name) is None:
+            raise ValueError("is not a host, a domain, an address or a network") from None
+    return value.lower()
 
 
 def _pem(value: str) -> str:
@@ -171,6 +191,30 @@ class HostRedis(Redis):
     """Its password; set it with `pulumi config set --path --secret host.redis.password`."""
 
 
+class Proxy(Section):
+    """An HTTP proxy for everything that the server and Harbor fetch from outside."""
+
+    url: Annotated[str, AfterValidator(_proxy_url)] = Field(examples=["http://proxy.example.com:3128"])
+    """Address of the proxy, with its port and without credentials. It is used for http and for https."""
+    username: Name | None = Field(None, min_length=1, examples=["harbor"])
+    """User name at the proxy."""
+    password: SecretStr | None = Field(None, min_length=1, examples=["{secure: v1:…}"])
+    """Its password; set it with `pulumi config set --path --secret host.proxy.password`."""
+    no_proxy: tuple[Annotated[str, AfterValidator(_without_proxy)], ...] = Field((), examples=[["10.0.0.0/8"]])
+    """Hosts, domains (`.example.com`), addresses and networks that are reached directly, besides Harbor's own names."""
+    components: tuple[Literal["core", "jobservice", "trivy"], ...] = Field(
+        ("core", "jobservice", "trivy"), examples=[["core", "jobservice"]]
+    )
+    """Parts of Harbor that use the proxy. Replication and proxy caches need `core` and `jobservice`."""
+
+    def address(self, password: str | None) -> str:
+        """Return the URL with the credentials, if there are any."""
+        if self.username is None or password is None:
+            return self.url
+        scheme, _, rest = self.url.partition("://")
+        return f"{scheme}://{quote(self.username, safe='')}:{quote(password, safe='')}@{rest}"
+
+
 class MaintenanceWindow(Section):
     """When the server may install updates of Docker, containerd and the kernel and reboot. Harbor is down meanwhile."""
 
@@ -242,6 +286,8 @@ class Host(Section):
     """An external PostgreSQL instead of Harbor's own."""
     redis: HostRedis | None = Field(None, examples=[{"host": "redis.example.com"}])
     """An external Redis instead of Harbor's own."""
+    proxy: Proxy | None = Field(None, examples=[{"url": "http://proxy.example.com:3128"}])
+    """An HTTP proxy for servers that may not reach the internet directly."""
     maintenance_window: MaintenanceWindow | None = Field(None, examples=[{"day": "sunday", "hour": 4}])
     """Weekly window for updates of Docker, containerd and the kernel, with a reboot; `{}` for the defaults. Without it
     these stay unpatched until you update them."""
@@ -262,6 +308,11 @@ class Host(Section):
         return tuple(name for name, is_wanted in wanted.items() if is_wanted)
 
     @property
+    def authorities(self) -> str:
+        """Certificates of authorities that Harbor trusts besides the public ones, in PEM."""
+        return service_authorities(self.database, self.redis)
+
+    @property
     def secrets(self) -> dict[str, SecretStr]:
         """The secrets that are set, by their path below `host`."""
         bucket = self.backup.bucket if self.backup else None
@@ -270,6 +321,7 @@ class Host(Section):
             "database.password": self.database.password if self.database else None,
             "redis.password": self.redis.password if self.redis else None,
             "backup.bucket.secretKey": bucket.secret_key if bucket else None,
+            "proxy.password": self.proxy.password if self.proxy else None,
         }
         return {path: secret for path, secret in secrets.items() if secret is not None}
 
@@ -339,6 +391,14 @@ class Host(Section):
             yield Fault("webCidrs", self.web_cidrs, reason, "tls: provided")
 
     def _service_faults(self) -> Iterator[Fault]:
+        yield from authority_faults(self.database, self.redis)
+        if self.proxy is not None and (self.proxy.username is None) != (self.proxy.password is None):
+            key = "username" if self.proxy.username is None else "password"
+            example = {
+                "username": "username: harbor",
+                "password": "pulumi config set --path --secret host.proxy.password",
+            }
+            yield Fault(f"proxy.{key}", None, "is missing; a proxy needs both or neither of them", example[key])
         if self.redis is not None and self.redis.tls and release(self.version).minor < REDIS_TLS_SINCE:
             reason = "is ignored by Harbor before 2.13, which connects unencrypted"
             yield Fault("redis.tls", True, reason, "version: 2.13.5")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import Field, SecretStr
 
+from harbor_mirror.config.certificates import EXAMPLE_AUTHORITY, Authorities
+from harbor_mirror.config.faults import Fault
 from harbor_mirror.config.fields import Hostname, Section
 
 
@@ -38,7 +41,9 @@ class Database(Section):
     password: SecretStr = Field(examples=["{secure: v1:…}"])
     """Its password, a secret: `pulumi config set --path --secret host.database.password` (or `cluster.…`)."""
     ssl_mode: Literal["disable", "require", "verify-ca", "verify-full"] = Field("require", examples=["verify-full"])
-    """How the connection is secured."""
+    """How the connection is secured. Only `verify-ca` and `verify-full` verify the server's certificate."""
+    ca_certificate: Authorities | None = Field(None, examples=[EXAMPLE_AUTHORITY])
+    """PEM certificate of the authority that `sslMode` verifies against, if it is not a public one."""
     max_open_conns: int = Field(100, ge=10, le=900, examples=[100])
     """Connections that each of Harbor's services opens at most."""
 
@@ -56,3 +61,20 @@ class Redis(Section):
     """Its password, a secret: `pulumi config set --path --secret host.redis.password` (or `cluster.…`)."""
     tls: bool = Field(True, examples=[True])
     """Speaks TLS, from Harbor 2.13 on."""
+    ca_certificate: Authorities | None = Field(None, examples=[EXAMPLE_AUTHORITY])
+    """PEM certificate of the authority of the server's certificate, if it is not a public one."""
+
+
+def service_authorities(database: Database | None, redis: Redis | None) -> str:
+    """Return the certificates of authorities that Harbor's services must trust for these connections, in PEM."""
+    certificates = [service.ca_certificate for service in (database, redis) if service is not None]
+    return "".join(dict.fromkeys(certificate for certificate in certificates if certificate))
+
+
+def authority_faults(database: Database | None, redis: Redis | None) -> Iterator[Fault]:
+    """Yield certificates of authorities that the connection does not use, with paths below `host` or `cluster`."""
+    if database is not None and database.ca_certificate and not database.ssl_mode.startswith("verify-"):
+        reason = f"is not used with sslMode: {database.ssl_mode}, which accepts every certificate"
+        yield Fault("database.caCertificate", None, reason, "sslMode: verify-full")
+    if redis is not None and redis.ca_certificate and not redis.tls:
+        yield Fault("redis.caCertificate", None, "is not used with tls: false", "tls: true")

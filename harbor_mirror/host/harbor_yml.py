@@ -47,6 +47,17 @@ def harbor_yml(host: Host, values: ServerValues) -> str:
         "log": {"level": "info", "local": log_file},
         # Without it Harbor keeps abandoned uploads for ever.
         "upload_purging": {"enabled": True, "age": "168h", "interval": "24h", "dryrun": False},
+        **_proxy(host, values),
         "_version": f"{minor[0]}.{minor[1]}.0",
     }
     return yaml.safe_dump(document, sort_keys=False, default_flow_style=False, width=4096)
+
+
+def _proxy(host: Host, values: ServerValues) -> dict[str, Any]:
+    """Return Harbor's section `proxy`. Harbor's installer adds the names of Harbor's own services to `no_proxy`."""
+    proxy = host.proxy
+    if proxy is None:
+        return {}
+    address = proxy.address(values.proxy_password)
+    section = {"http_proxy": address, "https_proxy": address, "no_proxy": ",".join(proxy.no_proxy)}
+    return {"proxy": {**section, "components": list(proxy.components)}}

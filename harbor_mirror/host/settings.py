@@ -15,6 +15,8 @@ from harbor_mirror.host.values import Bucket, signature
 
 #: Key of the settings document in the settings bucket.
 SETTINGS_OBJECT = "settings.json"
+#: Where the server writes the certificates of `authorities`; Harbor adds them to what its services trust.
+AUTHORITIES_FILE = "/var/lib/harbor-mirror/authorities.crt"
 #: Size at which a service's log file is rotated.
 LOG_MEGABYTES = 50
 #: The registry's own default: 10 MiB parts.
@@ -30,11 +32,12 @@ def settings_document(host: Host, secrets: Mapping[str, str], buckets: Mapping[s
     `secrets` are those of `host.secrets` in plain text, `buckets` those of `host.own_buckets`. The document contains
     secrets. Its keys: `schema` (1), `harbor` (merged into harbor.yml), `workers` (null: by the server's memory),
     `trivy`, `places` (where blobs and database are: the server refuses to change them), `certificate`, `privateKey`,
-    `authorizedKeys` (null: leave those of the server's creation), `backup`, `maintenanceWindow`, `signature`.
+    `authorizedKeys` (null: leave those of the server's creation), `backup`, `maintenanceWindow`, `authorities` (only if
+    there are any), `signature`.
     """
     blobs = buckets.get("blobs")
     window = host.maintenance_window
-    document = {
+    document: dict[str, Any] = {
         "schema": 1,
         "harbor": _overlay(host, secrets, blobs),
         "workers": host.service.workers,
@@ -50,6 +53,8 @@ def settings_document(host: Host, secrets: Mapping[str, str], buckets: Mapping[s
         "backup": _backup(host, secrets, buckets),
         "maintenanceWindow": None if window is None else {"day": window.day, "hour": window.hour},
     }
+    if host.authorities:
+        document["authorities"] = host.authorities
     signed = signature(signing_key, "settings", json.dumps(document, sort_keys=True).encode())
     return json.dumps({**document, "signature": signed}, sort_keys=True)
 
@@ -78,6 +83,9 @@ def _overlay(host: Host, secrets: Mapping[str, str], blobs: Bucket | None) -> di
         overlay["metric"] = {"enabled": True, "port": METRICS_PORT, "path": "/metrics"}
     if blobs is not None:
         overlay["storage_service"] = _storage(blobs)
+    if host.authorities:
+        # The name of the key is misleading: it is the trust store of core, jobservice, registry, Trivy and exporter.
+        overlay.setdefault("storage_service", {})["ca_bundle"] = AUTHORITIES_FILE
     if host.database is not None:
         overlay["external_database"] = {
             "harbor": {

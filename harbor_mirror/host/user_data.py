@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from harbor_mirror.config.harbor_releases import MINORS_PER_STEP, release
-from harbor_mirror.config.host import Host
+from harbor_mirror.config.host import Host, Proxy
 from harbor_mirror.host.harbor_yml import LOOPBACK, harbor_yml
 from harbor_mirror.host.pins import pins
 from harbor_mirror.host.settings import SETTINGS_OBJECT, rclone_environment, settings_document
@@ -57,6 +57,11 @@ FILES: dict[str, tuple[str, str]] = {
     "journald.conf": ("/etc/systemd/journald.conf.d/harbor-mirror.conf", "0644"),
     "unattended-upgrades.conf": ("/etc/apt/apt.conf.d/52harbor-mirror", "0644"),
 }
+PROXY_ENVIRONMENT = f"{CONFIG}/proxy.env"
+#: Services that reach the internet by themselves: pulls of images, certificates, updates.
+PROXIED_SERVICES = ("docker", "caddy", "apt-daily", "apt-daily-upgrade")
+#: What is never reached through a proxy.
+LOCAL = ("localhost", "127.0.0.1", "::1")
 #: Written by the last command of cloud-init. Without it the next boot lets cloud-init start over: it marks a module as
 #: done before running it, so a power cut in the middle would otherwise leave half of the files for ever.
 CLOUD_INIT_DONE = "/var/lib/harbor-mirror.cloud-init-done"
@@ -118,7 +123,7 @@ def fingerprint(host: Host) -> str:
     from newer scripts. No secret is part of them.
     """
     in_user_data = {"hostname", "version", "tls", "http_port", "acme_email", "installer_sha256", "image_digests"}
-    in_user_data |= {"require_data", "swap_mb", "image"}
+    in_user_data |= {"require_data", "swap_mb", "image", "proxy"}
     if host.object_storage is None:
         in_user_data |= {"service", "backup", "maintenance_window"}
     configured = host.model_dump_json(include=in_user_data, exclude_none=True) + str(host.object_storage is None)
@@ -161,7 +166,25 @@ def _host_files(host: Host, values: ServerValues) -> list[dict[str, str]]:
     if host.tls != "none":
         files.append(_file(f"{CONFIG}/Caddyfile", "0644", caddyfile(host)))
         files.append(_file(f"{UNITS}/caddy.service.d/harbor-mirror.conf", "0644", _package_data("dependencies.conf")))
+    if host.proxy is not None:
+        files += _proxy_files(host.proxy, values.proxy_password)
     return files
+
+
+def _proxy_files(proxy: Proxy, password: str | None) -> list[dict[str, str]]:
+    """Return the proxy as environment variables, and the services that read them besides the scripts.
+
+    Only root can read the file, and systemd reads it for the services: `systemctl show` does not print its content.
+    """
+    address, direct = proxy.address(password), ",".join([*LOCAL, *proxy.no_proxy])
+    lower = {"http_proxy": address, "https_proxy": address, "no_proxy": direct}
+    # curl and apt read the lower case only.
+    environment = _environment({**lower, **{name.upper(): value for name, value in lower.items()}})
+    unit = f"[Service]\nEnvironmentFile={PROXY_ENVIRONMENT}\n"
+    return [
+        _file(PROXY_ENVIRONMENT, "0600", environment),
+        *(_file(f"{UNITS}/{service}.service.d/proxy.conf", "0644", unit) for service in PROXIED_SERVICES),
+    ]
 
 
 def caddyfile(host: Host) -> str:

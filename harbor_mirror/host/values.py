@@ -29,12 +29,14 @@ class ServerValues:
     database_password: str = field(repr=False)
     settings_bucket: Bucket | None = None
     """Bucket that the server reads its settings from, with a read-only key; without it they are in user data."""
+    proxy_password: str | None = field(default=None, repr=False)
+    """Password at the proxy of the configuration."""
 
     def __post_init__(self) -> None:
         for entry in fields(self):
             value = getattr(self, entry.name)
             expected: type = Bucket if entry.name == "settings_bucket" else str
-            if not isinstance(value, expected) and not (value is None and expected is Bucket):
+            if not isinstance(value, expected) and not (value is None and entry.default is None):
                 raise TypeError(f"{entry.name} is a {type(value).__name__}; create ServerValues inside `apply`")
             if isinstance(value, str) and ("__str__ on an Output" in value or "pulumi.output.Output" in value):
                 raise ValueError(

@@ -50,6 +50,15 @@ def _root(_programs: None) -> None:
         left_out("needs root, for mount namespaces and loop devices")
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Path:
+    """Return the directory of Debian's newest PostgreSQL programs."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not found:
+        left_out("needs PostgreSQL: apt-get install postgresql")
+    return found[-1].parent
+
+
 @pytest.fixture
 def world() -> Iterator[World]:
     world = World()

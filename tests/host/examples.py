@@ -46,5 +46,9 @@ def examples() -> dict[str, Server]:
         "none": example(tls="none", hostname="harbor.internal", httpPort=8080, version="2.9.5", swapMb=0),
         "settings in user data": example(**settings, backup={"directory": "/mnt/backup", "recipient": RECIPIENT}),
         "everything in a bucket": example(**EVERYTHING, settings_bucket=SETTINGS),
+        "proxy": example(
+            proxy={"url": "http://proxy.example.com:3128", "username": "harbor", "password": "proxy-password"},
+            proxy_password="proxy-password",
+        ),
         "pinned images": example(imageDigests=images),
     }

@@ -12,19 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.host.machine import Machine, Volume
-from tests.programs import left_out
 
 Make = Callable[..., Machine]
 BLOBS = "/mnt/harbor/data/registry/docker/registry/v2"
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Path:
-    """Return the directory of Debian's newest PostgreSQL programs."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if not found:
-        left_out("needs PostgreSQL: apt-get install postgresql")
-    return found[-1].parent
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from localcloud.http import free_port
+from tests.host.authority import Authority, connects, tls_database
 from tests.host.examples import BUCKET, EVERYTHING, SETTINGS
 from tests.host.machine import ADMIN_PASSWORD, Machine, Server, until
 
@@ -117,6 +118,37 @@ def test_changed_settings_reach_harbor_without_a_new_server(harbor: Callable[...
     server.stub("calls", "")
     assert _poll(server)[0] == 0
     assert not server.called("docker")
+
+
+def test_harbor_trusts_the_authorities_of_its_services(
+    harbor: Callable[..., Machine], bucket: Path, tmp_path: Path, postgres: Path
+) -> None:
+    """The file that Harbor adds to its trust store lets verify-full accept this database, and no other."""
+    authority, other = Authority(tmp_path, "database"), Authority(tmp_path, "redis")
+    database = {"host": "pg.example.com", "username": "harbor", "password": "pg-password", "sslMode": "verify-full"}
+    redis = {"host": "redis.example.com", "password": "redis-password", "caCertificate": f"Ours:\n{other.pem}"}
+    _publish(bucket, database={**database, "caCertificate": authority.pem}, redis=redis)
+    server = harbor(database=database)
+    assert server.bootstrap() == 0, server.output
+    file = server.path("/var/lib/harbor-mirror/authorities.crt")
+    merged = yaml.safe_load(server.text(MERGED))
+    assert merged["storage_service"]["ca_bundle"] == "/var/lib/harbor-mirror/authorities.crt"
+    assert file.read_text() == authority.pem + other.pem
+    assert file.stat().st_mode & 0o777 == 0o644, "Harbor's prepare rejects a file that only root can read"
+    certificate, key = authority.issue("pg.example.com")
+    with tls_database(postgres, tmp_path, certificate, key) as port:
+        copy = tmp_path / "trusted.crt"
+        copy.write_text(file.read_text())
+        assert connects(port, "pg.example.com", "verify-full", copy)
+        assert not connects(port, "pg.example.org", "verify-full", copy)
+        assert connects(port, "pg.example.org", "verify-ca", copy)
+        server.stub("calls", "")
+        _publish(bucket, database={**database, "caCertificate": other.pem})
+        status, output = _poll(server)
+        assert status == 0, output
+        assert server.called("prepare"), "Harbor copies the certificates when it is prepared"
+        copy.write_text(file.read_text())
+        assert not connects(port, "pg.example.com", "verify-full", copy)
 
 
 def test_failed_settings_are_retried(harbor: Callable[..., Machine], bucket: Path) -> None:

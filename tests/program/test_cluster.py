@@ -12,6 +12,7 @@ import pytest
 
 import components.cluster.release
 from harbor_mirror.cluster import names
+from tests.unit.test_host_of_configuration import AUTHORITY
 
 from .conftest import PROGRAM, Program, Recorder
 
@@ -90,6 +91,18 @@ def test_an_existing_cluster_gets_no_second_ingress_or_issuer(program: Program) 
     # Secrets come to mocks in the SDK's envelope.
     assert provider.inputs["kubeconfig"]["value"] == "kubeconfig-2"
     assert "upsertExistingObjects" not in provider.inputs
+
+
+@pytest.mark.parametrize("managed", [True, False])
+def test_harbor_trusts_the_authorities_of_external_services(program: Program, managed: bool) -> None:
+    database = {"host": "pg.example.com", "username": "harbor", "password": "Database-Pw-1", "sslMode": "verify-full"}
+    redis = {"host": "redis.example.com", "password": "Redis-Pw-1", "caCertificate": AUTHORITY}
+    recorder = run(program, redis=redis, database=None if managed else {**database, "caCertificate": AUTHORITY})
+    assert charts(recorder)["harbor"]["values"]["caBundleSecretName"] == names.DATABASE_CA
+    (secret,) = [found for found in recorder.of("Secret") if found.inputs["metadata"]["name"] == names.DATABASE_CA]
+    trusted = base64.b64decode(secret.inputs["data"]["value"]["ca.crt"]).decode()
+    assert trusted.endswith(AUTHORITY)
+    assert (trusted == AUTHORITY) is not managed, "the authority of the managed database comes first"
 
 
 def test_no_value_of_a_chart_has_a_secret(program: Program) -> None:

@@ -23,6 +23,7 @@ from harbor_mirror.config.host import Host
 from harbor_mirror.host import fingerprint
 from localcloud.providers.linode import LINODE
 from localcloud.providers.values import has_unknown
+from tests.unit.test_host_of_configuration import AUTHORITY
 
 from .conftest import Program, Recorder
 
@@ -36,6 +37,7 @@ FOREIGN = {
 }  # fmt: skip
 DATABASE = {"host": "pg.example.com", "username": "harbor", "password": "Database-Pw-1"}
 REDIS = {"host": "redis.example.com", "username": "u", "password": "Redis-Password-1"}
+PROXY = {"url": "http://proxy.example.com:3128", "username": "harbor", "password": "Proxy-Pw-1"}
 #: Key -> (the rest of the host, the value before or None, the value after). Contains every key of the model.
 CHANGES: dict[str, tuple[dict[str, Any], Any, Any]] = {
     "region": ({}, "sg-sin-2", "us-ord"),
@@ -89,6 +91,7 @@ CHANGES: dict[str, tuple[dict[str, Any], Any, Any]] = {
     "database.username": ({"database": DATABASE}, "harbor", "other"),
     "database.password": ({"database": DATABASE}, "Database-Pw-1", "Database-Pw-2"),
     "database.sslMode": ({"database": DATABASE}, None, "verify-full"),
+    "database.caCertificate": ({"database": {**DATABASE, "sslMode": "verify-full"}}, None, AUTHORITY),
     "database.maxOpenConns": ({"database": DATABASE}, None, 50),
     "redis": ({}, None, REDIS),
     "redis.host": ({"redis": REDIS}, "redis.example.com", "redis2.example.com"),
@@ -96,6 +99,13 @@ CHANGES: dict[str, tuple[dict[str, Any], Any, Any]] = {
     "redis.username": ({"redis": REDIS}, "u", "v"),
     "redis.password": ({"redis": REDIS}, "Redis-Password-1", "Redis-Password-2"),
     "redis.tls": ({"redis": REDIS}, None, False),
+    "redis.caCertificate": ({"redis": REDIS}, None, AUTHORITY),
+    "proxy": ({}, None, PROXY),
+    "proxy.url": ({"proxy": PROXY}, "http://proxy.example.com:3128", "http://proxy.example.com:8080"),
+    "proxy.username": ({"proxy": PROXY}, "harbor", "other"),
+    "proxy.password": ({"proxy": PROXY}, "Proxy-Pw-1", "Proxy-Pw-2"),
+    "proxy.noProxy": ({"proxy": PROXY}, None, ["10.0.0.0/8"]),
+    "proxy.components": ({"proxy": PROXY}, None, ["core", "jobservice"]),
     "maintenanceWindow": ({}, None, {}),
     "maintenanceWindow.day": ({"maintenanceWindow": {}}, None, "monday"),
     "maintenanceWindow.hour": ({"maintenanceWindow": {}}, None, 5),

@@ -17,6 +17,20 @@ BUCKET = Bucket(
     name="harbor-blobs", endpoint="https://us-ord-1.linodeobjects.com", region="us-ord-1",
     access_key="BLOBS-KEY-0001", secret_key="blobs-secret-1",
 )  # fmt: skip
+#: A certificate of an authority that nobody uses.
+AUTHORITY = """-----BEGIN CERTIFICATE-----
+MIIBjjCCATWgAwIBAgIUUq6jQ9QKeWE/WpkXFELnglEaVgkwCgYIKoZIzj0EAwIw
+HDEaMBgGA1UEAwwRRXhhbXBsZSBBdXRob3JpdHkwIBcNMjYxMTI4MDAyNDU0WhgP
+MjEyNjExMDQwMDI0NTRaMBwxGjAYBgNVBAMMEUV4YW1wbGUgQXV0aG9yaXR5MFkw
+EwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE29ucpBMu1D/zw13pBzDv9D494hqMqbyE
+cnQkA5dB9tGEkF3/0wllUqhFxCai8t3P2nGG0A0qQ23ICrF8Q4D4OaNTMFEwHQYD
+VR0OBBYEFJQdcoqHcXUoCLWOLcZyf2IVI8RWMB8GA1UdIwQYMBaAFJQdcoqHcXUo
+CLWOLcZyf2IVI8RWMA8GA1UdEwEB/wQFMAMBAf8wCgYIKoZIzj0EAwIDRwAwRAIg
+SAyhsSkh7nETaVqOhsElg1z+nODh5s0yV/XyC3wEKEwCIEUvcIVtlhmHZ3aiduJh
+9oz2xIRxl+gGiFiQdixuF1Iu
+-----END CERTIFICATE-----
+"""
+KEY = "-----BEGIN PRIVATE KEY-----\nS3CRET\n-----END PRIVATE KEY-----\n"
 RECIPIENT = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
 DATABASE = {"host": "pg.example.com", "username": "harbor", "password": "Database-Pw-1"}
 REDIS = {"host": "redis.example.com", "password": "Redis-Password-1"}
@@ -94,6 +108,21 @@ def faults(**values: Any) -> list[str]:
                 "password": "Database-Pw-1", "ssl_mode": "verify-full", "max_idle_conns": 50, "max_open_conns": 50,
             },
         ),
+        (
+            {"objectStorage": {}, "database": {**DATABASE, "sslMode": "verify-full", "caCertificate": AUTHORITY}},
+            "authorities",
+            AUTHORITY,
+        ),
+        (
+            {"objectStorage": {"blobs": True}, "redis": {**REDIS, "caCertificate": f"Issuer: us\n{AUTHORITY}"}},
+            "authorities",
+            AUTHORITY,
+        ),
+        (
+            {"objectStorage": {"blobs": True}, "redis": {**REDIS, "caCertificate": AUTHORITY}},
+            "harbor.storage_service.ca_bundle",
+            "/var/lib/harbor-mirror/authorities.crt",
+        ),
         ({"objectStorage": {}, "redis": REDIS}, "harbor.external_redis.host", "redis.example.com:6379"),
         ({"objectStorage": {}, "redis": REDIS}, "harbor.external_redis.password", "Redis-Password-1"),
         ({"objectStorage": {}, "redis": REDIS}, "harbor.external_redis.tlsOptions.enable", True),
@@ -105,6 +134,46 @@ def test_a_key_arrives_in_the_settings_document(values: dict[str, Any], where: s
     for part in where.split("."):
         found = found[part]
     assert found == expected
+
+
+def written_files(made: Host, **values: Any) -> dict[str, str]:
+    """Return the files that user data writes, by path."""
+    server = ServerValues(volume_label="v", admin_password="Password-1", database_password="Password-2", **values)
+    loaded = yaml.safe_load(cloud_config(made, server))
+    return {entry["path"]: entry["content"] for entry in loaded["write_files"]}
+
+
+def test_the_proxy_reaches_harbor_and_every_service_that_fetches_something() -> None:
+    proxy = {"url": "http://proxy.example.com:3128", "username": "har bor", "password": "p@ss:$HOME #1"}
+    configured = {"noProxy": ["10.0.0.0/8", ".Example.com", "registry.internal"], "components": ["core", "jobservice"]}
+    assert faults(proxy={**proxy, **configured}) == []
+    made = host(proxy={**proxy, **configured})
+    secret = made.secrets["proxy.password"].get_secret_value()
+    files = written_files(made, proxy_password=secret)
+    address = "http://har%20bor:p%40ss%3A%24HOME%20%231@proxy.example.com:3128"
+    assert yaml.safe_load(files["/etc/harbor-mirror/harbor.yml"])["proxy"] == {
+        "http_proxy": address,
+        "https_proxy": address,
+        "no_proxy": "10.0.0.0/8,.example.com,registry.internal",
+        "components": ["core", "jobservice"],
+    }
+    environment = dict(line.split("=", 1) for line in files["/etc/harbor-mirror/proxy.env"].splitlines())
+    assert {environment[name] for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")} == {address}
+    assert environment["no_proxy"] == "localhost,127.0.0.1,::1,10.0.0.0/8,.example.com,registry.internal"
+    for service in ("docker", "caddy", "apt-daily", "apt-daily-upgrade"):
+        drop_in = files[f"/etc/systemd/system/{service}.service.d/proxy.conf"]
+        assert drop_in == "[Service]\nEnvironmentFile=/etc/harbor-mirror/proxy.env\n"
+    private = ("/etc/harbor-mirror/harbor.yml", "/etc/harbor-mirror/proxy.env")
+    assert [path for path, text in files.items() if address in text] == list(private)
+    assert secret not in repr(made)
+
+
+def test_a_proxy_without_credentials_and_a_host_without_a_proxy() -> None:
+    files = written_files(host(proxy={"url": "http://10.0.0.1:3128/"}))
+    assert "http_proxy=http://10.0.0.1:3128\n" in files["/etc/harbor-mirror/proxy.env"]
+    without = written_files(host())
+    assert not [path for path in without if "proxy" in path]
+    assert "proxy" not in yaml.safe_load(without["/etc/harbor-mirror/harbor.yml"])
 
 
 def test_a_boot_setting_arrives_in_user_data() -> None:
@@ -120,7 +189,7 @@ def test_a_boot_setting_arrives_in_user_data() -> None:
         volume_label="v", admin_password="Password-1", database_password="Password-2", settings_bucket=BUCKET
     )
     loaded = yaml.safe_load(cloud_config(made, values))
-    written = {entry["path"]: entry["content"] for entry in loaded["write_files"]}
+    written = written_files(made, settings_bucket=BUCKET)
     assert "email ops@example.com" in written["/etc/harbor-mirror/Caddyfile"]
     assert "REQUIRE_DATA=1" in written["/etc/harbor-mirror/bootstrap.env"]
     assert f"INSTALLER_SHA256={'ab' * 32}" in written["/etc/harbor-mirror/bootstrap.env"]
@@ -149,6 +218,46 @@ def test_a_boot_setting_arrives_in_user_data() -> None:
         (
             {"objectStorage": {}, "database": {**DATABASE, "password": "S3CRET pw"}},
             "host.database.password: '[secret]' must be 8 to 128 of A-Z a-z 0-9 . _ -",
+        ),
+        (
+            {"objectStorage": {}, "database": {**DATABASE, "caCertificate": AUTHORITY}},
+            "host.database.caCertificate: is not used with sslMode: require, which accepts every certificate. "
+            "Example: sslMode: verify-full",
+        ),
+        (
+            {"objectStorage": {}, "redis": {**REDIS, "tls": False, "caCertificate": AUTHORITY}},
+            "host.redis.caCertificate: is not used with tls: false",
+        ),
+        (
+            {"objectStorage": {}, "redis": {**REDIS, "caCertificate": AUTHORITY[:200] + "-----END CERTIFICATE-----"}},
+            "host.redis.caCertificate: '-----BEGIN CERTIFICATE-----",
+        ),
+        (
+            {"objectStorage": {}, "redis": {**REDIS, "caCertificate": f"{AUTHORITY}{KEY}"}},
+            "host.redis.caCertificate: '[secret]' contains a private key",
+        ),
+        (
+            {"proxy": {"url": "http://harbor:S3CRET@proxy.example.com:3128"}},
+            "host.proxy.url: 'http://[secret]@proxy.example.com:3128' has credentials; they belong in username and",
+        ),
+        ({"proxy": {"url": "proxy.example.com:3128"}}, "host.proxy.url: 'proxy.example.com:3128' is not an http"),
+        ({"proxy": {"url": "http://proxy.example.com"}}, "host.proxy.url: 'http://proxy.example.com' has no port"),
+        (
+            {"proxy": {"url": "http://proxy.example.com:3128", "username": "harbor"}},
+            "host.proxy.password: is missing; a proxy needs both or neither of them. "
+            "Example: pulumi config set --path --secret host.proxy.password",
+        ),
+        (
+            {"proxy": {"url": "http://proxy.example.com:3128", "password": "S3CRET"}},
+            "host.proxy.username: is missing",
+        ),
+        (
+            {"proxy": {"url": "http://proxy.example.com:3128", "noProxy": ["10.0.0.0/8,.example.com"]}},
+            "host.proxy.noProxy[0]: '10.0.0.0/8,.example.com' is not a host, a domain, an address or a network",
+        ),
+        (
+            {"proxy": {"url": "http://proxy.example.com:3128", "components": ["registry"]}},
+            "host.proxy.components[0]: 'registry' is not one of core, jobservice, trivy",
         ),
         (
             {"webCidrs": ["10.0.0.0/8"]},

@@ -94,6 +94,8 @@ apply_settings() {
   APPLIED=$(sha256sum < "$SETTINGS")
   merged=$("$HELPER" merge "$CONFIG/harbor.yml" "$SETTINGS")
   write "$STATE/harbor.yml" 0600 <<< "$merged"
+  # Harbor's services read it as another user.
+  jq -j '.authorities // ""' "$SETTINGS" | write "$STATE/authorities.crt" 0644
   # null: keep the keys of the server's creation. An empty list removes all keys.
   if [ "$(jq -r '.authorizedKeys != null' "$SETTINGS")" = true ]; then
     mkdir -p /root/.ssh
@@ -271,7 +273,7 @@ snapshot() {
 start() {
   STEP=configure
   local wanted
-  wanted=$(sha256sum < "$STATE/harbor.yml")${PREPARE[*]}
+  wanted=$(cat "$STATE/harbor.yml" "$STATE/authorities.crt" | sha256sum)${PREPARE[*]}
   cd "$OPT/$VERSION"
   if [ "$(cat .prepared 2> /dev/null)" = "$wanted" ] && [ "$(readlink "$CURRENT")" = "$OPT/$VERSION" ]; then
     snapshot

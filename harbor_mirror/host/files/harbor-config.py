@@ -26,7 +26,7 @@ ALLOWED = {
     "workers": "None|[1-9][0-9]?|100",
     "trivy": "True|False",
     "places[.](blobs|database)": WORD,
-    "certificate|privateKey": r"[\n -~]*",
+    "certificate|privateKey|authorities": r"[\n -~]*",
     "authorizedKeys": "None",
     "authorizedKeys[.][0-9]+": r"[^\0-\x1f]*",
     "backup|maintenanceWindow": "None",

@@ -18,6 +18,12 @@ export REFUSED=3
 # Exit status when another script has the lock.
 LOCKED=75
 
+# The proxy, if there is one.
+set -a
+# shellcheck source=/dev/null
+[ ! -e "$CONFIG/proxy.env" ] || . "$CONFIG/proxy.env"
+set +a
+
 REPORT=
 REASON=
 STEP=start
