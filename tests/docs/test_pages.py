@@ -141,6 +141,7 @@ def write(file: Path, config: dict[str, Any]) -> None:
     file.write_text(yaml.safe_dump({"config": config}, sort_keys=False))
 
 
+@pytest.mark.slow
 def test_the_shell_blocks_run_with_the_documented_result(newcomer: Newcomer) -> None:
     for page in RUN:
         mine = [block for block in blocks() if block.page == page and block.said == "run"]

@@ -50,6 +50,7 @@ def test_the_demo_fails_if_user_data_has_another_admin_password(rehearsal: Calla
         rehearsal(start_harbor=tampered)
 
 
+@pytest.mark.slow
 def test_the_demo_fails_if_harbor_has_another_digest(rehearsal: Callable[..., None]) -> None:
     def overwrite(outputs: Outputs) -> None:
         registry = f"docker://{outputs['registryHost']}/mirror/library"
@@ -65,6 +66,7 @@ def test_the_demo_fails_if_harbor_has_another_digest(rehearsal: Callable[..., No
         rehearsal(before_verify=overwrite)
 
 
+@pytest.mark.slow
 def test_the_demo_fails_if_the_rule_has_another_filter(rehearsal: Callable[..., None]) -> None:
     def narrow(outputs: Outputs) -> None:
         with HarborClient(outputs["harborUrl"], "admin", outputs["adminPassword"]) as client:

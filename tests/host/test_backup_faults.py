@@ -91,6 +91,7 @@ def _calls(server: Machine) -> list[str]:
     return server.text("/stub/rclone-calls").splitlines()
 
 
+@pytest.mark.slow
 def test_failing_calls_of_a_backup_delete_nothing_and_are_reported(server: Machine, target: Target) -> None:
     status, output = _back_up(server, "20260104T000000Z")
     assert status == 0, output
@@ -175,6 +176,7 @@ def test_target_that_is_not_mounted_is_refused(server: Machine) -> None:
     assert "is not on a mounted file system of its own" in output
 
 
+@pytest.mark.slow
 def test_failing_calls_of_a_restore_change_no_data(server: Machine) -> None:
     old = server.path(f"{BLOB}/4/data").read_text()
     server.stub("rclone-calls", "")

@@ -65,6 +65,7 @@ def points(_root: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[di
         world.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tenth", range(KILLS))
 def test_killed_first_boot_completes_at_the_next_run(
     machine: Make, points: dict[str, list[tuple[int, str]]], tenth: int
@@ -79,6 +80,7 @@ def test_killed_first_boot_completes_at_the_next_run(
     assert server.text("/mnt/harbor/data/database/pg15/registry") == "empty"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tenth", range(KILLS))
 def test_killed_upgrade_completes_at_the_next_run(
     machine: Make, volume: Volume, points: dict[str, list[tuple[int, str]]], tmp_path: Path, tenth: int
