@@ -92,13 +92,15 @@ class Secrets:
         return text
 
 
-def new_client(*, verify: bool = True, timeout: httpx.Timeout = TIMEOUT) -> httpx.Client:
+def new_client(*, verify: bool = True, timeout: httpx.Timeout = TIMEOUT, authorities: str = "") -> httpx.Client:
     """Return a client that limits requests and responses, follows no redirects and keeps no cookies.
+
+    It trusts `authorities`, certificates in PEM, besides the public ones.
 
     Harbor answers 403 to basic authentication with cookies on the second write.
     """
     return _LimitedClient(
-        verify=_trusted() if verify else False,
+        verify=_trusted(authorities) if verify else False,
         timeout=timeout,
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         limits=httpx.Limits(max_connections=CONCURRENCY * 2, max_keepalive_connections=CONCURRENCY * 2),
@@ -261,9 +263,12 @@ class _DeadlineStream(httpcore.NetworkStream):
 
 
 @cache
-def _trusted() -> ssl.SSLContext:
+def _trusted(authorities: str) -> ssl.SSLContext:
     # Reading the certificate authorities takes some 50 ms: do it once for all clients.
-    return httpx.create_ssl_context()
+    context = httpx.create_ssl_context()
+    if authorities:
+        context.load_verify_locations(cadata=authorities)
+    return context
 
 
 def _repeats_error(error: BaseException) -> bool:

@@ -15,10 +15,14 @@ import trustme
 
 @dataclass(frozen=True)
 class Trust:
-    """Two files: a `certificate` with its key, and all trusted `authorities`, its own and the public ones."""
+    """Two files: a `certificate` with its key, and all trusted `authorities`, its own and the public ones.
+
+    `authority` is its own one, in PEM.
+    """
 
     certificate: Path
     authorities: Path
+    authority: str
 
     @property
     def env(self) -> dict[str, str]:
@@ -33,7 +37,8 @@ def trust(host: str = "127.0.0.1") -> Iterator[Trust]:
     authority = trustme.CA()
     others = Path(os.environ.get("SSL_CERT_FILE") or certifi.where())
     with TemporaryDirectory(prefix="trust-") as directory:
-        files = Trust(Path(directory, "server.pem"), Path(directory, "authorities.pem"))
+        pem = authority.cert_pem.bytes()
+        files = Trust(Path(directory, "server.pem"), Path(directory, "authorities.pem"), pem.decode())
         authority.issue_cert(host).private_key_and_cert_chain_pem.write_to_path(files.certificate)
-        files.authorities.write_bytes(others.read_bytes() + authority.cert_pem.bytes())
+        files.authorities.write_bytes(others.read_bytes() + pem)
         yield files

@@ -44,9 +44,20 @@ SECRETS: Mapping[str, str] = {
     "cluster.redis.password": "encrypted-1",
     "cluster.existing.kubeconfig": "apiVersion: v1",
 }
+#: A certificate of nobody, in place of an encrypted one.
+CERTIFICATE = """\
+-----BEGIN CERTIFICATE-----
+MIHrMIGeoAMCAQICAQEwBQYDK2VwMBQxEjAQBgNVBAMMCWVuY3J5cHRlZDAgFw0y
+NTAxMDEwMDAwMDBaGA85OTk5MTIzMTAwMDAwMFowFDESMBAGA1UEAwwJZW5jcnlw
+dGVkMCowBQYDK2VwAyEABxhD4+RMNHTXyrS6Ii7dbg3Nm2HKh+X9DRhbT+lfbOqj
+EzARMA8GA1UdEwEB/wQFMAMBAf8wBQYDK2VwA0EAoOvqaKYPXBg/RLxT/Jrlflrb
+5ChnOt0Kfk/ATQoOcofeVKgr5zhaCMqOUH4B2299WjhFyKO59pPsiJVLBTNqAA==
+-----END CERTIFICATE-----
+"""
 #: Certificates are no secrets, but are often encrypted like one.
 ENCRYPTABLE: Mapping[str, str] = {
     **SECRETS,
+    "endpoints.*.caCertificate": CERTIFICATE,
     "host.certificate": "-----BEGIN CERTIFICATE-----",
     "cluster.certificate": "-----BEGIN CERTIFICATE-----",
 }

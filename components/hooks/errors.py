@@ -14,9 +14,18 @@ def explain_failed_creation(
 
     The creation still fails. If it succeeds, the hook does nothing.
     """
+    return explain_failure(
+        hook, resource, lambda operation, errors: guidance(errors) if operation == "create" else None
+    )
+
+
+def explain_failure(
+    hook: str, resource: pulumi.Resource, guidance: Callable[[str, str], str | None]
+) -> pulumi.ResourceHookBinding:
+    """Return a hook as `explain_failed_creation` does, for every operation: `guidance` gets its name and its errors."""
 
     def explain(args: pulumi.ErrorHookArgs) -> bool:
-        if args.failed_operation == "create" and (text := guidance(" ".join(args.errors))) is not None:
+        if (text := guidance(args.failed_operation, " ".join(args.errors))) is not None:
             pulumi.log.error(text, resource)
         return False
 

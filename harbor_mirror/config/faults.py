@@ -15,6 +15,8 @@ from harbor_mirror.config.paths import join_path
 SHOWN_CHARACTERS = 80
 #: Shown in place of a secret.
 HIDDEN = "[secret]"
+#: The end of the first line of every private key in PEM: people paste one where a certificate belongs.
+PRIVATE_KEY = "PRIVATE KEY-----"
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,9 @@ class Fault:
     place: str = ""
 
     def __post_init__(self) -> None:
-        if isinstance(self.value, str):
+        if PRIVATE_KEY in in_yaml(self.value):
+            object.__setattr__(self, "value", HIDDEN)
+        elif isinstance(self.value, str):
             object.__setattr__(self, "value", _without_credentials(self.value))
 
     def __str__(self) -> str:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
+from harbor_mirror.config.certificates import EXAMPLE_AUTHORITY, read_authorities
 from harbor_mirror.config.cluster import Cluster
 from harbor_mirror.config.fields import (
     BaseUrl,
@@ -65,6 +66,8 @@ LABEL_LENGTH = 128
 RULE_NAME_LENGTH = 256
 #: The most retention rules of a project (goharbor.io, create-tag-retention-rules).
 RETENTION_RULES = 15
+#: Removes the CA of an endpoint; without a value Harbor keeps the one that it has.
+NO_CA = "none"
 #: A hundred years: Harbor counts nanoseconds in 64 bits, which hold less than 300 years.
 RETENTION_DAYS = 36_500
 RETENTION_COUNT = 2**31 - 1
@@ -79,6 +82,10 @@ def _secret(value: SecretStr | None) -> SecretStr | None:
     if value is not None and not value.get_secret_value().lstrip().startswith("{"):
         trimmed(value.get_secret_value())
     return value
+
+
+def _ca_certificate(value: str) -> str:
+    return "" if value == NO_CA else read_authorities(value)
 
 
 def _path(value: str) -> str:
@@ -298,6 +305,9 @@ class Endpoint(Section):
     """Free text shown in Harbor."""
     insecure: bool = Field(False, examples=[False])
     """Accepts any certificate of the source."""
+    ca_certificate: Annotated[str, AfterValidator(_ca_certificate)] | None = Field(None, examples=[EXAMPLE_AUTHORITY])
+    """PEM certificate of the authority of the source's certificate, if it is not a public one; `none` removes the one
+    that Harbor has. Harbor 2.15 and later."""
     plan: Plan | None = Field(None, examples=["personal"])
     """Docker Hub's plan, whose limit the pulls of the rules must not exceed; by default `anonymous`, or `personal` with
     an account."""
@@ -374,6 +384,12 @@ class Configuration(Section):
     def owns_harbor(self) -> bool:
         """Return whether the stack itself runs Harbor, on a host or a cluster."""
         return self.host is not None or self.cluster is not None
+
+    @property
+    def harbor_version(self) -> str | None:
+        """Return the version of the Harbor that the stack runs; None for an existing one."""
+        server = self.host or self.cluster
+        return server.version if server else None
 
     @property
     def registry_host(self) -> str:

@@ -82,7 +82,7 @@ class NotHealthy(HarborError):
 class Harbor:
     """A client of one Harbor at `url` (scheme and host, without /api).
 
-    Thread-safe. Methods raise HarborError.
+    It trusts `authorities`, certificates in PEM, besides the public ones. Thread-safe. Methods raise HarborError.
     """
 
     def __init__(
@@ -92,6 +92,7 @@ class Harbor:
         password: str,
         *,
         verify: bool = True,
+        authorities: str = "",
         timeout: httpx.Timeout = TIMEOUT,
         retry: Retry | None = None,
         concurrency: int = CONCURRENCY,
@@ -107,7 +108,7 @@ class Harbor:
         self._secrets = Secrets()
         self._secrets.add(password)
         self._retry = retry or Retry()
-        self._client = new_client(verify=verify, timeout=timeout)
+        self._client = new_client(verify=verify, timeout=timeout, authorities=authorities)
         self._concurrency = concurrency
         self._cookies: dict[str, str] = {}
         self._token: str | None = None

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from pydantic import SecretStr
 
 from harbor_mirror.config.models import ENDPOINT_NAME_LENGTH, Endpoint, Plan
 from harbor_mirror.config.parse import endpoint_name
 from harbor_mirror.config.paths import set_command
+from harbor_mirror.config.refusal import Findings, Refused
+from harbor_mirror.plan.harbor_versions import CA_OF_ENDPOINT, is_older
 from harbor_mirror.plan.registry_types import (
     REGISTRY_TYPES,
     SET_SECRET,
@@ -37,6 +40,8 @@ class PlannedEndpoint:
     secret: SecretStr | None = field(default=None, repr=False)
     description: str = ""
     insecure: bool = False
+    ca_certificate: str | None = None
+    """PEM certificates; empty to have none, None to leave Harbor's as it is."""
     plan: Plan | None = None
 
     @property
@@ -66,11 +71,17 @@ def image_source(endpoint: Endpoint) -> str:
 
 
 def plan_endpoint(
-    key: str, endpoint: Endpoint, report: EntryReport, *, has_role: bool = False
+    key: str,
+    endpoint: Endpoint,
+    report: EntryReport,
+    *,
+    has_role: bool = False,
+    harbor_version: str | None = None,
 ) -> PlannedEndpoint | None:
     """Resolve one entry of `endpoints`; return None if it has faults.
 
-    `has_role`: Harbor may run where the cloud gives it credentials of its own.
+    `has_role`: Harbor may run where the cloud gives it credentials of its own. `harbor_version` is None for an
+    existing Harbor.
     """
     secret = None if endpoint.secret is None else endpoint.secret.get_secret_value()
     findings = check_endpoint(endpoint.type, endpoint.url, endpoint.username, secret, has_role=has_role)
@@ -78,6 +89,9 @@ def plan_endpoint(
         refused.example = refused.example.replace(SET_SECRET, set_command(f"{report.path}.secret", "--secret"))
     report.add(findings)
     _check_plan(endpoint, report)
+    if endpoint.ca_certificate is not None:
+        url = endpoint.url or ""
+        report.add(Findings.of(check_ca(endpoint.ca_certificate, url, endpoint.insecure, harbor_version)))
     if not report.is_valid:
         return None
     return PlannedEndpoint(
@@ -89,8 +103,35 @@ def plan_endpoint(
         secret=endpoint.secret,
         description=endpoint.description,
         insecure=endpoint.insecure,
+        ca_certificate=endpoint.ca_certificate,
         plan=endpoint.plan,
     )
+
+
+def check_ca(pem: str, url: str, insecure: bool, harbor_version: str | None = None) -> Iterator[Refused | str]:
+    """Check what an endpoint has beside its CA, which is empty if Harbor shall have none."""
+    field = "caCertificate"
+    if harbor_version is not None and is_older(harbor_version, CA_OF_ENDPOINT):
+        reason = f"needs Harbor 2.15 or later, and this one is {harbor_version}"
+        yield Refused(None, reason, "version: 2.15.1", field=field)
+    if not pem:
+        return
+    if insecure:
+        reason = "conflicts with insecure: true, which Harbor ignores beside a CA; remove insecure"
+        yield Refused(None, reason, "insecure: false", field=field)
+    if url.startswith("http:"):
+        yield Refused(None, "has no use with an http URL, which has no certificate", "url: https://…", field=field)
+    yield from _expired(pem)
+
+
+def _expired(pem: str) -> Iterator[str]:
+    # Imported here: it takes a while, and few endpoints have a CA.
+    from cryptography import x509
+
+    for certificate in x509.load_pem_x509_certificates(pem.encode()):
+        subject, ended = certificate.subject.rfc4514_string(), certificate.not_valid_after_utc
+        if ended < datetime.now(UTC):
+            yield f"caCertificate: {subject} expired on {ended:%Y-%m-%d}: Harbor rejects what it signed"
 
 
 def check_values(name: str, type_: str, values: Mapping[str, str | None], report: EntryReport) -> None:

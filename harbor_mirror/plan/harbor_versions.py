@@ -24,6 +24,8 @@ HUB_LOGIN = (2, 15, 1)
 
 #: The first version with single active replication.
 SINGLE_ACTIVE = (2, 13)
+#: The first version with a CA for each endpoint; older ones ignore it.
+CA_OF_ENDPOINT = (2, 15)
 
 
 def is_older(version: str, than: tuple[int, ...]) -> bool:

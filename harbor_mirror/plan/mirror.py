@@ -221,7 +221,15 @@ def _endpoints(configuration: Configuration, report: Report) -> dict[str, Planne
     endpoints = {
         key: planned
         for key, endpoint in configuration.endpoints.items()
-        if (planned := plan_endpoint(key, endpoint, report.entry("endpoints", key), has_role=not configuration.host))
+        if (
+            planned := plan_endpoint(
+                key,
+                endpoint,
+                report.entry("endpoints", key),
+                has_role=not configuration.host,
+                harbor_version=configuration.harbor_version,
+            )
+        )
     }
     version = configuration.host.version if configuration.host else None
     if version is not None and hub_login_fails(version):

@@ -100,7 +100,10 @@ class Manifest:
 
 
 class Registry:
-    """A client of the registry at `url` (scheme and host), anonymous without credentials. Thread-safe."""
+    """A client of the registry at `url` (scheme and host), anonymous without credentials. Thread-safe.
+
+    It trusts `authorities`, certificates in PEM, besides the public ones.
+    """
 
     def __init__(
         self,
@@ -108,6 +111,7 @@ class Registry:
         credentials: Credentials | None = None,
         *,
         verify: bool = True,
+        authorities: str = "",
         timeout: httpx.Timeout = TIMEOUT,
         retry: Retry | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -119,7 +123,7 @@ class Registry:
         self._secrets = Secrets()
         if credentials:
             self._secrets.add(credentials.password, credentials.identity_token)
-        self._client = new_client(verify=verify, timeout=timeout)
+        self._client = new_client(verify=verify, timeout=timeout, authorities=authorities)
         self._retry = retry or Retry()
         self._clock = clock
         self._basic = False

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from cryptography import x509
 from starlette.responses import Response
 
 from localcloud.harbor.api import Call, Endpoint, created, listing, ok, timestamp
@@ -25,6 +26,7 @@ MAX_URL, MAX_USERNAME, MAX_SECRET = 256, 255, 3050
 PING_SECONDS = 10.0
 MASK = "*****"
 LOCAL_ID = 0
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 _CREDENTIAL = Struct("RegistryCredential", {"type": "string", "access_key": "string", "access_secret": "string"})
 REGISTRY_FIELDS = Struct(
@@ -180,8 +182,16 @@ def _check_form(registry: Registry) -> None:
 
 
 def _check_certificate(pem: str) -> None:
-    if pem and "-----BEGIN CERTIFICATE-----" not in pem:
+    certificates = _CERTIFICATE.findall(pem)
+    if pem.strip() and not certificates:
         raise bad_request("invalid CA certificate: no valid certificates found in PEM data")
+    for certificate in certificates:
+        try:
+            x509.load_pem_x509_certificate(certificate.encode())
+        except ValueError:
+            raise bad_request(
+                "invalid CA certificate: failed to parse certificate: x509: malformed certificate"
+            ) from None
 
 
 def create_registry(call: Call) -> Response:

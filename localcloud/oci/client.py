@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+import certifi
 import httpx
 
 from localcloud.oci.store import (
@@ -54,10 +55,17 @@ class RegistryUnreachable(Exception):
     """No response: refused, closed, unknown host or timed out; with the message of Go's HTTP client."""
 
 
+def _trusting(certificates: str) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=certifi.where())
+    context.load_verify_locations(cadata=certificates)
+    return context
+
+
 class Remote:
     """A client of one registry; it detects whether the registry needs no, Basic or Bearer credentials.
 
-    Without a scheme, `url` is http, as in Harbor. A `ca_certificate` replaces the system's. All calls raise
+    Without a scheme, `url` is http, as in Harbor. A `ca_certificate` is trusted besides the
+    public authorities, and `insecure` has no effect beside it. All calls raise
     RegistryError and RegistryUnreachable.
     """
 
@@ -75,7 +83,7 @@ class Remote:
         self._challenge: tuple[str, dict[str, str]] | None = None
         self._tokens: dict[str, tuple[str, float]] = {}
         self._http = httpx.Client(
-            verify=ssl.create_default_context(cadata=ca_certificate) if ca_certificate else not insecure,
+            verify=_trusting(ca_certificate) if ca_certificate else not insecure,
             timeout=timeout,
             follow_redirects=True,
             trust_env=False,

@@ -35,7 +35,10 @@ ADVICE: tuple[tuple[str, str], ...] = (
         "The source rejects Harbor's credentials: set the endpoint's username and secret, then run pulumi up.",
     ),
     (r"no such host|server misbehaving", "Harbor cannot resolve the source's name: check the endpoint's url and DNS."),
-    (r"x509|certificate", "Harbor does not trust the source's certificate: replace it, or accept insecure: true."),
+    (
+        r"x509|certificate",
+        "Harbor does not trust the source's certificate: set the endpoint's caCertificate to that of its authority.",
+    ),
     (
         r"connection refused|connection reset|i/o timeout|deadline exceeded|no route to host|\bEOF\b|\b50[0234]\b",
         "The source is unreachable or failing: run again later; Harbor copies only what is missing.",

@@ -86,17 +86,22 @@ class Comparison:
             if live is None:
                 yield _lost(subject)
                 continue
-            facts = endpoint_mapping.facts
-            changed = list(_differences(subject, facts(endpoint_mapping.to_json(endpoint)), facts(live)))
+            declared = endpoint_mapping.declared_facts(endpoint)
+            changed = list(_differences(subject, declared, endpoint_mapping.facts(live)))
             sick = self._ping(live["id"])
             if changed or sick:
-                error = self._save([(f"/registries/{live['id']}", endpoint_mapping.to_update(endpoint))])
+                body = endpoint_mapping.to_update(endpoint_mapping.to_json(endpoint))
+                error = self._save([(f"/registries/{live['id']}", body)])
                 fixed = self.fix and not error and not (sick and self._ping(live["id"]))
                 yield from (_outcome(finding, fixed=fixed, error=error) for finding in changed)
                 if sick:
                     advice = "check the source and the endpoint's username and secret, then `drift --fix`"
                     finding = DriftFinding(kind="unhealthy", subject=subject, live=sick, advice=advice)
                     yield _outcome(finding, fixed=fixed, error=error)
+            if shown := endpoint_mapping.undeclared_ca(live, endpoint):
+                advice = "Harbor keeps it; set caCertificate to manage it, or caCertificate: none to remove it"
+                field = endpoint_mapping.CA
+                yield DriftFinding(kind="unmanaged", subject=subject, field=field, live=shown, advice=advice)
 
     def _ping(self, number: int) -> str:
         try:
@@ -254,7 +259,11 @@ class Comparison:
             return
         wanted = robot_mapping.to_json(self.declared.projects)
         changed = list(_differences("pullUsername", robot_mapping.facts(wanted), robot_mapping.facts(live)))
-        yield from self._repaired(changed, [(f"/robots/{live['id']}", {**live, **wanted})])
+        findings = list(self._repaired(changed, [(f"/robots/{live['id']}", {**live, **wanted})]))
+        yield from findings
+        if any(finding.field == "disabled" and not finding.fixed for finding in findings):
+            # Harbor refuses a disabled account whatever its password is.
+            return
         try:
             check_credentials(self.harbor.url, name, password or "")
         except WrongCredentials:

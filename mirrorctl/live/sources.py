@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harbor_mirror.config.models import NO_CA
 from harbor_mirror.harbor.client import Harbor
 from harbor_mirror.plan import globs
 from harbor_mirror.plan.registry_types import access_id, image_host
@@ -76,6 +77,7 @@ class Sources:
 
     Credentials come from MIRRORCTL_SOURCE_<ENDPOINT>_USERNAME and _PASSWORD, then from the stack's configuration, then
     from docker, podman or skopeo. MIRRORCTL_SOURCE_<ENDPOINT>_URL is another address of the same registry.
+    The endpoint's caCertificate is trusted here, too.
     """
 
     def __init__(
@@ -99,11 +101,13 @@ class Sources:
                 self._hide(credentials.password)
             served = self._variable(endpoint, "URL") or served
             of_harbor = credentials if endpoint.type == "harbor" else None
+            ca = self._settings(endpoint).get("caCertificate", NO_CA)
+            authorities = "" if ca == NO_CA else ca
             self._open[endpoint.name] = Source(
-                Registry(served, credentials),
+                Registry(served, credentials, authorities=authorities),
                 host,
                 DockerHub(credentials, url=self._environ.get(HUB_API, HUB)) if host == DOCKER_HUB else None,
-                Harbor(served, of_harbor.username, of_harbor.password) if of_harbor else None,
+                Harbor(served, of_harbor.username, of_harbor.password, authorities=authorities) if of_harbor else None,
             )
         return self._open[endpoint.name]
 
@@ -121,9 +125,10 @@ class Sources:
             return Credentials(username, password)
         return self._from_stack(endpoint) or stored_credentials(host, self._environ)
 
-    def _from_stack(self, endpoint: Endpoint) -> Credentials | None:
-        if self._connection.outputs is None or endpoint.type in API_KEYS:
-            return None
+    def _settings(self, endpoint: Endpoint) -> Mapping[str, Any]:
+        """Return the endpoint's entry in the stack's configuration; an empty map without one."""
+        if self._connection.outputs is None:
+            return {}
         if self._configured is None:
             try:
                 entry = engine.configuration(self._connection.stack, self._connection.cwd).get(SETTING) or {}
@@ -131,7 +136,12 @@ class Sources:
             except (Failure, ValueError):
                 # The outputs were readable. Without the configuration, the other two ways remain.
                 self._configured = {}
-        settings = (self._configured or {}).get(endpoint.name) or {}
+        return (self._configured or {}).get(endpoint.name) or {}
+
+    def _from_stack(self, endpoint: Endpoint) -> Credentials | None:
+        if endpoint.type in API_KEYS:
+            return None
+        settings = self._settings(endpoint)
         secret = settings.get("secret")
         if endpoint.type == "quay" and secret and secret.lstrip().startswith("{"):
             return _quay(secret)

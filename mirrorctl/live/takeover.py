@@ -143,8 +143,10 @@ def _endpoint(adopted: Adopted, key: str, registry: Json) -> Setting:
     setting = endpoint_mapping.to_configuration(key, registry)
     if "secret" in setting and registry["type"] in PLACEHOLDERS:
         setting["secret"] = PLACEHOLDERS[registry["type"]]
-    if registry.get("ca_certificate") and "caCertificate" not in setting:
-        adopted.left_out.append(f"certificate of endpoint {registry['name']}: it stays in Harbor as it is")
+    if registry.get("ca_certificate") and endpoint_mapping.CA not in setting:
+        adopted.left_out.append(
+            f"CA of endpoint {registry['name']}: it is not a certificate in PEM; it stays in Harbor"
+        )
     return setting
 
 
@@ -284,6 +286,16 @@ def _parts(settings: Mapping[str, Setting], names: Mapping[str, str]) -> list[_P
     ]
     parts += [
         _Part(
+            join_path("endpoints", key, endpoint_mapping.CA),
+            f"CA of endpoint {key}, which stays in Harbor",
+            endpoint,
+            endpoint_mapping.CA,
+        )
+        for key, endpoint in settings["endpoints"].items()
+        if endpoint_mapping.CA in endpoint
+    ]
+    parts += [
+        _Part(
             join_path("projects", name, "webhooks", key), f"webhook {key} of project {name}", project["webhooks"], key
         )
         for name, project in settings["projects"].items()
@@ -346,11 +358,17 @@ def _import_endpoint(adopted: Adopted, key: str, registry: Json) -> None:
         _component("endpoint", key, "RegistryEndpoint"),
         _resource("endpoint", key, REGISTRY, name, import_ids.of_registry(registry)),
     ]
+    reasons = []
     if setting.pop("secret", None):
         adopted.secrets.append(join_path("endpoints", key, "secret"))
-        adopted.announced.append(
-            Announced(op="update", type=REGISTRY, name=name, reason="its secret can't be read back")
-        )
+        reasons.append("its secret can't be read back")
+    if endpoint_mapping.CA in setting:
+        reason = "the provider lacks the CA; what Harbor has is saved again, unchanged"
+        adopted.announced.append(Announced(op="create", type=RANDOM_ID, name=f"{name}-ca", reason=reason))
+        if registry.get("insecure"):
+            reasons.append("insecure, which Harbor ignores beside a CA, is switched off")
+    if reasons:
+        adopted.announced.append(Announced(op="update", type=REGISTRY, name=name, reason="; ".join(reasons)))
 
 
 def _import_project(adopted: Adopted, planned: PlannedProject, project: Json) -> None:

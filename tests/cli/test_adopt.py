@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 import yaml
 
 from harbor_mirror.harbor.client import Harbor
@@ -16,6 +17,8 @@ from mirrorctl import stack_file
 from tests.cli.conftest import Run
 from tests.cli.harbor_fixture import ADMIN, PASSWORD, PULL, HarborFixture, change
 from tests.cli.protection import LEFT_OUT, PROTECTION, protect
+
+CA = trustme.CA().cert_pem.bytes().decode()
 
 
 @pytest.fixture
@@ -287,7 +290,7 @@ def test_what_protects_a_project_is_adopted(mirrored: HarborFixture, run: Run, t
         protect(client, mirrored.project("mirror").id)
     mirrored.add_project("cache", registry_id=mirrored.registries[1].id)
     mirrored.add_robot("robot$ci", "Robot-Secret-1", [{"kind": "project", "namespace": "mirror", "access": PULL}])
-    change(mirrored.registries[1], ca_certificate="-----BEGIN CERTIFICATE-----")
+    change(mirrored.registries[1], ca_certificate=CA)
     report, config = adopted(run, tmp_path)
     projects = config["harbor-mirror:projects"]
     assert projects["mirror"] == {"vulnerabilityScanning": False, **PROTECTION}
@@ -295,8 +298,9 @@ def test_what_protects_a_project_is_adopted(mirrored: HarborFixture, run: Run, t
     left_out = [text.format("mirror") for text in LEFT_OUT]
     assert set(left_out) < set(report["leftOut"])
     assert [text for text in report["leftOut"] if text not in left_out] == [
-        "certificate of endpoint hub: it stays in Harbor as it is",
         "robot account robot$ci: its password can't be read back; it stays as it is, and robots declares new ones",
+        "CA of endpoint hub, which stays in Harbor: has no use with an http URL, which has no certificate; "
+        "for example url: https://…",
     ]
     assert report["secretsNeeded"] == [
         "harborPassword",
@@ -304,6 +308,24 @@ def test_what_protects_a_project_is_adopted(mirrored: HarborFixture, run: Run, t
         "projects.mirror.webhooks.ops.authHeader",
     ]
     assert "Hook-Secret-1" not in (tmp_path / "Pulumi.hand.yaml").read_text()
+
+
+def test_the_ca_of_an_endpoint_is_adopted_without_what_is_around_it(
+    mirrored: HarborFixture, run: Run, tmp_path: Path
+) -> None:
+    corp = mirrored.add_registry("corp", "https://registry.corp.example", insecure=True)
+    change(mirrored.registries[corp], ca_certificate=f"subject=Acme\r\n{CA}")
+    broken = mirrored.add_registry("broken", "https://other.corp.example", ca_certificate="-----BEGIN CERTIFICATE-----")
+    for number in (corp, broken):
+        mirrored.add_policy(f"from-{number}", number, repositories=f"team/app-{number}")
+    report, config = adopted(run, tmp_path)
+    url = "https://registry.corp.example"
+    endpoint = {"type": "docker-registry", "url": url, "name": "corp", "caCertificate": CA}
+    assert config["harbor-mirror:endpoints"]["corp"] == endpoint
+    assert "CA of endpoint broken: it is not a certificate in PEM; it stays in Harbor" in report["leftOut"]
+    announced = {(change["op"], change["name"]): change["reason"] for change in report["announced"]}
+    assert "what Harbor has is saved again, unchanged" in announced["create", "corp-ca"]
+    assert announced["update", "corp"] == "insecure, which Harbor ignores beside a CA, is switched off"
 
 
 def test_a_project_whose_gate_has_no_counterpart_is_left_out(mirrored: HarborFixture, run: Run, tmp_path: Path) -> None:

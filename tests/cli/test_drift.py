@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import trustme
 
 from harbor_mirror.harbor.client import Harbor
 from localcloud.faults import Fault
@@ -106,10 +107,6 @@ CHANGES: dict[str, tuple[Change, str, str]] = {
 }  # fmt: skip
 
 
-#: What else such a change breaks, and its repair repairs.
-CONSEQUENCES = {"robot disabled": {("unhealthy", "pullPassword", "")}}
-
-
 @pytest.mark.parametrize("name", CHANGES)
 def test_each_changed_field_is_reported_and_repaired(
     harbor_of_stack: HarborFixture, run: Run, stack: FakeStack, name: str
@@ -119,13 +116,33 @@ def test_each_changed_field_is_reported_and_repaired(
     change(harbor_of_stack)
     result = run("drift", "--json", **environment)
     assert result.code == 2
-    assert drifts(result.json) - CONSEQUENCES.get(name, set()) == {("changed", subject, field)}
+    assert drifts(result.json) == {("changed", subject, field)}
     finding = next(finding for finding in result.json["findings"] if finding["subject"] == subject)
     assert finding["declared"] != finding["live"]
     fixed = run("drift", "--fix", **environment)
     assert fixed.code == 0
     assert f"fixed: {subject}.{field}: declared" in fixed.out
     assert run("drift", **environment).code == 0
+
+
+def test_a_ca_that_the_stack_does_not_mention_is_kept_until_it_says_none(
+    harbor_of_stack: HarborFixture, run: Run, stack: FakeStack
+) -> None:
+    ca = trustme.CA().cert_pem.bytes().decode()
+    change(harbor_of_stack.registries[1], ca_certificate=ca)
+    result = run("drift", "--fix", "--json", **stack.environment)
+    assert (result.code, drifts(result.json)) == (0, set())
+    (finding,) = (found for found in result.json["findings"] if found["field"] == "caCertificate")
+    assert (finding["kind"], finding["subject"]) == ("unmanaged", "endpoints.hub")
+    assert finding["live"].startswith("sha256:")
+    assert "caCertificate: none to remove it" in finding["advice"]
+    assert harbor_of_stack.registries[1].ca_certificate == ca
+
+    stack.config["endpoints"]["hub"]["caCertificate"] = "none"
+    assert drifts(run("drift", "--json", **stack.environment).json) == {("changed", "endpoints.hub", "caCertificate")}
+    assert run("drift", "--fix", **stack.environment).code == 0
+    assert harbor_of_stack.registries[1].ca_certificate == ""
+    assert run("drift", **stack.environment).code == 0
 
 
 def test_project_creation_by_everyone_is_drift_if_restricted(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pulumi
 import pytest
+import trustme
 from pulumi.runtime.stack import run_pulumi_func
 
 from components import (
@@ -22,6 +23,7 @@ from components import (
 from .conftest import Recorder
 
 NGINX: dict[str, Any] = {"name": "nginx", "registry_id": 7, "repositories": "library/nginx", "namespace": "mirror"}
+CA = trustme.CA().cert_pem.bytes().decode()
 HUB: dict[str, Any] = {"name": "hub", "type": "docker-hub"}
 
 
@@ -61,6 +63,8 @@ def test_all_wrong_values_are_named_at_once() -> None:
         ({"username": "bot"}, "username: 'bot' "),
         ({"type": "github-ghcr", "secret": "Secret-Value-1"}, "username: is missing"),
         ({"name": "x" * 65}, "name: "),
+        ({"ca_certificate": "certs/ca.pem"}, "ca_certificate: is not a certificate in PEM"),
+        ({"ca_certificate": CA, "insecure": True}, "caCertificate: conflicts with insecure: true"),
     ],
 )
 def test_a_wrong_value_of_an_endpoint_is_an_error(values: dict[str, Any], says: str) -> None:
