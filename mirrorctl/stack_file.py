@@ -44,6 +44,7 @@ SECRETS: Mapping[str, str] = {
     "cluster.redis.password": "encrypted-1",
     "cluster.existing.kubeconfig": "apiVersion: v1",
 }
+_SERVICES = ("database", "redis")
 #: A certificate of nobody, in place of an encrypted one.
 CERTIFICATE = """\
 -----BEGIN CERTIFICATE-----
@@ -58,6 +59,7 @@ EzARMA8GA1UdEwEB/wQFMAMBAf8wBQYDK2VwA0EAoOvqaKYPXBg/RLxT/Jrlflrb
 ENCRYPTABLE: Mapping[str, str] = {
     **SECRETS,
     "endpoints.*.caCertificate": CERTIFICATE,
+    **{f"{server}.{service}.caCertificate": CERTIFICATE for server in ("host", "cluster") for service in _SERVICES},
     "host.certificate": "-----BEGIN CERTIFICATE-----",
     "cluster.certificate": "-----BEGIN CERTIFICATE-----",
 }
