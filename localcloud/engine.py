@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,8 +21,10 @@ import yaml
 PROJECT = Path(__file__).resolve().parent.parent
 #: Files of the checkout that the engine and the program need.
 PROGRAM = ("Pulumi.yaml", "__main__.py", "components", "harbor_mirror", "mirrorctl", ".venv")
-#: Above the engine's own limits: a command that takes longer hangs.
-COMMAND_SECONDS = 300
+#: Far above what a command takes on a busy machine: one that takes longer hangs.
+COMMAND_SECONDS = 1200
+#: An interrupted engine ends its plugins and saves the state.
+INTERRUPT_SECONDS = 20
 
 
 @dataclass(frozen=True)
@@ -136,26 +140,61 @@ class Workspace:
             **self.env,
         }
 
+    def start(self, *arguments: str, **streams: Any) -> subprocess.Popen[str]:
+        """Start one command in a session of its own; see `kill`."""
+        return subprocess.Popen(  # noqa: S603 - the arguments are ours
+            ["pulumi", *arguments, "--color", "never", "--non-interactive"],  # noqa: S607 - from our own PATH
+            cwd=self.directory,
+            env=self.environment(),
+            text=True,
+            start_new_session=True,
+            **streams,
+        )
+
     def pulumi(self, *arguments: str, stdin: str | None = None, events: bool = False) -> Result:
         """Run one command to its end."""
         log = self.directory / "events.json"
         if events:
             log.unlink(missing_ok=True)
         extra = ["--event-log", str(log)] if events else []
-        done = subprocess.run(  # noqa: S603 - the arguments are ours
-            ["pulumi", *arguments, "--color", "never", "--non-interactive", *extra],  # noqa: S607 - from our own PATH
-            cwd=self.directory,
-            env=self.environment(),
-            input=stdin,
+        process = self.start(
+            *arguments,
+            *extra,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT if events else subprocess.PIPE,
-            text=True,
-            timeout=COMMAND_SECONDS,
-            check=False,
         )
-        output = done.stdout + (done.stderr or "" if done.returncode else "")
+        try:
+            shown, errors = process.communicate(stdin, timeout=COMMAND_SECONDS)
+        except BaseException:
+            interrupt(process)
+            raise
+        output = shown + (errors or "" if process.returncode else "")
         steps, diagnostics = _events(log) if events and log.exists() else ((), ())
-        return Result(arguments, done.returncode, output, steps, diagnostics)
+        return Result(arguments, process.returncode, output, steps, diagnostics)
+
+
+def interrupt(process: subprocess.Popen[Any]) -> None:
+    """Interrupt a command, which then saves the state and ends its plugins; kill it if it does not."""
+    process.send_signal(signal.SIGINT)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(INTERRUPT_SECONDS)
+    kill(process)
+
+
+def kill(process: subprocess.Popen[Any]) -> None:
+    """Kill a command and all processes of its session: plugins have process groups of their own."""
+    session = [int(entry.name) for entry in Path("/proc").glob("[0-9]*") if _session(int(entry.name)) == process.pid]
+    for pid in (process.pid, *session):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    process.wait()
+
+
+def _session(pid: int) -> int | None:
+    with suppress(ProcessLookupError):
+        return os.getsid(pid)
+    return None
 
 
 def _events(log: Path) -> tuple[tuple[Step, ...], tuple[tuple[str, str, str], ...]]:

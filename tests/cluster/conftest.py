@@ -1,8 +1,7 @@
-"""A real Kubernetes API for the tests of this folder, one per test process."""
+"""An API server that checks objects, shared by the tests that store nothing in it, and a world for each other test."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,10 +14,6 @@ from tests.cluster.kubernetes import Api, kubernetes
 from tests.cluster.rehearsal import Rehearsal, rehearsal
 from tests.plugins import REAL_PLUGINS
 
-not_proven = pytest.mark.skipif(
-    os.environ.get("CLUSTER_TRIALS") != "all",
-    reason="left out: has not passed yet with the real API server; CLUSTER_TRIALS=all runs it",
-)
 CLUSTER = {"region": "sg-sin-2", "hostname": "harbor.example.com", "adminCidrs": ["203.0.113.0/24"]}
 
 
@@ -29,8 +24,15 @@ def cluster(**settings: object) -> Cluster:
 
 
 @pytest.fixture(scope="session")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    with kubernetes(tmp_path_factory.mktemp("kubernetes")) as server:
+def checker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """An API server that only checks objects."""
+    with kubernetes(tmp_path_factory.mktemp("kubernetes"), controllers=False) as server:
+        yield server
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[Api]:
+    with kubernetes(tmp_path) as server:
         yield server
 
 
@@ -42,7 +44,7 @@ def certificate() -> Iterator[Trust]:
         yield files
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def cloud(certificate: Trust) -> Iterator[LocalCloud]:  # noqa: ARG001 - trusts it
     if REAL_PLUGINS:
         pytest.skip("left out: plays Linode with the stand-in provider")

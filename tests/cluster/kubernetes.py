@@ -23,6 +23,11 @@ from tests.waiting import until
 STARTED_WITHIN_SECONDS = 120.0
 #: What the cloud controller gives to a balancer.
 ADDRESS = "203.0.113.10"
+NODE = "node-1"
+#: Between two looks at all pods; a round costs some milliseconds of this process and of the API server.
+ROUND_SECONDS = 0.25
+#: Controllers that take a node without a kubelet for a broken one.
+NO_CONTROLLERS = ("node-lifecycle-controller", "taint-eviction-controller")
 MERGE = "application/merge-patch+json"
 Json = dict[str, Any]
 
@@ -87,9 +92,9 @@ class Api:
 
 
 @contextmanager
-def kubernetes(directory: Path) -> Iterator[Api]:
-    """A running API server with its controllers; all data in `directory`."""
-    etcd, server, controllers = map(program, ("etcd", "kube-apiserver", "kube-controller-manager"))
+def kubernetes(directory: Path, *, controllers: bool = True) -> Iterator[Api]:
+    """A running API server, with its controllers if `controllers`; all data is in `directory`."""
+    etcd, server, manager = map(program, ("etcd", "kube-apiserver", "kube-controller-manager"))
     token, key, ports = secrets.token_hex(16), directory / "accounts.pem", [free_port() for _ in range(3)]
     key.write_bytes(
         rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
@@ -128,15 +133,19 @@ def kubernetes(directory: Path) -> Iterator[Api]:
         api = Api(f"https://127.0.0.1:{ports[2]}", token, directory / "apiserver.crt")
         running.callback(api.client.close)
         until(lambda: _ready(api), seconds=STARTED_WITHIN_SECONDS)
+        if not controllers:
+            yield api
+            return
         (directory / "kubeconfig").write_text(api.kubeconfig)
         running.enter_context(
             _process(
                 directory / "controllers.log",
-                controllers,
+                manager,
                 f"--kubeconfig={directory / 'kubeconfig'}",
                 f"--service-account-private-key-file={key}",
                 "--use-service-account-credentials",
                 "--leader-elect=false",
+                f"--controllers=*,{','.join(f'-{name}' for name in NO_CONTROLLERS)}",
                 "--secure-port=0",
             )
         )
@@ -177,17 +186,18 @@ def _default_account(api: Api) -> bool:
 class Nodes(threading.Thread):
     """Plays scheduler, kubelet, cloud and ingress controllers: pods run, jobs' pods succeed, balancers get an address.
 
-    `follow` is called with all pods after each round. `fails` names containers whose pods never become ready.
+    `follow` is called with all pods after each round. Leaving the context raises the first error of a round.
     """
 
     def __init__(self, api: Api, *, follow: Callable[[Api, list[Json]], None] | None = None) -> None:
         super().__init__(daemon=True)
         self._api = Api(api.url, api.token, api.certificate)
         self._follow, self._stopping = follow, threading.Event()
-        self.fails: set[str] = set()
-        self.errors: list[Exception] = []
+        self._error: Exception | None = None
 
     def __enter__(self) -> Nodes:
+        # A pod without a node gets no endpoint, and the plugin waits for the endpoints of services.
+        self._api.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}})
         self.start()
         return self
 
@@ -195,14 +205,17 @@ class Nodes(threading.Thread):
         self._stopping.set()
         self.join()
         self._api.client.close()
+        if self._error is not None:
+            raise self._error
 
     def run(self) -> None:
-        while not self._stopping.wait(0.1):
+        while not self._stopping.wait(ROUND_SECONDS):
             try:
                 self._round()
-            except (httpx.HTTPError, AssertionError, OSError) as error:
-                # What the API server did not answer in time, or what is gone meanwhile, is looked at again.
-                self.errors.append(error)
+            except httpx.TransportError:
+                continue  # A busy machine; the next round does the same.
+            except Exception as error:
+                self._error = self._error or error
 
     def _round(self) -> None:
         pods = self._api.items("/api/v1/pods")
@@ -217,39 +230,50 @@ class Nodes(threading.Thread):
             self._follow(self._api, pods)
 
     def _advance(self, pod: Json) -> None:
-        meta, status = pod["metadata"], pod.get("status", {})
+        meta, phase = pod["metadata"], pod["status"]["phase"]
         path = f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}"
         if meta.get("deletionTimestamp"):
             # A kubelet confirms the end of a pod's containers so.
-            self._api.client.request("DELETE", path, json={"gracePeriodSeconds": 0})
-            return
-        containers = [container["name"] for container in pod["spec"]["containers"]]
-        job = any(owner["kind"] == "Job" for owner in meta.get("ownerReferences", []))
-        if status.get("phase") in ("Running", "Succeeded") or self.fails.intersection(containers):
-            return
-        ready = {"type": "Ready", "status": "False" if job else "True"}
-        state: Json = {"terminated": {"exitCode": 0, "reason": "Completed"}} if job else {"running": {}}
-        new = {
-            "phase": "Succeeded" if job else "Running",
-            "conditions": [ready, {"type": "ContainersReady", "status": ready["status"]}],
-            "containerStatuses": [
-                {"name": name, "ready": not job, "restartCount": 0, "image": "x", "imageID": "x", "state": state}
-                for name in containers
-            ],
-            "podIP": "10.0.0.1",
-            "podIPs": [{"ip": "10.0.0.1"}],
-        }
-        response = self._api.client.patch(
-            f"{path}/status", content=json.dumps({"status": new}), headers={"Content-Type": MERGE}
-        )
-        assert response.is_success or response.status_code in (404, 409), response.text
+            self._send("DELETE", path, {"gracePeriodSeconds": 0})
+        elif "nodeName" not in pod["spec"]:
+            binding = {"metadata": {"name": meta["name"]}, "target": {"kind": "Node", "name": NODE}}
+            self._send("POST", f"{path}/binding", {"apiVersion": "v1", "kind": "Binding", **binding})
+        elif phase == "Pending":
+            self._send("PATCH", f"{path}/status", {"status": _status(pod)})
 
     def _address_of(self, path: str, kind: str, found: Json) -> None:
         if found.get("status", {}).get("loadBalancer"):
             return
         meta = found["metadata"]
-        self._api.client.patch(
-            f"{path}/namespaces/{meta['namespace']}/{kind}/{meta['name']}/status",
-            content=json.dumps({"status": {"loadBalancer": {"ingress": [{"ip": ADDRESS}]}}}),
-            headers={"Content-Type": MERGE},
-        )
+        status = {"status": {"loadBalancer": {"ingress": [{"ip": ADDRESS}]}}}
+        self._send("PATCH", f"{path}/namespaces/{meta['namespace']}/{kind}/{meta['name']}/status", status)
+
+    def _send(self, method: str, path: str, body: Json) -> None:
+        headers = {"Content-Type": MERGE} if method == "PATCH" else {}
+        response = self._api.client.request(method, path, json=body, headers=headers)
+        # What is gone or was changed since it was listed is seen as it is in the next round.
+        assert response.is_success or response.status_code in (404, 409), f"{method} {path}: {response.text}"
+
+
+def _status(pod: Json) -> Json:
+    """Return the status of a pod whose containers run, or have run if it belongs to a job."""
+    job = any(owner["kind"] == "Job" for owner in pod["metadata"].get("ownerReferences", []))
+    state: Json = {"terminated": {"exitCode": 0, "reason": "Completed"}} if job else {"running": {}}
+    ready = "False" if job else "True"
+    return {
+        "phase": "Succeeded" if job else "Running",
+        "conditions": [{"type": kind, "status": ready} for kind in ("Ready", "ContainersReady")],
+        "containerStatuses": [
+            {
+                "name": container["name"],
+                "ready": not job,
+                "restartCount": 0,
+                "image": "x",
+                "imageID": "x",
+                "state": state,
+            }
+            for container in pod["spec"]["containers"]
+        ],
+        "podIP": "10.0.0.1",
+        "podIPs": [{"ip": "10.0.0.1"}],
+    }

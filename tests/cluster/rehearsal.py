@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -24,11 +23,9 @@ from localcloud.http import free_port, serve
 from localcloud.tls import Trust
 from tests.cluster.kubernetes import Api, Json, Nodes
 from tests.cluster.tools import archive, program
-from tests.waiting import until
 
 PLUGIN = "pulumi-resource-kubernetes"
 PLUGIN_VERSION = "4.34.2"
-PATIENCE_SECONDS = 180.0
 REDIS_PASSWORD = "Redis-Secret-1"
 #: Nothing looks into them here: Traefik is played.
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIEXAMPLE\n-----END CERTIFICATE-----\n"
@@ -72,9 +69,8 @@ class PlayedHarbor:
 class Rehearsal:
     """A stack and everything it needs."""
 
-    def __init__(self, workspace: Workspace, cloud: LocalCloud, api: Api, nodes: Nodes, config: Json) -> None:
-        self.workspace, self.cloud, self.api, self.nodes = workspace, cloud, api, nodes
-        self.config = config
+    def __init__(self, workspace: Workspace, cloud: LocalCloud, api: Api) -> None:
+        self.workspace, self.cloud, self.api = workspace, cloud, api
         self.up, self.preview, self.destroy = workspace.up, workspace.preview, workspace.destroy
 
     def change(self, **cluster: Any) -> None:
@@ -106,13 +102,6 @@ class Rehearsal:
         found = {space["metadata"]["name"] for space in self.api.items("/api/v1/namespaces")}
         return sorted(found - own)
 
-    def lose_cluster(self) -> None:
-        """What deleting a cluster at Linode does to what was in it; returns when it is gone."""
-        for space in self.in_kubernetes():
-            self.api.client.delete(f"/api/v1/namespaces/{space}")
-        self.api.client.delete("/apis/networking.k8s.io/v1/ingressclasses/traefik")
-        until(lambda: not self.in_kubernetes(), seconds=PATIENCE_SECONDS, every=0.2)
-
 
 def chart_directory(tmp: Path) -> Path:
     """Return a directory with Harbor's real chart and a stand-in for Traefik's."""
@@ -135,7 +124,7 @@ def install_plugin(workspace: Workspace) -> None:
 
 @contextmanager
 def rehearsal(tmp: Path, cloud: LocalCloud, trust: Trust, api: Api, stack: str) -> Iterator[Rehearsal]:
-    """A configured stack, not yet up; taken down at the end, with everything in Kubernetes."""
+    """A configured stack, not yet up; its world is gone afterwards, so that nothing needs to be deleted."""
     port = free_port()
     cloud.linode.cloud.kubeconfig = api.kubeconfig
     files = Starlette(routes=[Mount("/", StaticFiles(directory=chart_directory(tmp)))])
@@ -161,16 +150,9 @@ def rehearsal(tmp: Path, cloud: LocalCloud, trust: Trust, api: Api, stack: str) 
             "harbor-mirror:rules": {"app": {"endpoint": "hub", "repositories": "**", "project": "mirror"}},
         }
         workspace.configure(config)
-        workspace.set_secret(
-            "cluster.certificateKey", "-----BEGIN PRIVATE KEY-----\nMIIEXAMPLE\n-----END PRIVATE KEY-----"
-        )
+        workspace.set_secret("cluster.certificateKey", KEY)
         workspace.set_secret("cluster.redis.password", REDIS_PASSWORD)
         harbor = PlayedHarbor(port, trust.certificate)
         running.callback(harbor.close)
-        nodes = running.enter_context(Nodes(api, follow=harbor.follow))
-        played = Rehearsal(workspace, cloud, api, nodes, json.loads(json.dumps(config)))
-        try:
-            yield played
-        finally:
-            workspace.destroy()
-            played.lose_cluster()
+        running.enter_context(Nodes(api, follow=harbor.follow))
+        yield Rehearsal(workspace, cloud, api)

@@ -112,13 +112,17 @@ def admit(api: Api, objects: list[Manifest], namespace: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def namespaces(api: Api) -> Api:
-    """The API server with the namespaces as the program makes them."""
-    own = {"apiVersion": "v1", "kind": "Namespace"}
-    api.create({**own, "metadata": manifests.namespace("2.15.1")})
-    for name in (names.EDGE_NAMESPACE, names.CERTIFICATES_NAMESPACE):
-        api.create({**own, "metadata": {"name": name}})
-    return api
+def namespaces(checker: Api) -> Api:
+    """The API server with the namespaces as the program makes them, and with the accounts that pods need."""
+    for metadata in (
+        manifests.namespace("2.15.1"),
+        {"name": names.EDGE_NAMESPACE},
+        {"name": names.CERTIFICATES_NAMESPACE},
+    ):
+        checker.create({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+        account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
+        checker.create(account, metadata["name"])
+    return checker
 
 
 @pytest.mark.parametrize("option", OPTIONS)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import base64
 import json
 
+import pytest
+
 from harbor_mirror.cluster import names
 from localcloud.engine import names as named
-from tests.cluster.conftest import not_proven
 from tests.cluster.rehearsal import REDIS_PASSWORD, Rehearsal
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
 def test_a_cluster_is_created_unchanged_by_a_second_up_and_deleted(stack: Rehearsal) -> None:
@@ -99,7 +102,6 @@ def test_a_changed_secret_restarts_the_pods_that_read_it(stack: Rehearsal) -> No
     assert base64.b64decode(keys["redis-password"]).decode() == "Redis-Secret-2"
 
 
-@not_proven
 def test_protected_parts_stay_when_the_stack_is_destroyed(stack: Rehearsal) -> None:
     stack.change(protect=True)
     stack.up().ok()
@@ -115,7 +117,6 @@ def test_protected_parts_stay_when_the_stack_is_destroyed(stack: Rehearsal) -> N
     stack.workspace.pulumi("state", "unprotect", "--all", "--yes").ok()
 
 
-@not_proven
 def test_an_existing_cluster_is_left_unchanged(stack: Rehearsal) -> None:
     stack.change(
         existing={"ingressClass": "nginx"},

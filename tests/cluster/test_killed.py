@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import time
 
@@ -12,14 +11,15 @@ import httpx
 import pytest
 
 from localcloud.cloud import LINODE_TOKEN
-from tests.cluster.conftest import not_proven
+from localcloud.engine import kill
 from tests.cluster.rehearsal import Rehearsal
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 #: Shares of the resources of a first `up`, in the order in which it creates them.
 POINTS = (0.05, 0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85, 0.95)
 #: Resources of the stack that the engine registers; a point is a share of them.
 RESOURCES = 75
-PATIENCE_SECONDS = 240.0
+PATIENCE_SECONDS = 600.0
 #: What Linode does not let two of have the same label, and how to delete it.
 KINDS = {
     "clusters": "/lke/clusters",
@@ -33,20 +33,15 @@ def kill_up(stack: Rehearsal, after: int) -> None:
     """Start `pulumi up`, and kill it and its plugins once it has finished `after` steps."""
     log = stack.workspace.directory / "killed.json"
     log.unlink(missing_ok=True)
-    command = ["pulumi", "up", "--yes", "--skip-preview", "--non-interactive", "--event-log", str(log)]
-    process = subprocess.Popen(
-        command,
-        cwd=stack.workspace.directory,
-        env=stack.workspace.environment(),
+    process = stack.workspace.start(
+        *("up", "--yes", "--skip-preview", "--event-log", str(log)),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        start_new_session=True,
     )
     deadline = time.monotonic() + PATIENCE_SECONDS
     while process.poll() is None and finished(log) < after and time.monotonic() < deadline:
         time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    kill(process)
 
 
 def finished(log: os.PathLike[str]) -> int:
@@ -88,7 +83,6 @@ def delete_orphans(stack: Rehearsal) -> list[str]:
     return deleted
 
 
-@not_proven
 @pytest.mark.parametrize("point", POINTS)
 def test_an_update_that_was_killed_is_recovered(stack: Rehearsal, point: float) -> None:
     kill_up(stack, int(RESOURCES * point))

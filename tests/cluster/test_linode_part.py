@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,7 @@ class Part:
 
 
 @pytest.fixture
-def part(tmp_path: Path, cloud: LocalCloud) -> Iterator[Part]:
+def part(tmp_path: Path, cloud: LocalCloud) -> Part:
     cloud.linode.cloud.kubeconfig = "apiVersion: v1"
     workspace = Workspace(tmp_path / "part", "part", cloud.env)
     workspace.create()
@@ -47,8 +46,7 @@ def part(tmp_path: Path, cloud: LocalCloud) -> Iterator[Part]:
     main.symlink_to(PROGRAM)
     made = Part(workspace, cloud)
     made.change()
-    yield made
-    workspace.destroy()
+    return made
 
 
 def test_linodes_part_is_created_stays_and_goes(part: Part) -> None:
