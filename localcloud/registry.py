@@ -33,7 +33,8 @@ class RegistrySimulator:
     Without `username` and `password` it is open, with them it asks for Basic credentials, and with `token_flow` for
     tokens (given to anybody if there are no credentials). `rate_limit` is how many manifests may be pulled per
     six hours (a successful GET counts, HEAD doesn't, as on Docker Hub); then 429 TOOMANYREQUESTS. `page_size` caps
-    the pages of catalog and tags. `clock` gives seconds.
+    the pages of catalog and tags. `referrers` adds the referrers API, which not every registry has. `clock` gives
+    seconds.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class RegistrySimulator:
         token_flow: bool = False,
         rate_limit: int | None = None,
         page_size: int | None = None,
+        referrers: bool = False,
         store: ImageStore | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -58,7 +60,7 @@ class RegistrySimulator:
             authorize = tokens
         elif self._credentials is not None:
             authorize = BasicAuth(self._check)
-        routes.append(Mount("/", distribution_app(self.store, authorize, page_size=page_size)))
+        routes.append(Mount("/", distribution_app(self.store, authorize, page_size=page_size, referrers=referrers)))
         app: ASGIApp = Starlette(routes=routes)
         if self._limit:
             app = _RateLimited(app, self._limit)

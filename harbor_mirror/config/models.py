@@ -225,6 +225,9 @@ class RuleSettings(Section):
 
     tags: Annotated[RuleTags, BeforeValidator(_tag_filter)] = Field(default_factory=RuleTags, examples=["1.2*"])
     """Tag glob, a list of them, or a map; every tag without it."""
+    signatures: bool = Field(False, examples=[True])
+    """Also copies the signatures, attestations and SBOMs that cosign keeps as tags (`sha256-*`): those of all images in
+    these repositories, so count them in `expectedTags`."""
     labels: tuple[Annotated[str, Field(min_length=1, max_length=LABEL_LENGTH)], ...] = Field((), examples=[["release"]])
     """Labels that an artifact must have; only Harbor sources have labels."""
     resource: Literal["image", "artifact"] | None = Field(None, examples=["image"])

@@ -65,12 +65,13 @@ def load(
     schedule: Schedule,
     *,
     tags: Sequence[TagFilter] = (),
+    are_all_tags: bool = True,
     expected_tags: int | None = None,
     listed_tags: int | None = None,
 ) -> Load:
     """Return what a rule costs. `expected_tags` is the number of matching tags, `listed_tags` of all tags to filter.
 
-    Both may be None; exact names then give a lower bound.
+    Both may be None; exact names then give a lower bound. Without `are_all_tags` the rule copies others besides `tags`.
     """
     names = exact(repositories)
     least_repositories = len(names) if names is not None else 1
@@ -78,7 +79,7 @@ def load(
     if expected_tags is not None:
         pulls, certain = expected_tags, True
     elif names is not None and named_tags is not None:
-        pulls, certain = least_repositories * named_tags, True
+        pulls, certain = least_repositories * named_tags, are_all_tags
     else:
         pulls, certain = least_repositories * (named_tags or 1), False
     tag_pages = max(least_repositories, ceil(max(listed_tags or 0, pulls) / _HUB_PAGE))

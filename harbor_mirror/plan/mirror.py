@@ -29,6 +29,7 @@ from harbor_mirror.plan.retention import undone_rules
 from harbor_mirror.plan.robot import PlannedRobot, plan_robot
 from harbor_mirror.plan.rule import PlannedRule, plan_rule
 from harbor_mirror.plan.schedule import crowds
+from harbor_mirror.plan.signatures import ANY_IMAGE, COPIES_ACCESSORIES, signature_tag
 
 #: Hosts that are reached without a network.
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -102,6 +103,7 @@ def plan_mirror(configuration: Configuration, report: Report) -> PlannedMirror |
     }
     _check_proxy_caches(configuration, report)
     _check_immutable_tags(configuration, report)
+    _check_signatures(configuration, rules, report)
     _check_owners(configuration, report)
     for name in configuration.projects:
         if len(name) + len("/a") > (limit := destinations.longest_repository(name)):
@@ -167,6 +169,20 @@ def _check_immutable_tags(configuration: Configuration, report: Report) -> None:
             report.entry("projects", name).warn(
                 f"immutableTags: a run of {named} fails once such a tag has moved at the source; override: false of "
                 "the rule keeps the old image without a failure"
+            )
+
+
+def _check_signatures(configuration: Configuration, rules: Mapping[str, PlannedRule], report: Report) -> None:
+    """Warn about rules without signatures in projects that serve signed images only."""
+    for name, rule in rules.items():
+        project = configuration.projects.get(rule.project)
+        if project is None or not project.cosign:
+            continue
+        is_from_harbor = configuration.endpoints[rule.endpoint].type == COPIES_ACCESSORIES
+        if not is_from_harbor and not all(tags.keeps(signature_tag(ANY_IMAGE)) for tags in rule.tag_filters):
+            report.entry("rules", name).warn(
+                f"project {rule.project} (cosign: true) serves signed images only, and this rule copies no signatures; "
+                "set signatures: true"
             )
 
 

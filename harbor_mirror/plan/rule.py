@@ -19,6 +19,7 @@ from harbor_mirror.plan.policies import PolicyRule
 from harbor_mirror.plan.registry_types import check_rule
 from harbor_mirror.plan.report import EntryReport
 from harbor_mirror.plan.schedule import MANUAL, Schedule
+from harbor_mirror.plan.signatures import COPIES_ACCESSORIES, with_signatures
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +86,7 @@ def plan_rule(
     """
     if rule.single_active and harbor_version is not None and is_older(harbor_version, SINGLE_ACTIVE):
         report.fault("singleActive", True, f"needs Harbor 2.13 or later, and host.version is {harbor_version}", "")
-    pattern, tags = _filters(rule, report)
+    pattern, chosen = _filters(rule, report)
     schedule = report.attempt(
         "schedule", lambda: Schedule.parse(rule.schedule, name=name, allow_frequent=rule.allow_frequent)
     )
@@ -94,8 +95,16 @@ def plan_rule(
     if rule.listed_tags is not None and rule.listed_tags < (rule.expected_tags or 0):
         reason = f"is less than expectedTags ({rule.expected_tags}), which are some of them"
         report.fault("listedTags", rule.listed_tags, reason, f"listedTags: {rule.expected_tags}")
-    if pattern is None or tags is None:
+    if pattern is None or chosen is None:
         return None
+    brought = rule.tags
+    if rule.signatures:
+        type_ = endpoint.type if endpoint else None
+        found = report.attempt("tags", lambda: with_signatures(rule.tags, type_))
+        if found is None:
+            return None
+        brought = found
+    tags = _joined_tags(brought)
     report.attempt("", lambda: filters.check_stored_length(pattern, tags, rule.labels, rule.resource))
     _check_destination(pattern, rule.namespace, rule.flatten, "path", report)
     if endpoint is not None:
@@ -110,7 +119,12 @@ def plan_rule(
                 resource=rule.resource,
             )
         )
-    _warn(pattern, tags, rule, report)
+    _warn(pattern, chosen, rule, report)
+    if rule.signatures and endpoint is not None and endpoint.type != COPIES_ACCESSORIES:
+        report.warn(
+            "signatures: brings those with a tag (sha256-*), as cosign pushes them. Harbor does not copy OCI referrers "
+            "without a tag from this source; `mirrorctl verify` names the images whose signature is missing"
+        )
     if schedule is None or endpoint is None or not report.is_valid:
         return None
     try:
@@ -126,17 +140,19 @@ def plan_rule(
         flatten=rule.flatten,
         enabled=rule.enabled,
         repositories=rule.repositories,
-        tags=rule.tags,
+        tags=brought,
         tag_filters=tags,
         expected_tags=rule.expected_tags,
         schedule=schedule,
-        landing=Landing(name, source, pattern, rule.namespace, rule.flatten, tags),
+        # Tags of signatures contain the digest of their image: those of different images never collide.
+        landing=Landing(name, source, pattern, rule.namespace, rule.flatten, chosen),
         load=load(
             name,
             endpoint.type,
             pattern,
             schedule,
-            tags=tags,
+            tags=chosen,
+            are_all_tags=brought is rule.tags,
             expected_tags=rule.expected_tags,
             listed_tags=rule.listed_tags,
         ),

@@ -7,8 +7,9 @@ the filters of one can't say it: Harbor keeps 1,024 characters of them, and appl
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from harbor_mirror.plan import globs
 from harbor_mirror.plan.filters import STORED_LENGTH, TagFilter, check, join, stored_length
 from harbor_mirror.plan.policies import PolicyRule, policy_name, split_by_namespace
 from harbor_mirror.plan.registry_types import image_host, url_of
+from harbor_mirror.plan.signatures import SIGNATURE_TAGS
 from harbor_mirror.plan.tag_expressions import TagExpression
 from harbor_mirror.plan.tag_globs import cover
 
@@ -178,7 +180,7 @@ def _too_many() -> Refused:
 
 def filters_length(rule: Rule, repositories: str, tags: str) -> int:
     """Return the length of a rule's filters as Harbor keeps them."""
-    filters = [TagFilter(tags)]
+    filters = [TagFilter(f"{{{tags},{SIGNATURE_TAGS}}}" if rule.signatures else tags)]
     if rule.tags.excludes:
         filters.append(TagFilter(join(rule.tags.excludes, "tag"), "excludes"))
     return stored_length(repositories, filters, rule.labels, rule.resource)
@@ -275,13 +277,16 @@ def locked_policies(
     reason = next(lock_problems(name, rule, expression, source_of(endpoint), lock), None)
     if reason is not None:
         raise NotResolved(f"does not fit its lock: {reason}")
+    # One policy for each repository brings the signatures: the tags of one repository may need several policies.
+    first = {policy.repositories: policy.name for policy in reversed(lock.policies)}
     return {
         policy.name: PolicyRule.model_construct(
             **{
                 **dict(rule),
                 "repositories": (policy.repositories,),
                 "tags": rule.tags.model_copy(update={"matches": (policy.matches,)}),
-                "expected_tags": _expected(policy, lock.tags),
+                "signatures": rule.signatures and first[policy.repositories] == policy.name,
+                "expected_tags": _expected(policy, lock, rule),
             },
             policy_of=name,
         )
@@ -294,10 +299,14 @@ def source_of(endpoint: Endpoint) -> str:
     return image_host(endpoint.type, endpoint.url) or url_of(endpoint.type, endpoint.url)
 
 
-def _expected(policy: LockedPolicy, tags: Mapping[str, Sequence[str]]) -> int:
-    """Return how many tags a policy copies, for the request budget."""
+def _expected(policy: LockedPolicy, lock: LockedRule, rule: Rule) -> int | None:
+    """Return how many tags a policy copies, for the request budget; None if that is unknown."""
     names = globs.specific(policy.repositories) or ()
-    return sum(globs.matches(policy.matches, tag) for name in names for tag in tags.get(name, ()))
+    chosen = sum(globs.matches(policy.matches, tag) for name in names for tag in lock.tags.get(name, ()))
+    if not rule.signatures:
+        return chosen
+    # Only the configuration can say how many signatures there are.
+    return rule.expected_tags and max(chosen, ceil(rule.expected_tags / len(lock.policies)))
 
 
 def _show_value(value: object) -> str:

@@ -47,6 +47,8 @@ MAX_NAMES = 1_000_000
 MAX_REDIRECTS = 5
 #: Responses to HEAD after which GET is used.
 NO_HEAD = frozenset({405, 501})
+#: Responses of registries that lack the referrers API of OCI distribution 1.1.
+NO_REFERRERS = frozenset({400, 404, 405, 501})
 #: A token without `expires_in` lives this long (OCI distribution's token specification).
 TOKEN_SECONDS = 60.0
 #: Tokens are renewed this early, so that none expires while a request is under way.
@@ -97,6 +99,14 @@ class Manifest:
         """Return the digests of an index's manifests; none for an image."""
         listed = json.loads(self.body).get("manifests") or [] if self.media_type in INDEXES else []
         return tuple(child["digest"] for child in listed)
+
+
+@dataclass(frozen=True)
+class Referrer:
+    """A manifest that belongs to another one, such as a signature."""
+
+    digest: str
+    artifact_type: str
 
 
 class Registry:
@@ -164,6 +174,20 @@ class Registry:
         response = self._ask("GET", f"/v2/{repository}/manifests/{reference}", repository)
         digest = f"sha256:{hashlib.sha256(response.content).hexdigest()}"
         return Manifest(digest, response.headers.get("Content-Type", "").partition(";")[0].strip(), response.content)
+
+    def referrers(self, repository: str, digest: str) -> list[Referrer] | None:
+        """Return what refers to a manifest, without further pages; None if the registry has no referrers API."""
+        try:
+            response = self._ask("GET", f"/v2/{repository}/referrers/{digest}", repository)
+        except RegistryError as error:
+            if error.status not in NO_REFERRERS:
+                raise
+            return None
+        try:
+            listed = response.json()["manifests"]
+            return [Referrer(str(entry["digest"]), str(entry.get("artifactType") or "")) for entry in listed]
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return None
 
     def tags(self, repository: str) -> list[str]:
         """Return every tag of a repository. Raise NoSuchName."""

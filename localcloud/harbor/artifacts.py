@@ -17,7 +17,7 @@ from localcloud.oci.store import INDEX_TYPES, references
 
 _IMAGE_CONFIGS = ("application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json")
 #: The tag that cosign gives to the signature of an artifact.
-_COSIGN_TAG = re.compile(r"sha256-([0-9a-f]{64})\.sig")
+COSIGN_TAG = re.compile(r"sha256-([0-9a-f]{64})\.sig")
 #: Harbor's own icon for images (its source, controller/icon).
 IMAGE_ICON = "sha256:0048162a053eef4d4ce3fe7518615bef084403614f8bca43b40ae2e762e11e06"
 
@@ -33,7 +33,7 @@ def record_push(core: Core, repository: str, digest: str, tag: str | None) -> Ar
         )
     row.update_time = now
     artifact = _artifact(core, row, digest)
-    if signature := _COSIGN_TAG.fullmatch(tag or ""):
+    if signature := COSIGN_TAG.fullmatch(tag or ""):
         artifact.subject_digest, artifact.accessory_type = f"sha256:{signature[1]}", "signature.cosign"
     if tag is not None:
         old = data.tags.find(repository_id=row.id, name=tag)

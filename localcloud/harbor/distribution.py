@@ -117,4 +117,4 @@ def token_endpoint(gate: Gate) -> Callable[[Request], Response]:
 
 def registry_app(core: Core, gate: Gate) -> Starlette:
     """Return the application that is mounted at /v2."""
-    return distribution_app(core.data.images, gate, observe=gate.observe, missing=gate.missing)
+    return distribution_app(core.data.images, gate, observe=gate.observe, missing=gate.missing, referrers=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from localcloud.harbor import registries
 from localcloud.harbor.api import timestamp
-from localcloud.harbor.artifacts import record_push
+from localcloud.harbor.artifacts import COSIGN_TAG, record_push
 from localcloud.harbor.auth import ADMIN
 from localcloud.harbor.core import Core
 from localcloud.harbor.data import UNLIMITED, Execution, Policy, Project, Task
@@ -20,7 +20,7 @@ from localcloud.harbor.immutability import is_immutable, refusal
 from localcloud.harbor.projects import add_project, used_storage
 from localcloud.harbor.webhooks import notify
 from localcloud.oci.client import RegistryError, RegistryUnreachable, Remote, Step, copy_blob, copy_image
-from localcloud.oci.store import Descriptor, ImageStore
+from localcloud.oci.store import Descriptor, ImageStore, is_digest
 
 NOTHING = "no resources need to be replicated"
 #: Harbor tries a blob five times, with growing pauses. The log has these seconds; the simulator does not wait.
@@ -55,9 +55,10 @@ class Resource:
 
 def resources(core: Core, policy: Policy) -> list[Resource]:
     """Return the resources that the policy copies now. Raise Failed."""
-    remote = registries.remote(registries.find_registry(core, policy.src_registry_id))
+    registry = registries.find_registry(core, policy.src_registry_id)
+    remote = registries.remote(registry)
     try:
-        found = _matching(remote, policy)
+        found = _matching(remote, policy, with_accessories=registry.type == "harbor")
     except (RegistryError, RegistryUnreachable, BadPattern) as error:
         raise Failed(f"failed to fetch artifacts: {error}") from None
     finally:
@@ -82,7 +83,7 @@ def destination(repository: str, policy: Policy) -> str:
     return "/".join([policy.dest_namespace, *leading[level:], name])
 
 
-def _matching(remote: Remote, policy: Policy) -> list[tuple[str, tuple[str, ...]]]:
+def _matching(remote: Remote, policy: Policy, *, with_accessories: bool) -> list[tuple[str, tuple[str, ...]]]:
     patterns = [entry["value"] for entry in policy.filters if entry["type"] == "name"]
     if any(entry["type"] == "label" and entry["value"] for entry in policy.filters):
         return []  # a plain registry has no labels, so nothing matches
@@ -96,7 +97,10 @@ def _matching(remote: Remote, policy: Policy) -> list[tuple[str, tuple[str, ...]
         if not all(matches(pattern, name) for pattern in patterns):
             continue
         try:
-            tags = [tag for tag in _tags(remote, name) if _takes_tag(policy, tag)]
+            listed = _tags(remote, name)
+            tags = [tag for tag in listed if _takes_tag(policy, tag)]
+            if with_accessories:
+                tags = _with_accessories(remote, name, tags, listed)
         except (RegistryError, RegistryUnreachable, BadPattern) as error:
             raise Failed(
                 f"failed to fetch artifacts: failed to fetch artifacts: failed to list artifacts of repository {name}: "
@@ -105,6 +109,22 @@ def _matching(remote: Remote, policy: Policy) -> list[tuple[str, tuple[str, ...]
         if tags:
             found.append((name, tuple(tags)))
     return found
+
+
+def _with_accessories(remote: Remote, repository: str, chosen: list[str], listed: list[str]) -> list[str]:
+    """Return the chosen tags and the accessories of their images: signatures by tag, and by digest without one.
+
+    From another Harbor these follow their image, whatever the filter says about their own tags.
+    """
+    images = [tag for tag in chosen if not COSIGN_TAG.fullmatch(tag)]
+    found = list(images)
+    for tag in images:
+        head = remote.head_manifest(repository, tag)
+        if head is not None:
+            signature = f"{head.digest.replace(':', '-')}.sig"
+            found += [signature] if signature in listed else []
+            found += remote.referrers(repository, head.digest)
+    return list(dict.fromkeys(found))
 
 
 def _tags(remote: Remote, repository: str) -> list[str]:
@@ -235,7 +255,7 @@ class Job:
         manifest = images.manifest(resource.destination, tag)
         if manifest is not None:
             with self._core.data.lock:
-                record_push(self._core, resource.destination, manifest.digest, tag)
+                record_push(self._core, resource.destination, manifest.digest, None if is_digest(tag) else tag)
 
     def _refuse_immutable(self, remote: Remote, tag: str) -> None:
         data, repository = self._core.data, self._resource.destination

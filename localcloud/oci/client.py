@@ -134,6 +134,11 @@ class Remote:
             int(response.headers.get("Content-Length", 0)),
         )
 
+    def referrers(self, repository: str, digest: str) -> list[str]:
+        """Return the digests of the manifests that refer to this one."""
+        path = f"/v2/{repository}/referrers/{digest}"
+        return [str(entry["digest"]) for entry in self._request("GET", path, _pull(repository)).json()["manifests"]]
+
     def blob(self, repository: str, digest: str) -> bytes:
         return self._request("GET", f"/v2/{repository}/blobs/{digest}", _pull(repository)).content
 

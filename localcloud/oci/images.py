@@ -28,6 +28,9 @@ _OCI_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 _DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 _DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 
+_COSIGN_LAYER = "application/vnd.dev.cosign.simplesigning.v1+json"
+_COSIGN_ARTIFACT = "application/vnd.dev.cosign.artifact.sig.v1+json"
+
 _CREATED = "2024-01-01T00:00:00Z"
 _LAYER_BYTES = 4096
 
@@ -103,6 +106,35 @@ def push_multi_arch(
         for platform in (AMD64, ARM64, ARMV7)
     ]
     return push_index(store, repository, tag, images, docker=docker)
+
+
+def sign(store: ImageStore, repository: str, digest: str, *, kind: str = "sig") -> Descriptor:
+    """Push what cosign pushes beside an image: a signature (`sig`), an attestation (`att`) or an SBOM (`sbom`)."""
+    return _push(
+        store,
+        repository,
+        f"{digest.replace(':', '-')}.{kind}",
+        OCI_MANIFEST,
+        _signature(store, repository, digest),
+        None,
+    )
+
+
+def sign_as_referrer(store: ImageStore, repository: str, image: Descriptor) -> Descriptor:
+    """Push a signature as an OCI referrer without a tag, as cosign 3 and Notation do."""
+    subject = {"mediaType": image.media_type, "digest": image.digest, "size": image.size}
+    manifest = {**_signature(store, repository, image.digest), "artifactType": _COSIGN_ARTIFACT, "subject": subject}
+    return _push(store, repository, None, OCI_MANIFEST, manifest, None)
+
+
+def _signature(store: ImageStore, repository: str, digest: str) -> dict[str, Any]:
+    payload = _json({"critical": {"image": {"docker-manifest-digest": digest}}})
+    return {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "config": _blob(store, repository, _OCI_CONFIG, _json({"rootfs": {"type": "layers", "diff_ids": []}})),
+        "layers": [_blob(store, repository, _COSIGN_LAYER, payload)],
+    }
 
 
 def move_tag(store: ImageStore, repository: str, tag: str, content: str) -> str:

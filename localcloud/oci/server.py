@@ -86,14 +86,16 @@ def distribution_app(
     page_size: int | None = None,
     observe: Callable[[Event], None] | None = None,
     missing: Missing | None = None,
+    referrers: bool = False,
 ) -> Starlette:
     """Return the API under /v2/, at the root of a server or mounted at `/` or `/v2` of another application.
 
     `page_size` caps every page of the catalog and of tags/list, also for a client that asks for no `n`; None pages
     the catalog as distribution does and tags/list only on demand. `authorize` and `observe` run in worker threads.
-    `missing` returns the response for a missing repository or manifest; None means distribution's own.
+    `missing` returns the response for a missing repository or manifest; None means distribution's own. `referrers`
+    adds the referrers API of OCI distribution 1.1, which distribution itself lacks.
     """
-    handler = _Registry(store, authorize, page_size, observe, missing or _missing)
+    handler = _Registry(store, authorize, page_size, observe, missing or _missing, referrers=referrers)
     return Starlette(routes=[Route("/{path:path}", handler.dispatch, methods=_METHODS)])
 
 
@@ -105,6 +107,8 @@ class _Registry:
         page_size: int | None,
         observe: Callable[[Event], None] | None,
         missing: Missing,
+        *,
+        referrers: bool,
     ) -> None:
         self._store = store
         self._authorize = authorize
@@ -138,6 +142,9 @@ class _Registry:
                 {"GET": self._get_blob, "HEAD": self._get_blob},
             ),
         ]
+        if referrers:
+            path = re.compile(rf"/v2/{_NAME}/referrers/(?P<digest>sha256:[0-9a-f]{{64}})")
+            self._routes.append((path, {"GET": self._referrers}))
 
     async def dispatch(self, request: Request) -> Response:
         path = request.url.path
@@ -226,6 +233,11 @@ class _Registry:
         digest = self._store.put_manifest(name, reference, body, media_type)
         await self._tell("push", request, name, reference, digest)
         return _created(request, f"/v2/{name}/manifests/{digest}", digest)
+
+    async def _referrers(self, _request: Request, name: str, digest: str) -> Response:
+        """Return what refers to a manifest: an empty list for one that nothing refers to, or that does not exist."""
+        index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": self._store.referrers(name, digest)}
+        return Response(json.dumps(index), 200, API_VERSION, OCI_INDEX)
 
     async def _delete_manifest(self, request: Request, name: str, reference: str) -> Response:
         if not is_digest(reference):

@@ -159,6 +159,21 @@ class ImageStore:
             known = self._get(repository)
             return known.manifests.get(known.tags.get(reference, reference))
 
+    def referrers(self, repository: str, digest: str) -> list[dict[str, Any]]:
+        """Return the descriptors of the manifests whose `subject` has this digest."""
+        with self._lock:
+            manifests = list(self._get(repository).manifests.values())
+        found = []
+        for manifest in manifests:
+            document = json.loads(manifest.body)
+            if (document.get("subject") or {}).get("digest") == digest:
+                kind = document.get("artifactType") or document.get("config", {}).get("mediaType", "")
+                size = len(manifest.body)
+                found.append(
+                    {"mediaType": manifest.media_type, "digest": manifest.digest, "size": size, "artifactType": kind}
+                )
+        return found
+
     def missing_references(self, repository: str, body: bytes) -> list[Descriptor]:
         """Return the children of `body` that `repository` does not hold; foreign layers are never missing."""
         with self._lock:

@@ -15,6 +15,9 @@ def verify(
     rules: Rules = None,
     digests: Annotated[bool, typer.Option("--digests", help="Print only `digest reference` lines.")] = False,
     every_image: Annotated[bool, typer.Option("--images", help="Print a line for each equal image, too.")] = False,
+    signatures: Annotated[
+        bool, typer.Option("--signatures", help="Say for every image whether it is signed, and its signature copied.")
+    ] = False,
     resume: Annotated[Path | None, typer.Option("--resume", help="Keep source digests in FILE and continue.")] = None,
     allow_empty: AllowEmpty = False,
     stack: Stack = None,
@@ -32,6 +35,7 @@ def verify(
         if digests and json:
             raise Failure("--digests and --json are two formats; choose one")
         work = context.verification(allow_empty=allow_empty)
+        work.every_signature = signatures
         work.known = read_known(resume) if resume else {}
         try:
             report = work.run(chosen(context.rules, rules or []))

@@ -19,12 +19,14 @@ from harbor_mirror.http import CONCURRENCY
 from harbor_mirror.plan import globs
 from harbor_mirror.plan.destinations import destination
 from harbor_mirror.plan.filters import join
+from harbor_mirror.plan.signatures import is_signature_tag
 from harbor_mirror.plan.tag_expressions import TagExpression
 from harbor_mirror.plan.tag_locks import LockedRule
 from harbor_mirror.registry.distribution import NoSuchName, RateLimited, Registry, RegistryError
 from mirrorctl.failure import Failure
 from mirrorctl.live import mirror, sources
 from mirrorctl.live.mirror import Rule
+from mirrorctl.live.signed import SignatureCheck, copies_signatures
 from mirrorctl.live.sources import Source, Sources
 from mirrorctl.live.status import parse_time
 from mirrorctl.output.reports import RuleProof, TagProof, TagStatus, VerifyReport
@@ -54,8 +56,13 @@ class Verification:
     sources: Sources
     locks: Mapping[str, LockedRule] = field(default_factory=dict)
     allow_empty: bool = False
+    every_signature: bool = False
+    """Look for signatures of all images, not only of rules that copy signatures."""
     known: dict[str, str] = field(default_factory=dict)
     note: Callable[[str], None] = lambda _: None
+
+    def __post_init__(self) -> None:
+        self._signatures = SignatureCheck(self.served)
 
     def run(self, rules: Sequence[Rule]) -> VerifyReport:
         """Return the proof of the given rules."""
@@ -113,6 +120,7 @@ class Verification:
             bytes=sum(equal.values()) if equal else None,
             problems=tuple(problems),
             images=tuple(images),
+            **_count_signatures(images),
             **counts,
         )
 
@@ -169,11 +177,13 @@ class Verification:
                 raise
             return
         artifacts = self._artifacts(place)
+
+        def prove(tag: str) -> TagProof:
+            proof = self._prove_tag(f"{source.host}/{repository}", place, tag, digests[tag], artifacts)
+            return self._with_signature(proof, rule, source, repository, place, existing)
+
         with ThreadPoolExecutor(CONCURRENCY) as pool:
-            yield from pool.map(
-                lambda tag: self._prove_tag(f"{source.host}/{repository}", place, tag, digests[tag], artifacts),
-                existing,
-            )
+            yield from pool.map(prove, existing)
         for tag, artifact in artifacts.items():
             if digests.get(tag) is None and (reason := self._reason_for_extra(rule, place, tag)):
                 yield TagProof(
@@ -224,7 +234,8 @@ class Verification:
         self, name: str, place: str, tag: str, wanted: str | None, artifacts: Mapping[str, Json]
     ) -> TagProof:
         artifact = artifacts.get(tag)
-        served = self.served.digest(place, tag) if artifact else None
+        # Harbor does not list the signature of an image, an accessory, but serves its tag.
+        served = self.served.digest(place, tag) if artifact or is_signature_tag(tag) else None
         status: TagStatus = "equal"
         reason = ""
         children: set[str] = set()
@@ -253,6 +264,17 @@ class Verification:
             bytes=(artifact or {}).get("size"),
             reason=reason,
         )
+
+    def _with_signature(
+        self, proof: TagProof, rule: Rule, source: Source, repository: str, place: str, tags: Sequence[str]
+    ) -> TagProof:
+        """Add whether the image is signed at the source, and in Harbor, too."""
+        copies = copies_signatures(rule)
+        tag = proof.source.rpartition(":")[2]
+        if not (copies or self.every_signature) or proof.source_digest is None or is_signature_tag(tag):
+            return proof
+        state, reason = self._signatures.state(source, repository, place, proof.source_digest, tags if copies else None)
+        return proof.model_copy(update={"signature": state, "signature_reason": reason})
 
     def _children(self, place: str, artifact: Json | None, depth: int) -> tuple[set[str], set[str]]:
         """Return the digests of an index's manifests, nested ones included, and those that Harbor does not serve."""
@@ -340,6 +362,12 @@ def _resolve_shared_places(images: Sequence[TagProof]) -> list[TagProof]:
             image = image.model_copy(update={"reason": f"{', '.join(others)} of the same rule lands in the same place"})
         resolved.append(image)
     return resolved
+
+
+def _count_signatures(images: Iterable[TagProof]) -> dict[str, int]:
+    states = [image.signature for image in images if image.signature is not None]
+    signed = [state for state in states if state != "unsigned"]
+    return {"signed": len(signed), "signatures": signed.count("copied")} if states else {}
 
 
 def _for_both(reason: str) -> dict[str, str]:

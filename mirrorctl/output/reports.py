@@ -71,6 +71,9 @@ class RuleRun(Report):
 TagStatus = Literal["equal", "missing", "different", "extra", "unchecked"]
 
 
+SignatureState = Literal["copied", "missing", "unsigned"]
+
+
 class TagProof(Report):
     """One tag at its source and in Harbor."""
 
@@ -86,6 +89,11 @@ class TagProof(Report):
     missing_children: tuple[str, ...] = ()
     bytes: int | None = None
     reason: str = ""
+    signature: SignatureState | None = None
+    """Whether the source has a signature of the image, and Harbor, too; unknown unless the rule copies signatures or
+    --signatures is given. Says nothing about its validity, and a missing one is no bad result."""
+    signature_reason: str = ""
+    """Why Harbor lacks the signature."""
 
 
 class RuleProof(Report):
@@ -106,6 +114,10 @@ class RuleProof(Report):
     unchecked: int = 0
     bytes: int | None = None
     """Size in Harbor of equal images, each counted once."""
+    signed: int | None = None
+    """Number of images that are signed at the source."""
+    signatures: int | None = None
+    """Number of these whose signature is in Harbor."""
     problems: tuple[str, ...] = ()
     """What is wrong with the whole rule: no match, a proxy-cache project, a source that rejects requests."""
     images: tuple[TagProof, ...] = ()
@@ -471,6 +483,8 @@ class CoveredImage(Report):
     state: Literal["mirrored", "missing"]
     rule: str | None
     """The rule that brings it."""
+    proxy_cache: str | None = None
+    """The proxy cache project that serves it, if no rule brings it."""
     destination: str | None
     """Where it is in the mirror, without tag."""
     reason: str
@@ -484,7 +498,7 @@ class CoverageReport(Report):
     """What `coverage --json` prints."""
 
     ok: bool
-    """Every image is in the mirror, and every file could be read."""
+    """The mirror has or serves every image, and every file could be read."""
     images: tuple[CoveredImage, ...]
     problems: tuple[str, ...]
     """Files and references that can't be read."""

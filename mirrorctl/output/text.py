@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from harbor_mirror.config.paths import set_command
@@ -98,12 +99,15 @@ def _show_findings(output: Output, report: VerifyReport) -> None:
                 output.line(f"{image.status}: {image.destination} ({image.reason})")
                 if image.source_digest != image.harbor_digest:
                     output.line(f"    source {image.source_digest or '-'}  harbor {image.harbor_digest or '-'}")
+            if image.signature == "missing":
+                output.line(f"signature missing: {image.destination} ({image.signature_reason})")
 
 
 def _summary(proof: RuleProof) -> str:
     """Return the result of a rule's comparison, such as `equal 9/9`."""
     if proof.ok:
-        return f"equal {proof.equal}/{proof.tags}" if proof.tags else "ok nothing matches"
+        signatures = "" if proof.signed is None else f", {proof.signatures}/{proof.signed} signatures"
+        return f"equal {proof.equal}/{proof.tags}{signatures}" if proof.tags else "ok nothing matches"
     counts = [f"{count} {status}" for status in STATUSES if status != "equal" and (count := getattr(proof, status))]
     if proof.problems and not counts:
         return "bad, see above"
@@ -253,6 +257,9 @@ def show_coverage(output: Output, report: CoverageReport) -> None:
             for use in image.uses:
                 output.line(f"    {use}")
     mirrored = sum(image.state == "mirrored" for image in report.images)
+    caches = Counter(image.proxy_cache for image in report.images if image.state == "mirrored" and image.proxy_cache)
+    for cache, count in sorted(caches.items()):
+        output.line(f"proxy cache {cache}: serves {count} {'image' if count == 1 else 'images'} that no rule brings")
     output.line(f"{'ok' if report.ok else 'bad'} {mirrored} of {len(report.images)} images are in the mirror")
     if report.proposal and not output.json:
         output.line("Rules that bring what is missing:")

@@ -242,3 +242,57 @@ def test_live_asks_harbor(
         ("mirrored", ""),
         ("missing", "Harbor does not have it; run mirrorctl sync nginx"),
     ]
+
+
+@pytest.mark.usefixtures("deployments")
+def test_a_proxy_cache_serves_what_no_rule_brings(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "Pulumi.dev.yaml").write_text(
+        STACK.replace("    mirror: {}\n", "    mirror: {}\n    hub-cache: {proxyCache: hub}\n")
+    )
+    digest = f"sha256:{'0' * 64}"
+    images = [
+        "nginx:1.27.3", "nginx:1.25", f"postgres@{digest}", "quay.io/prometheus/api:2", "quay.io/other/api:2",
+        "harbor.example.com/hub-cache/library/redis:7",
+    ]  # fmt: skip
+    pod = {"apiVersion": "v1", "kind": "Pod", "spec": [{"image": image} for image in images]}
+    (tmp_path / "pod.yaml").write_text(yaml.safe_dump(pod))
+    report = covered(run, "pod.yaml")
+    found = {image["image"]: (image["state"], image["rule"], image["proxyCache"]) for image in report["images"]}
+    assert found == {
+        "docker.io/library/nginx:1.27.3": ("mirrored", "nginx", None),
+        "docker.io/library/nginx:1.25": ("mirrored", None, "hub-cache"),
+        f"docker.io/library/postgres@{digest}": ("mirrored", None, "hub-cache"),
+        "harbor.example.com/hub-cache/library/redis:7": ("mirrored", None, "hub-cache"),
+        "quay.io/prometheus/api:2": ("mirrored", "prometheus", None),
+        "quay.io/other/api:2": ("missing", None, None),
+    }
+    cached = next(image for image in report["images"] if image["image"].endswith("nginx:1.25"))
+    assert cached["destination"] == "harbor.example.com/hub-cache/library/nginx"
+    assert cached["reason"] == "served by the proxy cache hub-cache"
+    assert "library/nginx" not in report["proposal"]
+    (tmp_path / "pod.yaml").write_text(yaml.safe_dump({**pod, "spec": [{"image": "nginx:1.25"}, {"image": "api:2"}]}))
+    done = run("coverage", "pod.yaml")
+    assert done.code == 0
+    assert done.out.splitlines() == [
+        "proxy cache hub-cache: serves 2 images that no rule brings",
+        "ok 2 of 2 images are in the mirror",
+    ]
+
+
+def test_live_asks_the_proxy_cache(
+    mirrored: HarborFixture, stack: FakeStack, run: Run, source_url: str, tmp_path: Path
+) -> None:
+    hub = source_url.removeprefix("http://")
+    mirrored.add_project("hub-cache", registry_id=1, public="true")
+    text = STACK.replace("hub: {type: docker-hub}", f'hub: {{type: docker-registry, url: "{source_url}"}}')
+    (tmp_path / "Pulumi.dev.yaml").write_text(
+        text.replace("mirror: {}\n", "mirror: {}\n    hub-cache: {proxyCache: hub}\n", 1)
+    )
+    images = [f"{hub}/library/redis:7", f"{hub}/library/redis:8"]
+    pod = {"apiVersion": "v1", "kind": "Pod", "spec": [{"image": image} for image in images]}
+    (tmp_path / "pod.yaml").write_text(yaml.safe_dump(pod))
+    live = covered(run, "pod.yaml", "--live", "--stack", "dev", **stack.environment)
+    assert [(image["state"], image["reason"]) for image in live["images"]] == [
+        ("mirrored", "served by the proxy cache hub-cache"),
+        ("missing", "the proxy cache hub-cache does not get it from its source"),
+    ]

@@ -13,9 +13,9 @@ from starlette.routing import Mount, Route
 
 from localcloud.http import serve
 from localcloud.oci.auth import TOKEN_SECONDS, TokenService, registry_error
-from localcloud.oci.images import push_image
+from localcloud.oci.images import push_image, sign_as_referrer
 from localcloud.oci.server import distribution_app
-from localcloud.oci.store import OCI_MANIFEST, ImageStore, digest_of
+from localcloud.oci.store import OCI_INDEX, OCI_MANIFEST, ImageStore, digest_of
 
 ACCEPT = {"Accept": OCI_MANIFEST}
 
@@ -194,3 +194,18 @@ def test_a_token_expires(guarded: httpx.Client, tokens: Tokens) -> None:
     refused = guarded.get("/v2/p/a/tags/list", headers=reader)
     assert refused.status_code == 401
     assert 'error="invalid_token"' in refused.headers["www-authenticate"]
+
+
+def test_referrers_are_listed_where_the_registry_has_that_api(store: ImageStore) -> None:
+    image = push_image(store, "p/a", "signed", "signed")
+    signature = sign_as_referrer(store, "p/a", image)
+    path = f"/v2/p/a/referrers/{image.digest}"
+    with serve(distribution_app(store, referrers=True)) as server, client(server.url) as http:
+        answer = http.get(path)
+        assert answer.headers["content-type"] == OCI_INDEX
+        (listed,) = answer.json()["manifests"]
+        assert (listed["digest"], listed["size"]) == (signature.digest, signature.size)
+        assert listed["artifactType"] == "application/vnd.dev.cosign.artifact.sig.v1+json"
+        assert http.get(f"/v2/p/a/referrers/sha256:{'0' * 64}").json()["manifests"] == []
+    with serve(distribution_app(store)) as server, client(server.url) as http:
+        assert http.get(path).status_code == 404

@@ -1,15 +1,17 @@
-"""Which of the used images the mirror's rules bring, and rules for the others."""
+"""Which of the used images the mirror's rules bring or its proxy caches serve, and rules for the others."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from typing import Literal
 
 from harbor_mirror.config.refusal import Refused
 from harbor_mirror.plan import globs
 from harbor_mirror.plan.destinations import destination
 from harbor_mirror.plan.mirror import PlannedMirror
 from harbor_mirror.plan.references import InvalidReference, Reference
+from harbor_mirror.plan.registry_types import image_host
 from harbor_mirror.plan.rule import PlannedRule
 from mirrorctl.offline.coverage.uses import Use, Uses
 from mirrorctl.offline.importing.draft import Draft, Wish
@@ -20,7 +22,7 @@ Serves = Callable[[str, str], bool]
 
 
 def cover_uses(uses: Uses, mirror: PlannedMirror, serves: Serves | None = None) -> CoverageReport:
-    """Return which images are in the mirror: by its rules, and in Harbor itself if `serves` is given."""
+    """Return which images the mirror serves: by its rules and proxy caches, and in fact if `serves` is given."""
     by_reference: dict[Reference, list[Use]] = {}
     problems = list(uses.problems)
     for use in uses.images:
@@ -40,27 +42,59 @@ def cover_uses(uses: Uses, mirror: PlannedMirror, serves: Serves | None = None) 
 
 def _cover(reference: Reference, uses: Iterable[Use], mirror: PlannedMirror, serves: Serves | None) -> CoveredImage:
     rule, place = _rule_for(reference, mirror)
-    reason = ""
-    state = "mirrored" if rule else "missing"
-    if rule is None and place is None:
-        reason = "no rule brings it"
-    elif rule is None:
-        reason = "no rule brings it; Harbor was not asked (--live)" if serves is None else ""
-    if serves is not None and place is not None:
-        is_served = serves(place, reference.digest or reference.tag)
-        state = "mirrored" if is_served else "missing"
-        reason = "" if is_served else "Harbor does not have it" + (f"; run mirrorctl sync {rule}" if rule else "")
-    elif rule and not reference.tag:
-        state, reason = "missing", "is named by digest, and rules copy tags: ask Harbor with --live"
+    cache = None
+    if rule is None:
+        cache, cached = _proxy_cache_for(reference, mirror)
+        place = cached or place
+    state, reason = _state(reference, rule, cache, place, serves)
     return CoveredImage(
         image=str(reference),
-        state="mirrored" if state == "mirrored" else "missing",
+        state=state,
         rule=rule,
+        proxy_cache=cache,
         destination=None if place is None else f"{mirror.registry_host}/{place}",
         reason=reason,
         uses=tuple(f"{use.file}:{use.line}" for use in uses),
         is_to_bring=rule is None and place is None and reference.tag != "",
     )
+
+
+def _state(
+    reference: Reference, rule: str | None, cache: str | None, place: str | None, serves: Serves | None
+) -> tuple[Literal["mirrored", "missing"], str]:
+    """Return the state of an image that Harbor has at `place`, or fetches there, and the reason."""
+    if place is None:
+        return "missing", "no rule brings it"
+    if serves is not None:
+        if serves(place, reference.digest or reference.tag):
+            return "mirrored", _served_by(cache)
+        if cache is not None:
+            return "missing", f"the proxy cache {cache} does not get it from its source"
+        return "missing", "Harbor does not have it" + (f"; run mirrorctl sync {rule}" if rule else "")
+    if cache is not None:
+        return "mirrored", _served_by(cache)
+    if rule is None:
+        return "missing", "no rule brings it; Harbor was not asked (--live)"
+    if not reference.tag:
+        return "missing", "is named by digest, and rules copy tags: ask Harbor with --live"
+    return "mirrored", ""
+
+
+def _served_by(cache: str | None) -> str:
+    return f"served by the proxy cache {cache}" if cache else ""
+
+
+def _proxy_cache_for(reference: Reference, mirror: PlannedMirror) -> tuple[str | None, str | None]:
+    """Return the proxy cache project that serves an image, and its repository in Harbor."""
+    for project in mirror.projects.values():
+        if project.proxy_cache is None:
+            continue
+        endpoint = mirror.endpoints[project.proxy_cache]
+        if reference.host == mirror.registry_host and reference.repository.startswith(f"{project.name}/"):
+            return project.name, reference.repository
+        if reference.host == image_host(endpoint.type, endpoint.url):
+            return project.name, f"{project.name}/{reference.repository}"
+    return None, None
 
 
 def _rule_for(reference: Reference, mirror: PlannedMirror) -> tuple[str | None, str | None]:
