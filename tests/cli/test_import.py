@@ -210,6 +210,8 @@ sync:
         ({}, {}),
         ({"tags": "{allow: ['1.27', 'latest']}"}, {"tags": ["1.27", "latest"]}),
         ({"tags": "{allow: ['v1\\..*']}"}, {"tags": "v1.*"}),
+        ({"tags": "{allow: ['1.27']}", "more": "digestTags: true"}, {"tags": "1.27", "signatures": True}),
+        ({"more": "digestTags: true"}, {}),
         ({"tags": "{allow: ['.*'], deny: ['.*-rc.*']}"}, {"tags": {"regex": "^(?!(?:.*-rc.*)$)(?:.*)$"}}),
         ({"tags": "{deny: ['latest']}"}, {"tags": {"excludes": ["latest"]}}),
         ({"tags": "{allow: ['v\\d+', 'x'], deny: ['v1']}"}, {"tags": {"regex": "^(?:v\\d+|x)$", "excludes": ["v1"]}}),

@@ -334,6 +334,21 @@ def test_a_missing_repository_among_several_namespaces_is_left_out(
     assert "has no repository nope/x/y; Harbor leaves it out" in result.err
 
 
+def test_a_registry_below_a_prefix(mirrored: HarborFixture, run: Run, source: RegistrySimulator) -> None:
+    async def below(scope: Any, receive: Any, send: Any) -> None:
+        await source.app({**scope, "path": scope.get("path", "").removeprefix("/prefix")}, receive, send)
+
+    with serve(below) as server:
+        hub = mirrored.add_registry("prefixed", f"{server.url}/prefix")
+        policy = mirrored.add_policy("below", hub, repositories="library/nginx", tags="2.*")
+        assert mirrored.replicate(policy).status == "Succeed"
+        result = run("verify", "below", "--json")
+    assert result.code == 0, result.out
+    (image,) = rule(result.json, "below")["images"]
+    assert image["status"] == "equal"
+    assert image["source"].endswith("/prefix/library/nginx:2.0")
+
+
 def test_two_repositories_of_one_rule_in_one_place(
     mirrored: HarborFixture, run: Run, source: RegistrySimulator
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 from harbor_mirror.config import models as config
 from harbor_mirror.config.faults import ConfigurationError
 from harbor_mirror.config.fields import Section
+from harbor_mirror.harbor import project as project_mapping
 from harbor_mirror.plan.mirror import SHOWN_COLLISIONS, PlannedMirror
 from harbor_mirror.plan.validation import validate
 from tests.data.model import resolved as resolved_stack
@@ -101,3 +102,36 @@ def test_many_rules_at_the_same_time_get_a_caution(schedule: str, spread: str) -
     ]
     assert cautions(11, spread) == []
     assert cautions(10, schedule) == []
+
+
+@pytest.mark.parametrize(
+    ("type_", "repositories", "policies"),
+    [
+        (
+            {"type": "docker-registry", "url": "https://docker.elastic.co"},
+            ["elasticsearch/elasticsearch", "kibana/kibana"],
+            {"nginx": "elasticsearch/elasticsearch", "nginx-2": "kibana/kibana"},
+        ),
+        ({"type": "quay"}, ["a/{x,y}", "b/z", "a/w"], {"nginx": "a/{x,y,w}", "nginx-2": "b/z"}),
+        ({"type": "quay"}, ["a/x", "a/y"], {"nginx": "a/{x,y}"}),
+        ({"type": "quay"}, ["a/x", "b/*"], {"nginx": "{a/x,b/*}"}),
+    ],
+)
+def test_exact_names_need_no_catalogue(
+    type_: Mapping[str, str], repositories: list[str], policies: dict[str, str]
+) -> None:
+    """For names of several namespaces in one filter Harbor reads the catalogue, which many sources refuse."""
+    rule = {"endpoint": "hub", "repositories": repositories, "project": "mirror", "tags": "1.*"}
+    found = validate(stack({"endpoints": {"hub": type_}, "rules": {"nginx": rule}}))
+    assert {name: planned.policy.repositories for name, planned in found.rules.items()} == policies
+
+
+def test_quotas_are_compared_by_the_byte() -> None:
+    def quota(size: int) -> object:
+        project = {"name": "mirror", "metadata": {}}
+        return project_mapping.facts(project, {"hard": {"storage": size}})["quotaGb"]
+
+    gigabytes = 1024**3
+    assert quota(100 * gigabytes) != quota(100 * gigabytes + 1)
+    assert quota(1_048_576 * gigabytes) != quota(1_048_575 * gigabytes)
+    assert quota(100 * gigabytes) == "100"

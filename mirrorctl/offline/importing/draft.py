@@ -43,6 +43,7 @@ class Wish:
     path: str = ""
     flatten: int = 0
     schedule: str = ""
+    signatures: bool = False
 
 
 @dataclass
@@ -145,6 +146,7 @@ class Draft:
             "endpoint": self.endpoint(wish.host, wish.line),
             "repositories": wish.repository,
             "tags": dict(wish.expression) or list(wish.tags),
+            "signatures": wish.signatures,
             "project": wish.project or self.project,
             "path": wish.path,
             "flatten": wish.flatten,

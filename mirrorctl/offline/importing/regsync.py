@@ -14,9 +14,12 @@ from mirrorctl.offline.located import Located, LocatedList, load
 _TOP = ("version", "creds", "defaults", "sync")
 #: Of these nothing is lost: Harbor retries, limits and copies in its own way.
 _IGNORED = ("parallel", "ratelimit", "skipDockerConfig", "userAgent", "cacheCount", "cacheTime", "blobLimit")
-_DEFAULTS = ("interval", "schedule", *_IGNORED)
+_DEFAULTS = ("interval", "schedule", "digestTags", *_IGNORED)
 _CREDS = ("registry", "user", "pass", "token", "tls", "reqPerSec", "reqConcurrent", "repoAuth", "blobChunk", "blobMax")
-_SYNC = ("source", "target", "type", "tags", "interval", "schedule", "ratelimit", "fastCopy", "forceRecursive")
+_SYNC = (
+    *("source", "target", "type", "tags", "digestTags"),
+    *("interval", "schedule", "ratelimit", "fastCopy", "forceRecursive"),
+)
 
 
 def import_regsync(text: str, draft: Draft) -> None:
@@ -98,6 +101,8 @@ def _add_entry(entry: Located, defaults: Mapping[str, Any], draft: Draft) -> Non
             path=path,
             flatten=flatten,
             schedule=_schedule(entry, defaults, source, draft),
+            # regsync copies the signatures of the chosen images, and Harbor those of the whole repository.
+            signatures=_is_set("digestTags", entry, defaults) and bool(tags),
         )
     )
 
@@ -139,6 +144,11 @@ def _destination(source: str, target: str) -> tuple[str, str, int]:
         if rest == kept or rest.endswith(f"/{kept}"):
             return project, rest.removesuffix(kept).strip("/"), cut if cut < len(components) - 1 or not cut else -1
     raise Untranslatable(f"target {target} renames the repository, which Harbor can't")
+
+
+def _is_set(key: str, *levels: Mapping[str, Any]) -> bool:
+    """Return a switch of an entry, or its default."""
+    return bool(next((level[key] for level in levels if key in level), False))
 
 
 def _schedule(entry: Located, defaults: Mapping[str, Any], source: str, draft: Draft) -> str:
