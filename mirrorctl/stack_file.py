@@ -38,6 +38,7 @@ SECRETS: Mapping[str, str] = {
     "host.backup.bucket.secretKey": "encrypted-1",
     "host.database.password": "encrypted-1",
     "host.redis.password": "encrypted-1",
+    "host.proxy.password": "encrypted-1",
     "cluster.certificateKey": "-----BEGIN PRIVATE KEY-----",
     "cluster.encryptionKey": "encrypted-key-16",
     "cluster.database.password": "encrypted-1",

@@ -34,36 +34,33 @@ class SignatureCheck:
 
     def state(
         self, source: Source, repository: str, place: str, digest: str, tags: Collection[str] | None
-    ) -> tuple[SignatureState, str]:
-        """Return the state of an image's signature, and why Harbor lacks it.
+    ) -> tuple[SignatureState | None, str]:
+        """Return the state of an image's signature, and why Harbor lacks it; None if a registry does not tell.
 
         `tags` are all tags of the image's repository that a rule takes, if tags of signatures are among them.
         """
         tag = signature_tag(digest)
-        if tag in tags if tags is not None else source.registry.digest(repository, tag):
-            if self.served.digest(place, tag):
+        try:
+            if tag in tags if tags is not None else source.registry.digest(repository, tag):
+                if self.served.digest(place, tag):
+                    return "copied", ""
+                advice = "run the rule again" if tags is not None else "signatures: true of the rule copies it"
+                return "missing", f"its signature has the tag {tag}; {advice}"
+            referrers = self._signatures(source.registry, repository, digest)
+            if not referrers:
+                return "unsigned", ""
+            if referrers & self._signatures(self.served, place, digest):
                 return "copied", ""
-            advice = (
-                "; run the rule again" if tags is not None else ", which the rule does not copy: signatures: true does"
-            )
-            return "missing", f"its signature has the tag {tag}{advice}"
-        referrers = self._signatures(source.registry, repository, digest)
-        if not referrers:
-            return "unsigned", ""
-        if referrers & self._signatures(self.served, place, digest):
-            return "copied", ""
+        except RegistryError:
+            # The proof of the image itself does not depend on its signature.
+            return None, ""
         return "missing", "its signature is an OCI referrer without a tag, which Harbor does not copy from this source"
 
     def _signatures(self, registry: Registry, repository: str, digest: str) -> set[str]:
         """Return the digests of signatures that refer to an image; none at a registry without the referrers API."""
         if registry.url in self._without_referrers:
             return set()
-        try:
-            referrers = registry.referrers(repository, digest)
-        except RegistryError:
-            # The proof of the image does not depend on it.
-            referrers = None
+        referrers = registry.referrers(repository, digest)
         if referrers is None:
             self._without_referrers.add(registry.url)
-            return set()
-        return {referrer.digest for referrer in referrers if _SIGNATURE.search(referrer.artifact_type)}
+        return {referrer.digest for referrer in referrers or () if _SIGNATURE.search(referrer.artifact_type)}

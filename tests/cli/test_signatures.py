@@ -121,7 +121,7 @@ def test_rules_without_signatures_are_examined_on_request(
     found = proof(run, "--signatures")
     assert found["ok"]
     assert states(found) == {"1.25": "missing", "1.26": "unsigned"}
-    assert "which the rule does not copy: signatures: true does" in run("verify", "nginx", "--signatures").out
+    assert "signatures: true of the rule copies it)" in run("verify", "nginx", "--signatures").out
 
 
 def test_a_source_without_the_referrers_api_is_asked_once(
@@ -132,6 +132,16 @@ def test_a_source_without_the_referrers_api_is_asked_once(
     source.requests.clear()
     assert set(states(proof(run)).values()) == {"unsigned"}
     assert len([entry for entry in source.requests if "/referrers/" in entry.path]) <= 2
+
+
+def test_a_source_that_does_not_tell_leaves_the_signature_unknown(
+    mirrored: HarborFixture, source: RegistrySimulator, run: Run
+) -> None:
+    replicate(mirrored, signatures=True)
+    source.faults.add(Fault("/referrers/", 403, times=9))
+    found = proof(run)
+    assert found["ok"]
+    assert (found["signed"], set(states(found).values())) == (None, {None})
 
 
 def test_from_another_harbor_the_signatures_follow_their_image(mirrored: HarborFixture, run: Run) -> None:
