@@ -195,13 +195,24 @@ def filters(characters: int) -> list[dict[str, str]]:
         (lambda h, v: endpoint(h, access_key=v), "u" * 255, "u" * 256, 500),
         (lambda h, v: h.make("/projects", {"project_name": v}), "p" * 255, "p" * 256, 422),
         (lambda h, v: h.make("/robots", robot(v)), "d" * 1024, "d" * 1025, 500),
+        (lambda h, v: h.make("/robots", robot("", v)), "n" * 255, "n" * 256, 500),
+        (lambda h, v: unchecked_endpoint(h, v), f"http://{'u' * 249}", f"http://{'u' * 250}", 500),
+        (lambda h, v: webhook(h, v), "n" * 256, "n" * 257, 500),
         (lambda h, v: schedule(h, "/system/gc/schedule", cron=v), CRON_64, CRON_65, 500),
         (lambda h, v: schedule(h, "/system/purgeaudit/schedule", hours=v), 240_000, 240_001, 400),
         (lambda h, v: retention(h, v), [1, 2], [1, 1], 409),
     ],
     ids=[
         *("filters", "cron", "rule name", "namespace", "endpoint name in bytes", "secret", "username", "project"),
-        *("robot description", "GC cron", "purge hours", "equal retention rules"),
+        *(
+            "robot description",
+            "robot name",
+            "endpoint url",
+            "webhook name",
+            "GC cron",
+            "purge hours",
+            "equal retention rules",
+        ),
     ],
 )
 def test_limits(harbor: RunningHarbor, create: Callable[..., Any], fits: Any, too_long: Any, status: int) -> None:
@@ -217,10 +228,22 @@ def endpoint(harbor: RunningHarbor, *, name: str = "", **credential: str) -> int
     return harbor.make("/registries", body | ({"credential": credential} if credential else {}))
 
 
-def robot(description: str) -> dict[str, Any]:
+def robot(description: str, name: str = "") -> dict[str, Any]:
     access = [{"resource": "repository", "action": "pull"}]
     permissions = [{"kind": "project", "namespace": "library", "access": access}]
-    return {**ROBOT, "name": f"r{len(description)}", "description": description, "permissions": permissions}
+    name = name or f"r{len(description)}"
+    return {**ROBOT, "name": name, "description": description, "permissions": permissions}
+
+
+def unchecked_endpoint(harbor: RunningHarbor, url: str) -> int:
+    # Harbor asks no server of this type.
+    return harbor.make("/registries", {"name": f"e{len(url)}", "type": "huawei-SWR", "url": url})
+
+
+def webhook(harbor: RunningHarbor, name: str) -> None:
+    target = {"type": "http", "address": "https://hooks.example.com"}
+    body = {"name": name, "enabled": True, "event_types": ["REPLICATION"], "targets": [target]}
+    harbor.http.post("/projects/library/webhook/policies", json=body).raise_for_status()
 
 
 def schedule(harbor: RunningHarbor, path: str, *, cron: str = "0 0 0 * * *", hours: int = 1) -> None:
