@@ -48,6 +48,11 @@ class Server:
         )
         self._thread.start()
 
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return len(self._server.server_state.connections)
+
     def close(self) -> None:
         """Stop serving; open requests get one second."""
         self._server.should_exit = True

@@ -9,11 +9,15 @@ import argparse
 import sys
 from collections.abc import Mapping
 
-from tests.faults import kills
+from tests.faults import differential, kills, load
 from tests.faults.table import Part, Row, table
 
 #: By the name that selects it, in the order in which they run.
-PARTS: Mapping[str, Part] = {"kills": kills.part}
+PARTS: Mapping[str, Part] = {
+    "kills": kills.part,
+    "configurations": differential.part,
+    "load": load.part,
+}
 
 
 def run(names: list[str], share: float) -> int:
