@@ -79,6 +79,16 @@ class PlannedMirror:
         """Whether only administrators may create projects."""
         return self.configuration.restricts_project_creation
 
+    @property
+    def secrets(self) -> Iterator[str]:
+        """The secrets that Harbor gets: those of endpoints and webhooks."""
+        for endpoint in self.endpoints.values():
+            yield from filter(None, (endpoint.plain_secret, endpoint.access_secret))
+        for webhook in (webhook for project in self.projects.values() for webhook in project.webhooks):
+            yield webhook.url.get_secret_value()
+            if webhook.auth_header is not None:
+                yield webhook.auth_header.get_secret_value()
+
 
 def plan_mirror(configuration: Configuration, report: Report) -> PlannedMirror | None:
     """Resolve a whole configuration; return None if it has faults.

@@ -23,7 +23,8 @@ def drift(
     from mirrorctl.output.text import show_drift
 
     with command_context(stack, cwd, json=json, verbose=verbose) as context:
-        report = compare(context.harbor, context.connection, context.rules, fix=fix)
+        hide = context.output.secrets.add
+        report = compare(context.harbor, context.connection, context.rules, fix=fix, hide=hide)
         context.output.report(report)
         show_drift(context.output, report)
         return exit_code(ok=report.ok)

@@ -33,8 +33,9 @@ class Connection:
     @property
     def secrets(self) -> tuple[str, ...]:
         """Return what must never be shown."""
-        pull = (self.outputs or {}).get("pullPassword")
-        return (self.password, pull) if pull else (self.password,)
+        outputs = self.outputs or {}
+        robots = (robot.get("password") for robot in (outputs.get("robots") or {}).values())
+        return tuple(filter(None, (self.password, outputs.get("pullPassword"), *robots)))
 
     @property
     def registry_host(self) -> str:

@@ -36,14 +36,17 @@ NOT_OURS = "not managed by this stack; see `adopt`"
 Put = tuple[str, Json]
 
 
-def compare(harbor: Harbor, connection: Connection, rules: Mapping[str, Rule], *, fix: bool) -> DriftReport:
+def compare(
+    harbor: Harbor, connection: Connection, rules: Mapping[str, Rule], *, fix: bool, hide: Callable[..., None]
+) -> DriftReport:
     """Return the differences between a stack and its Harbor; with `fix`, save what the stack owns as declared.
 
-    Raise Failure without a stack.
+    `hide` gets the stack's secrets, which Harbor may repeat in an error. Raise Failure without a stack.
     """
     if connection.outputs is None:
         raise Failure("drift compares a stack with its Harbor; use --stack, or unset HARBOR_URL")
     declared = engine.resolve(connection.stack, connection.cwd)
+    hide(*declared.secrets)
     comparison = Comparison(harbor, declared, connection.outputs, rules, fix=fix)
     findings = tuple(comparison.findings())
     return DriftReport(

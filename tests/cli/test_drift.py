@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -282,6 +283,21 @@ def test_a_repair_that_harbor_rejects(source: RegistrySimulator, run: Run, stack
     result = run("drift", "--fix", **stack.environment)
     assert result.code == 2
     assert "unhealthy: endpoints.hub: the registry is unhealthy (not fixed: the registry is unhealthy)" in result.out
+
+
+def test_secrets_that_harbor_repeats_in_an_error_are_hidden(
+    harbor_of_stack: HarborFixture, run: Run, stack: FakeStack
+) -> None:
+    header, secret, robot = "Bearer Header-Secret-1", "Endpoint-Secret-1", "Team-Secret-1"
+    stack.config["endpoints"]["hub"] |= {"username": "bot", "secret": secret}
+    stack.config["projects"]["mirror"]["webhooks"] = {"ops": {"url": "https://hooks.example.com", "authHeader": header}}
+    stack.outputs["robots"] = {"web": {"username": "robot$web", "password": robot}}
+    body = json.dumps({"errors": [{"message": f"cannot use {secret}, {header}, {robot} and {PASSWORD}"}]})
+    harbor_of_stack.faults.add(Fault("/registries/1$", method="PUT", status=400, body=body))
+    result = run("drift", "--fix", **stack.environment)
+    assert "cannot use [secret], [secret], [secret] and [secret]" in result.out
+    for hidden in (header, secret, robot, PASSWORD):
+        assert hidden not in result.out + result.err
 
 
 def test_a_schedule_that_stopped_firing(harbor_of_stack: HarborFixture, run: Run, stack: FakeStack) -> None:
