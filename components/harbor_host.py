@@ -50,6 +50,11 @@ OLD_SCRIPTS = (
     "scripts reach it with its next replacement. docs/operations.md, Upgrade harbor-mirror"
 )
 
+OLD_SCRIPTS_AND_AUTHORITIES = (
+    "caCertificate of database or redis needs scripts of a release that has this key. If the server {label} is older, "
+    "Harbor's next configuration fails: replace the server first. docs/operations.md, A private certificate authority"
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class HarborHostArgs:
@@ -169,6 +174,8 @@ class HarborHost(pulumi.ComponentResource):
         if _keeps_old_scripts(host, existing):
             ignored.append("metadatas")
             pulumi.log.warn(OLD_SCRIPTS.format(label=label), self)
+            if host.authorities:
+                pulumi.log.warn(OLD_SCRIPTS_AND_AUTHORITIES.format(label=label), self)
         return linode.Instance(
             f"{name}-instance",
             label=label,

@@ -23,6 +23,7 @@ from harbor_mirror.plan.globs import BadGlob, Kind, exact, example, expand
 from harbor_mirror.plan.report import EntryReport
 from harbor_mirror.plan.rule import PlannedRule
 from harbor_mirror.plan.schedule import Schedule, parse_maintenance
+from harbor_mirror.plan.signatures import EXAMPLE_ATTESTATION, SIGNATURE_TAGS
 
 #: The counts and periods that a retention rule can keep by.
 COUNTS = ("most_recently_pushed", "most_recently_pulled", "pushed_within_days", "pulled_within_days")
@@ -197,7 +198,8 @@ def _repositories(rule: PlannedRule) -> list[str]:
 def _tags(rule: PlannedRule) -> Sequence[str]:
     """Return tags that the rule brings: one for each form it names, or some common ones."""
     forms = [form for pattern in rule.tags.matches for form in expand(pattern)]
-    tags = [shown for form in forms if (shown := example(form, "tag"))] or _TAGS
+    examples = [EXAMPLE_ATTESTATION if form == SIGNATURE_TAGS else example(form, "tag") for form in forms]
+    tags = [shown for shown in examples if shown] or _TAGS
     return [tag for tag in tags if not any(_matches(pattern, tag) for pattern in rule.tags.excludes)]
 
 

@@ -16,6 +16,8 @@ from harbor_mirror.plan.globs import matches
 
 #: The tags under which cosign keeps what belongs to an image, and those of OCI's fallback for referrers.
 SIGNATURE_TAGS = "sha256-*"
+#: What retention treats like an image: Harbor deletes only signatures together with their image.
+EXAMPLE_ATTESTATION = "sha256-0123abcd.att"
 _TAG = re.compile(r"sha256-[0-9a-f]{64}(\.(sig|att|sbom))?")
 #: Stands for an image in checks of patterns.
 ANY_IMAGE = f"sha256:{'0' * 64}"

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.host.machine import Machine, World
+from localcloud.http import free_port
+from tests.host.machine import Machine, World, until
 
 Make = Callable[..., Machine]
 PASSWORD = "p@ss:$HOME #1"
@@ -42,6 +43,12 @@ class Proxy:
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
+
+            def do_CONNECT(self) -> None:
+                is_known = self.headers.get("Proxy-Authorization") == CREDENTIALS
+                if is_known:
+                    proxy.hosts.append(self.path.partition(":")[0])
+                self.send_error(502 if is_known else 407)
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -80,6 +87,26 @@ def test_everything_from_outside_comes_through_the_proxy(machine: Make, proxy: P
     sources = "-o Dir::Etc::SourceList=/tmp/list -o Dir::Etc::SourceParts=/dev/null -o APT::Sandbox::User=root"
     script(f"/usr/bin/apt-get {sources} -o Acquire::Retries=0 update")
     assert set(proxy.hosts) == {"downloads.test", "backups.test", "packages.test"}
+
+
+def test_caddy_asks_for_its_certificate_through_the_proxy(machine: Make, proxy: Proxy) -> None:
+    settings = {"url": proxy.url, "username": "harbor", "password": PASSWORD}
+    server = machine(tls="letsencrypt", proxy=settings, proxy_password=PASSWORD)
+    assert "EnvironmentFile=/etc/harbor-mirror/proxy.env" in server.text(
+        "/etc/systemd/system/caddy.service.d/proxy.conf"
+    )
+    ports = f"\tadmin off\n\thttp_port {free_port()}\n\thttps_port {free_port()}\n"
+    caddyfile = server.text("/etc/harbor-mirror/Caddyfile").replace("/mnt/harbor/caddy", "/tmp/caddy")
+    caddyfile = caddyfile.replace("{\n", f"{{\n{ports}\tacme_ca https://acme.test/directory\n", 1)
+    server.path("/tmp/Caddyfile").write_text(caddyfile.replace("harbor.test {", "harbor.example.com {"))
+    # As systemd does with EnvironmentFile.
+    command = "set -a; . /etc/harbor-mirror/proxy.env; exec caddy run --adapter caddyfile --config /tmp/Caddyfile"
+    caddy = server.popen("bash", "-c", command)
+    try:
+        until(lambda: "acme.test" in proxy.hosts)
+    finally:
+        caddy.kill()
+        caddy.communicate()
 
 
 def test_only_root_reads_the_credentials(machine: Make, proxy: Proxy) -> None:

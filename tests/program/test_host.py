@@ -11,6 +11,7 @@ from pulumi.runtime.mocks import MockMonitor
 
 from harbor_mirror.config.host import Host
 from harbor_mirror.host import fingerprint
+from tests.unit.test_host_of_configuration import AUTHORITY
 
 from .conftest import Program
 
@@ -199,6 +200,18 @@ def test_protected_server_is_not_replaced_for_other_scripts_alone(
     server_tags = [tag for tag in made.only("Volume").inputs["tags"] if tag.startswith("harbor-server:")]
     expected = [tag for tag in recorded if tag.startswith("harbor-server:")]
     assert server_tags == (expected if keeps else [f"harbor-server:{configured}.{released}"])
+
+
+def test_a_protected_server_with_older_scripts_may_not_know_authorities(
+    program: Program, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = {"host": "pg.example.com", "username": "harbor", "password": "Database-Pw-1", "sslMode": "verify-full"}
+    settings = {"protect": True, "objectStorage": {}, "database": {**database, "caCertificate": AUTHORITY}}
+    program(stack(**settings), volume(tags=["harbor-version:2.13.5"]), preview=True)
+    assert "caCertificate of database or redis needs scripts of a release that has this key" in caplog.text
+    caplog.clear()
+    program(stack(**settings), preview=True)
+    assert "caCertificate" not in caplog.text, "a new server has the scripts of this release"
 
 
 def test_unprotected_server_gets_newer_scripts(program: Program, ignored: dict[str, list[str]]) -> None:

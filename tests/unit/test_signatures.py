@@ -102,6 +102,19 @@ def test_excluded_signatures_are_a_fault(excludes: str) -> None:
     assert any(fault.startswith(says) for fault in faults(tags={"matches": "1.*", "excludes": patterns}))
 
 
+@pytest.mark.parametrize(
+    ("keep", "is_warned"),
+    [
+        ([{"tags": "1.*", "always": True}], True),
+        ([{"tags": "1.*", "always": True}, {"tags": "sha256-*", "always": True}], False),
+    ],
+)
+def test_retention_that_deletes_attestations_gets_a_caution(keep: list[dict[str, Any]], is_warned: bool) -> None:
+    mirror = plan(settings={"retention": {"keep": keep}}, schedule="daily")
+    says = "the retention of project mirror deletes app/nginx:sha256-0123abcd.att, which none of its rules keeps"
+    assert any(caution.text.startswith(says) for caution in mirror.cautions) is is_warned
+
+
 def test_the_number_of_signatures_is_unknown_to_the_budget() -> None:
     hub = {"type": "docker-hub"}
     unknown = plan(hub, schedule="daily").rules["nginx"].load
