@@ -177,10 +177,12 @@ class Verification:
                 raise
             return
         artifacts = self._artifacts(place)
+        # A set: a repository may have thousands of tags.
+        brought = frozenset(existing) if copies_signatures(rule) else None
 
         def prove(tag: str) -> TagProof:
             proof = self._prove_tag(f"{source.host}/{repository}", place, tag, digests[tag], artifacts)
-            return self._with_signature(proof, rule, source, repository, place, existing)
+            return self._with_signature(proof, source, repository, place, brought)
 
         with ThreadPoolExecutor(CONCURRENCY) as pool:
             yield from pool.map(prove, existing)
@@ -266,14 +268,17 @@ class Verification:
         )
 
     def _with_signature(
-        self, proof: TagProof, rule: Rule, source: Source, repository: str, place: str, tags: Sequence[str]
+        self, proof: TagProof, source: Source, repository: str, place: str, brought: frozenset[str] | None
     ) -> TagProof:
-        """Add whether the image is signed at the source, and in Harbor, too."""
-        copies = copies_signatures(rule)
+        """Add whether the image is signed at its source, and in Harbor, too.
+
+        `brought` are the tags that the rule takes, if those of signatures are among them.
+        """
+        is_examined = self.every_signature or brought is not None
         tag = proof.source.rpartition(":")[2]
-        if not (copies or self.every_signature) or proof.source_digest is None or is_signature_tag(tag):
+        if not is_examined or proof.source_digest is None or is_signature_tag(tag):
             return proof
-        state, reason = self._signatures.state(source, repository, place, proof.source_digest, tags if copies else None)
+        state, reason = self._signatures.state(source, repository, place, proof.source_digest, brought)
         return proof.model_copy(update={"signature": state, "signature_reason": reason})
 
     def _children(self, place: str, artifact: Json | None, depth: int) -> tuple[set[str], set[str]]:
