@@ -15,6 +15,8 @@ export PULUMI_SKIP_UPDATE_CHECK=true
 # The environments in the order in which changes reach them. The stack `local` belongs to the demo.
 # shellcheck disable=SC2034 # used by the scripts that source this file
 ENVIRONMENTS=(dev prod)
+# Whatever the engine writes, encrypted state included, is for this user only.
+umask 077
 # Directory of the Pulumi project. The tests of these scripts use another one.
 export PROJECT_DIR="${PROJECT_DIR:-$PWD}"
 
@@ -25,7 +27,7 @@ fail() {
   exit 1
 }
 
-work=$(umask 077 && mktemp -d)
+work=$(mktemp -d)
 resume=""
 finish() {
   rm -rf "$work"

@@ -14,7 +14,7 @@ branch=${RESOLVE_BRANCH:-resolve-tags}
 title="Update mirrored tags"
 
 if [ -n "${SOURCE_AUTH:-}" ]; then
-  (umask 077 && printf '%s' "$SOURCE_AUTH" >"$work/auth.json")
+  printf '%s' "$SOURCE_AUTH" >"$work/auth.json"
   export REGISTRY_AUTH_FILE="$work/auth.json"
 fi
 code=0

@@ -148,6 +148,8 @@ class Workspace:
             env=self.environment(),
             text=True,
             start_new_session=True,
+            # State in a directory has the user's own modes: usually everybody could read it.
+            umask=0o077,
             **streams,
         )
 

@@ -218,6 +218,8 @@ def _run(arguments: list[str], cwd: Path, stdin: str = "", seconds: int = PULUMI
             text=True,
             timeout=seconds,
             check=False,
+            # State in a directory would have the user's own modes: usually everybody could read it.
+            umask=0o077,
         )
     except subprocess.TimeoutExpired:
         raise Failure(f"pulumi {arguments[0]} did not finish within {seconds} s") from None
