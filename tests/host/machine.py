@@ -30,6 +30,8 @@ from harbor_mirror.config.harbor_releases import release
 from harbor_mirror.config.host import Host
 from harbor_mirror.host import Bucket, ServerValues, settings_document, user_data
 from tests import waiting
+from tests.faults.processes import TRACER, recorded
+from tests.programs import program
 
 STUBS = Path(__file__).parent / "stubs"
 #: A step that takes longer hangs.
@@ -206,6 +208,12 @@ class Machine:
             os.killpg(process.pid, signal.SIGKILL)
             raise
         return process.returncode, output
+
+    def traced(self, *command: str) -> tuple[int, str, tuple[bytes, ...]]:
+        """Run a command; return exit status, output, and the arguments of each process that it starts."""
+        program("strace")
+        status, output = self.run(*TRACER, "-o", "/trace", *command)
+        return status, output, recorded(self.text("/trace"))
 
     def bootstrap(self, **environment: str) -> int:
         """Run harbor-bootstrap as its unit does; its output is in `self.output`."""

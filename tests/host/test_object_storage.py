@@ -11,6 +11,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from harbor_mirror.host import SETTINGS_OBJECT, Bucket
+from tests.faults.secrets import leaks
 from tests.host.machine import STUBS, Machine, Server
 
 Make = Callable[..., Machine]
@@ -89,22 +90,28 @@ def test_versioning_of_the_bucket_is_turned_on(machine: Make, s3: Callable[[str]
     assert any(version["Key"].endswith("/manifest.json") for version in versions)
 
 
-def test_storage_keys_are_in_no_argument_output_or_report(machine: Make, s3: Callable[[str], Bucket]) -> None:
+def test_secrets_are_in_no_process_argument_output_or_report(machine: Make, s3: Callable[[str], Bucket]) -> None:
     bucket, settings = s3("backup"), s3("settings")
     server = machine(settings_bucket=settings, objectStorage={}, backup={})
     shutil.copy(STUBS / "rclone", server.path("/usr/local/bin/rclone"))
     _publish(settings, server.server.document(backup=bucket))
-    assert server.bootstrap() == 0, server.output
-    shown = server.output
+    shown = ""
+    processes: list[bytes] = []
     for command in (
+        ("harbor-bootstrap",),
         ("harbor-settings",),
         ("harbor-backup",),
         ("harbor-restore", "list"),
         ("harbor-restore", "latest", "--yes"),
     ):
-        status, output = server.run(f"/usr/local/sbin/{command[0]}", *command[1:])
+        status, output, started = server.traced(f"/usr/local/sbin/{command[0]}", *command[1:])
         assert status == 0, output
         shown += output
+        processes += started
+    assert any(arguments.startswith(b"rclone\n") for arguments in processes)
+    values = server.server.values
+    secrets = {bucket.secret_key, values.admin_password, values.database_password, values.signing_key}
+    assert leaks({arguments.decode(): arguments for arguments in processes}, secrets) == []
     shown += server.text("/stub/rclone-calls") + "\n".join(server.calls)
     shown += server.text("/var/lib/harbor-status/status.json")
     assert shown.count("copyto") >= 3
