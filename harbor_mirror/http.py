@@ -17,6 +17,7 @@ from email.utils import parsedate_to_datetime
 from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
+from urllib.parse import quote
 
 import httpcore
 import httpx
@@ -82,8 +83,8 @@ class Secrets:
         self._secrets: set[str] = set()
 
     def add(self, *secrets: str | None) -> None:
-        """Hide these from now on; empty ones are ignored."""
-        self._secrets.update(secret for secret in secrets if secret)
+        """Hide these from now on, also URL-encoded, as in an address with credentials; empty ones are ignored."""
+        self._secrets.update(form for secret in secrets if secret for form in (secret, quote(secret, safe="")))
 
     def hide(self, text: str) -> str:
         """Return `text` with every secret replaced."""

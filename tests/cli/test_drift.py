@@ -288,14 +288,15 @@ def test_a_repair_that_harbor_rejects(source: RegistrySimulator, run: Run, stack
 def test_secrets_that_harbor_repeats_in_an_error_are_hidden(
     harbor_of_stack: HarborFixture, run: Run, stack: FakeStack
 ) -> None:
-    header, secret, robot = "Bearer Header-Secret-1", "Endpoint-Secret-1", "Team-Secret-1"
+    header, secret, robot = "Bearer Header-Secret-1", "Endpoint/Secret@1", "Team-Secret-1"
+    address = "https://bot:Endpoint%2FSecret%401@registry.example.com"
     stack.config["endpoints"]["hub"] |= {"username": "bot", "secret": secret}
     stack.config["projects"]["mirror"]["webhooks"] = {"ops": {"url": "https://hooks.example.com", "authHeader": header}}
     stack.outputs["robots"] = {"web": {"username": "robot$web", "password": robot}}
-    body = json.dumps({"errors": [{"message": f"cannot use {secret}, {header}, {robot} and {PASSWORD}"}]})
+    body = json.dumps({"errors": [{"message": f"cannot use {secret}, {header}, {robot}, {PASSWORD} at {address}"}]})
     harbor_of_stack.faults.add(Fault("/registries/1$", method="PUT", status=400, body=body))
     result = run("drift", "--fix", **stack.environment)
-    assert "cannot use [secret], [secret], [secret] and [secret]" in result.out
+    assert "cannot use [secret], [secret], [secret], [secret] at https://bot:[secret]@registry" in result.out
     for hidden in (header, secret, robot, PASSWORD):
         assert hidden not in result.out + result.err
 
