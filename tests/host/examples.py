@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 
 from harbor_mirror.host import Bucket
@@ -39,16 +40,20 @@ def example(**keys: Any) -> Server:
 
 
 def examples() -> dict[str, Server]:
-    images = {f"goharbor/harbor-image-{number}": f"sha256:{number:064x}" for number in range(12)}
+    # Digests like real ones: they hardly compress.
+    names = [f"goharbor/harbor-image-{number}" for number in range(12)]
+    images = {name: f"sha256:{sha256(name.encode()).hexdigest()}" for name in names}
+    proxy = {"url": "http://proxy.example.com:3128", "username": "harbor", "password": "proxy-password"}
     settings = {key: EVERYTHING[key] for key in ("service", "maintenanceWindow")}
     return {
         "letsencrypt": example(acmeEmail="ops@example.com", installerSha256="ab" * 32, requireData=True),
         "none": example(tls="none", hostname="harbor.internal", httpPort=8080, version="2.9.5", swapMb=0),
         "settings in user data": example(**settings, backup={"directory": "/mnt/backup", "recipient": RECIPIENT}),
         "everything in a bucket": example(**EVERYTHING, settings_bucket=SETTINGS),
-        "proxy": example(
-            proxy={"url": "http://proxy.example.com:3128", "username": "harbor", "password": "proxy-password"},
-            proxy_password="proxy-password",
+        "proxy": example(proxy=proxy, proxy_password="proxy-password"),
+        "pinned images behind a proxy": example(imageDigests=images, proxy=proxy, proxy_password="proxy-password"),
+        "pinned images, a proxy, settings in a bucket": example(
+            **EVERYTHING, settings_bucket=SETTINGS, imageDigests=images, proxy=proxy, proxy_password="proxy-password"
         ),
         "pinned images": example(imageDigests=images),
     }
