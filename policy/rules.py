@@ -74,7 +74,7 @@ def _connections_are_checked(args: ResourceValidationArgs, report: ReportViolati
     if args.resource_type == HARBOR and args.props.get("insecure", "true") not in (False, "false"):
         report("the provider accepts any certificate by default; set insecure: false", None)
     if args.resource_type == REGISTRY and args.props.get("insecure"):
-        report("Harbor accepts any certificate of this registry; remove insecure: true", None)
+        report("Harbor accepts any certificate of this registry; set caCertificate instead of insecure: true", None)
 
 
 def _endpoint_secret_is_secret(args: StackValidationArgs, report: ReportViolation) -> None:

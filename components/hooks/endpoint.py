@@ -21,10 +21,11 @@ TAKEN = (
     "this Harbor has another endpoint called {name}, with {url}: `mirrorctl recover` takes it over; or set "
     "another name for this one"
 )
+NOT_SAVED = "endpoint {name} can only be created after its CA: run `pulumi up` without --target"
 
 
 class NameTaken(RuntimeError):
-    """Harbor has another endpoint with this name."""
+    """The endpoint was not created with its CA, because Harbor has another one with this name."""
 
 
 class CertifiedEndpoint:
@@ -56,8 +57,9 @@ class CertifiedEndpoint:
             endpoint_mapping.update(client, int(args.id.rsplit("/", 1)[-1]), values)
 
         def refuse(client: Harbor, _: pulumi.ResourceHookArgs, values: Json) -> None:
-            found = next(registry for registry in client.registries() if registry["name"] == values["name"])
-            raise NameTaken(TAKEN.format(name=found["name"], url=found["url"]))
+            name = values["name"]
+            found = next((registry for registry in client.registries() if registry["name"] == name), None)
+            raise NameTaken(TAKEN.format(name=name, url=found["url"]) if found else NOT_SAVED.format(name=name))
 
         return pulumi.ResourceHookBinding(
             before_create=[self._hook("created", refuse)], before_update=[self._hook("updated", update)]

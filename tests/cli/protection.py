@@ -5,8 +5,8 @@ from __future__ import annotations
 from harbor_mirror.harbor.client import Harbor
 
 
-def protect(client: Harbor, project: int) -> None:
-    """Set everything that protects a project, through Harbor's API."""
+def protect(client: Harbor, project: int, prefix: str = "") -> None:
+    """Set everything that protects a project, through Harbor's API. `prefix` is part of its members' names."""
     create = client.request
     metadata = {
         **{"prevent_vul": "true", "severity": "critical", "enable_content_trust_cosign": "true"},
@@ -29,11 +29,12 @@ def protect(client: Harbor, project: int) -> None:
     for name, webhook in (("ops", target), ("events", {**target, "payload_format": "CloudEvents"})):
         policy = {"name": name, "enabled": True, "targets": [webhook], "event_types": events}
         create("POST", f"/projects/{project}/webhook/policies", body=policy)
-    user = {"username": "alice", "email": "a@example.com", "realname": "Alice", "password": "Alice-Secret-1"}
-    create("POST", "/users", body=user)
-    create("POST", "/usergroups", body={"group_name": "web", "group_type": 2})
-    create("POST", f"/projects/{project}/members", body={"role_id": 2, "member_user": {"username": "alice"}})
-    create("POST", f"/projects/{project}/members", body={"role_id": 5, "member_group": {"id": 1}})
+    user, group = {"username": f"{prefix}alice"}, {"group_name": f"{prefix}web", "group_type": 2}
+    email = f"{prefix}a@example.com"
+    create("POST", "/users", body={**user, "email": email, "realname": "Alice", "password": "Alice-Secret-1"})
+    create("POST", "/usergroups", body=group)
+    create("POST", f"/projects/{project}/members", body={"role_id": 2, "member_user": user})
+    create("POST", f"/projects/{project}/members", body={"role_id": 5, "member_group": group})
 
 
 #: What `adopt` writes for a project of `protect`, and what it leaves out.

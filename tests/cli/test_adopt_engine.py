@@ -14,6 +14,7 @@ from harbor_mirror.harbor.maintenance import GC_SCHEDULE, PURGE_SCHEDULE
 from localcloud.engine import Workspace
 from localcloud.http import serve
 from localcloud.registry import RegistrySimulator
+from localcloud.tls import trust
 from tests.cli.conftest import Run
 from tests.cli.harbor_fixture import PASSWORD
 from tests.cli.protection import LEFT_OUT, protect
@@ -25,21 +26,28 @@ SECRETS = {
     "ops.url": "https://hooks.example.com/a",
     "ops.authHeader": "Bearer Hook-Secret-1",
 }
+ROBOT_LEFT_OUT = (
+    "robot account robot$ci: its password can't be read back; it stays as it is, and robots declares new ones"
+)
 BOT, BOT_SECRET = "bot", "Secret-Of-The-Bot-1"
 
 
 @pytest.fixture
 def by_hand(simulated: SimulatedMirror) -> Iterator[SimulatedMirror]:
-    """A Harbor that was set up manually: two endpoints, three rules, a protected project, a proxy cache, and more."""
+    """A Harbor that was set up manually: endpoints, one of them with a CA, rules, a protected project, a proxy cache,
+    a robot account, and more."""
     partner = RegistrySimulator(BOT, BOT_SECRET)
     partner.seed()
-    with serve(partner.app) as served:
+    with trust() as trusted, serve(partner.app, certificate=trusted.certificate) as served:
         create = simulated.client.request
         credential = {"type": "basic", "access_key": BOT, "access_secret": BOT_SECRET}
         create(
             "POST",
             "/registries",
-            body={"name": "Partner (paid)", "type": "docker-registry", "url": served.url, "credential": credential},
+            body={
+                **{"name": "Partner (paid)", "type": "docker-registry", "url": served.url, "credential": credential},
+                "ca_certificate": trusted.authority,
+            },
         )
         create(
             "POST",
@@ -86,6 +94,9 @@ def by_hand(simulated: SimulatedMirror) -> Iterator[SimulatedMirror]:
         collection = {"delete_untagged": True, "workers": 2}
         protect(simulated.client, team)
         create("POST", "/projects", body={"project_name": "cache", "registry_id": simulated.endpoint})
+        pull = [{"resource": "repository", "action": "pull"}]
+        rights = [{"kind": "project", "namespace": "team-a", "access": pull}]
+        create("POST", "/robots", body={"name": "ci", "level": "system", "duration": -1, "permissions": rights})
         create("POST", GC_SCHEDULE, body={"schedule": {"type": "Weekly"}, "parameters": collection})
         purge = {"audit_retention_hour": 720, "include_event_types": "pull_artifact,other"}
         schedule = {"type": "Custom", "cron": "0 15 1 * * *"}
@@ -115,6 +126,7 @@ def objects(simulated: SimulatedMirror) -> dict[str, Any]:
         found[f"{path}/allowlist"] = allowlist["items"], allowlist.get("expires_at"), project.get("registry_id")
         for part in ("immutabletagrules", "webhook/policies", "members"):
             found[f"{path}/{part}"] = [_plain(entry) for entry in client.get_all(f"{path}/{part}")]
+    found |= {robot["name"]: _plain(robot) for robot in client.robots() if robot["name"] != "robot$mirror-hand"}
     found |= {f"quota {entry['id']}": entry["hard"] for entry in client.quotas()}
     for path in (GC_SCHEDULE, PURGE_SCHEDULE):
         live = client.get(path)
@@ -144,7 +156,8 @@ def test_the_engine_imports_an_adopted_harbor_without_replacing_anything(
         Workspace(folder, "scratch", attached).create()
         result = run("adopt", "--name", "hand", "--into", str(folder), "--json", **by_hand.environment)
         report = result.json
-        assert (report["leftOut"], len(report["rules"])) == ([text.format("team-a") for text in LEFT_OUT], 3)
+        assert report["leftOut"] == [*(text.format("team-a") for text in LEFT_OUT), ROBOT_LEFT_OUT]
+        assert (len(report["rules"]), len(report["endpoints"])) == (3, 2)
         stack = Workspace(folder, "hand", attached)
         for line in report["commands"][:-1]:
             given = next((value for part, value in SECRETS.items() if part in line), PASSWORD)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 import yaml
 from jsonschema import Draft202012Validator
 
@@ -258,6 +259,25 @@ def test_regsync_entries_to_decide(entry: dict[str, str], reason: str, run: Run,
     report = imported(run, "regsync", Path("regsync.yml"))
     assert reason in " ".join(decision["reason"] for decision in report["decisions"])
     assert lines(report) <= {2, 3, 4, 5, 6}
+
+
+def test_the_ca_of_a_registry_is_taken_over(run: Run, tmp_path: Path) -> None:
+    ca = trustme.CA().cert_pem.bytes().decode()
+    creds = {"registry": "registry.corp.example", "regcert": f"# the authority\n{ca}"}
+    sync = [{"source": "registry.corp.example/team/app", "target": "mirror/team/app", "type": "repository"}]
+    (tmp_path / "regsync.yml").write_text(yaml.safe_dump({"creds": [creds], "sync": sync}))
+    report = imported(run, "regsync", Path("regsync.yml"))
+    (endpoint,) = config(report, "endpoints").values()
+    assert (report["decisions"], endpoint["caCertificate"]) == ([], ca)
+
+    block = 'resource "harbor_registry" "corp" {{\n  provider_name = "docker-registry"\n  name = "corp"\n{}\n}}\n'
+    url = '  endpoint_url = "https://registry.corp.example"\n  ca_certificate = '
+    (tmp_path / "heredoc.tf").write_text(block.format(f"{url}<<EOT\n{ca}EOT"))
+    report = imported(run, "terraform", Path("heredoc.tf"))
+    assert config(report, "endpoints")["corp"]["caCertificate"] == ca
+    (tmp_path / "file.tf").write_text(block.format(f'{url}file("corp-ca.pem")'))
+    report = imported(run, "terraform", Path("file.tf"))
+    assert "ca_certificate = ${file" in report["decisions"][0]["reason"]
 
 
 def test_tags_that_exceed_harbors_limit_become_several_rules(run: Run, tmp_path: Path) -> None:

@@ -175,3 +175,14 @@ def test_what_a_killed_run_left_is_taken_over_and_another_endpoint_is_not(
     assert live is not None
     assert live["id"] == left["id"]
     assert mirror.workspace.preview("--expect-no-changes").code == 0
+
+    # Somebody deletes it with its rule.
+    with mirror.target.client() as client:
+        client.request("DELETE", f"/replication/policies/{mirror.policy()['id']}")
+        client.request("DELETE", f"/registries/{left['id']}")
+    mirror.workspace.up("--refresh").ok()
+    live = endpoint(mirror)
+    assert live is not None
+    assert show_ca(live["ca_certificate"]) == show_ca(private[1])
+    assert mirror.policy()["src_registry"]["id"] == live["id"]
+    assert mirror.workspace.preview("--expect-no-changes").code == 0

@@ -95,6 +95,24 @@ def test_an_encrypted_section_is_a_fault(tmp_path: Path) -> None:
     assert line.startswith("4: rules: is encrypted, so it can't be reviewed or checked")
 
 
+def test_a_ca_may_be_encrypted(tmp_path: Path) -> None:
+    services = {
+        "database": "{host: d.example.com, username: h, password: {secure: c}, sslMode: verify-full, %s}",
+        "redis": "{host: r.example.com, password: {secure: c}, %s}",
+    }
+    ca = "caCertificate: {secure: d}"
+    host = ", ".join(
+        [
+            "region: sg-sin-2, hostname: h.example.com, objectStorage: {}",
+            *(f"{k}: {v % ca}" for k, v in services.items()),
+        ]
+    )
+    endpoint = "{type: docker-registry, url: 'https://r.example.com', caCertificate: {secure: e}}"
+    file = f"config:\n  harbor-mirror:host: {{{host}}}\n  harbor-mirror:endpoints: {{corp: {endpoint}}}\n"
+    file += "  harbor-mirror:projects: {mirror: {}}\n"
+    assert said(file, tmp_path) == []
+
+
 def test_secrets_of_the_host(tmp_path: Path) -> None:
     host = "region: sg-sin-2, hostname: harbor.example.com, objectStorage: {}, tls: provided"
     encrypted = (

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from harbor_mirror.config.certificates import select_certificates
 from harbor_mirror.config.faults import ConfigurationError, Fault
 from harbor_mirror.config.models import Rule
 from harbor_mirror.config.paths import join_path, split_path
@@ -88,6 +89,14 @@ class Draft:
         except InvalidReference:
             self.decide(line, registry, "is not a registry's host")
             return None
+
+    def authority(self, line: int, entry: str, key: str, text: str) -> dict[str, Any]:
+        """Return the setting for a CA that the file has under `key`; record a text without certificates."""
+        plain = "\n".join(part.strip() for part in text.replace("\\n", "\n").splitlines())
+        if certificates := select_certificates(plain):
+            return {"caCertificate": certificates}
+        self.decide(line, entry, f"{key} is not a certificate in PEM; write it into caCertificate")
+        return {}
 
     def endpoint(self, host: str, line: int) -> str:
         """Return the key of the endpoint at a host; the first use defines it."""

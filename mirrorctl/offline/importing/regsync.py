@@ -15,7 +15,10 @@ _TOP = ("version", "creds", "defaults", "sync")
 #: Of these nothing is lost: Harbor retries, limits and copies in its own way.
 _IGNORED = ("parallel", "ratelimit", "skipDockerConfig", "userAgent", "cacheCount", "cacheTime", "blobLimit")
 _DEFAULTS = ("interval", "schedule", "digestTags", *_IGNORED)
-_CREDS = ("registry", "user", "pass", "token", "tls", "reqPerSec", "reqConcurrent", "repoAuth", "blobChunk", "blobMax")
+_CREDS = (
+    *("registry", "user", "pass", "token", "tls", "regcert"),
+    *("reqPerSec", "reqConcurrent", "repoAuth", "blobChunk", "blobMax"),
+)
 _SYNC = (
     *("source", "target", "type", "tags", "digestTags"),
     *("interval", "schedule", "ratelimit", "fastCopy", "forceRecursive"),
@@ -60,6 +63,9 @@ def _add_creds(creds: Located, draft: Draft) -> None:
         settings["scheme"] = "http"
     elif creds.get("tls") == "insecure":
         settings["insecure"] = True
+    elif regcert := creds.get("regcert"):
+        line = creds.lines.get("regcert", creds.line)
+        settings |= draft.authority(line, f"creds of {registry}", "regcert", str(regcert))
     if creds.get("user") or creds.get("pass") or creds.get("token"):
         # Its password is never copied: it belongs into the stack's encrypted configuration.
         draft.credentials[host] = (creds.line, settings)

@@ -36,7 +36,11 @@ def _add_registry(registry: str, entry: Located, line: int, draft: Draft) -> Non
     if str(entry.get("tls-verify", "true")).lower() == "false":
         settings["insecure"] = True
     if "cert-dir" in entry:
-        draft.decide(entry.lines["cert-dir"], registry, "cert-dir: give Harbor the certificate of this registry")
+        draft.decide(
+            entry.lines["cert-dir"],
+            registry,
+            "cert-dir: write the certificate of the authority, *.crt there, into caCertificate of the endpoint",
+        )
     credentials = entry.get("credentials")
     if isinstance(credentials, Located):
         draft.credentials[host] = (credentials.line, {**settings, "username": credentials.get("username", "")})

@@ -18,7 +18,16 @@ from mirrorctl.offline.importing.draft import Draft
 #: Blocks that mirror nothing by themselves; what refers to them is recorded where it does.
 _WITHOUT_IMAGES = frozenset({"terraform", "provider", "variable", "locals", "output"})
 _META = ("__is_block__", "depends_on", "lifecycle", "provider")
-_REGISTRY = ("provider_name", "name", "endpoint_url", "description", "access_id", "access_secret", "insecure")
+_REGISTRY = (
+    "provider_name",
+    "name",
+    "endpoint_url",
+    "description",
+    "access_id",
+    "access_secret",
+    "insecure",
+    "ca_certificate",
+)
 _PROJECT = ("name", "public", "vulnerability_scanning", "storage_quota", "force_destroy")
 _REPLICATION = (
     *("name", "action", "registry_id", "schedule", "dest_namespace", "dest_namespace_replace", "override", "enabled"),
@@ -108,6 +117,8 @@ def _add_registry(block: _Block, draft: Draft) -> str:
         settings["url"] = values.get("endpoint_url")
     settings |= {"username": values.get("access_id"), "description": values.get("description")}
     settings["insecure"] = values.get("insecure") in (True, "true")
+    if values.get("ca_certificate"):
+        settings |= draft.authority(block.line, block.entry, "ca_certificate", str(values["ca_certificate"]))
     draft.add_endpoint(key, {key: value for key, value in settings.items() if value}, block.line)
     if block.body.get("access_secret"):
         draft.secret(key, block.line)
