@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,16 @@ class Forge:
                 Route("/api/v4/user", self.user),
             ]
         )
+
+    def texts(self) -> dict[str, bytes]:
+        """Return what the pipelines of GitHub have written, by its place."""
+        kinds = {"comment": self.comments, "issue": self.issues, "pull request": self.requests}
+        return {
+            f"{kind} {entry['number']}": json.dumps(entry).encode()
+            for kind, entries in kinds.items()
+            for entry in entries
+            if entry["user"]["login"] == ME["github"]
+        }
 
     @staticmethod
     def entry(body: str, author: str, number: int, **more: Any) -> dict[str, Any]:

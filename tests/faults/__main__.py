@@ -9,12 +9,13 @@ import argparse
 import sys
 from collections.abc import Mapping
 
-from tests.faults import differential, kills, load
+from tests.faults import canaries, differential, kills, load
 from tests.faults.table import Part, Row, table
 
 #: By the name that selects it, in the order in which they run.
 PARTS: Mapping[str, Part] = {
     "kills": kills.part,
+    "secrets": canaries.part,
     "configurations": differential.part,
     "load": load.part,
 }

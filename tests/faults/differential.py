@@ -33,15 +33,21 @@ from harbor_mirror.plan.validation import validate
 from harbor_mirror.registry.distribution import Registry
 from localcloud.harbor import HarborData, HarborSimulator
 from localcloud.http import free_port, serve
+from localcloud.oci.images import push_image
 from localcloud.registry import RegistrySimulator
 from mirrorctl.live import mirror as live_mirror
 from mirrorctl.live.drift import Comparison
-from tests.faults.configurations import Names, configurations
+from tests.faults.configurations import TAGS, Names, configurations
 from tests.faults.table import Row, Say
 from tests.waiting import until
 
 ADMIN_PASSWORD = "Harbor-Admin-1"
 RUN_SECONDS = 120.0
+#: The source's repositories: with one to four components, and every separator.
+REPOSITORIES = (
+    *("tool", "library/nginx", "library/redis", "team/nested", "team/app/api", "team/app/web", "other/web"),
+    *("a-b/c.d_e/tool", "team/app/web/nginx"),
+)
 #: Configurations of the long form.
 EXAMPLES = 500
 #: A landing: the repository in Harbor with the project, and the tag.
@@ -70,7 +76,9 @@ def open_target() -> Iterator[Target]:
         )
         if not source:
             registry = RegistrySimulator()
-            registry.seed()
+            for repository in REPOSITORIES:
+                for tag in TAGS:
+                    push_image(registry.store, repository, tag, f"{repository}-{tag}")
             source = opened.enter_context(serve(registry.app)).url
         if not url:
             port = free_port()
@@ -203,7 +211,7 @@ class Applied:
             return 0
         landings = predict(planned, images)
         execution = self.harbor.start(number)
-        until(lambda: self.harbor.execution(execution)["status"] != "InProgress", seconds=RUN_SECONDS, every=0.01)
+        until(lambda: self.harbor.execution(execution)["status"] != "InProgress", seconds=RUN_SECONDS, every=0.05)
         status = self.harbor.execution(execution)["status"]
         assert status == ("Failed" if landings is None else "Succeed"), (planned, self.harbor.execution(execution))
         self.expected |= landings or set()
