@@ -127,7 +127,12 @@ class HarborHost(pulumi.ComponentResource):
     def _create_network(self) -> tuple[linode.NetworkingIp, linode.Firewall]:
         name, label = self._name, self._args.label
         address = linode.NetworkingIp(
-            f"{name}-address", type="ipv4", public=True, reserved=True, region=self._host.region, opts=self._kept
+            f"{name}-address",
+            type="ipv4",
+            public=True,
+            reserved=True,
+            region=self._host.region,
+            opts=_with(self._kept, explain_creation(f"{name}-address", "address", label, self)),
         )
         firewall = linode.Firewall(
             f"{name}-firewall",

@@ -12,6 +12,7 @@ from harbor_mirror.harbor import maintenance
 from harbor_mirror.plan.maintenance import PlannedAuditPurge, PlannedGarbageCollection
 
 from .hooks.harbor_api import request_hook
+from .hooks.refused import explain_refusal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,9 @@ class HarborMaintenance(pulumi.ComponentResource):
             harbor.GarbageCollection(
                 f"{name}-garbage-collection",
                 **maintenance.garbage_collection_to_provider(collection),
-                opts=pulumi.ResourceOptions(parent=self),
+                opts=pulumi.ResourceOptions(
+                    parent=self, hooks=explain_refusal(f"{name}-maintenance", self, "maintenance")
+                ),
             )
         if args.audit_purge is not None:
             self._create_purge(f"{name}-audit-purge", args.audit_purge)

@@ -19,6 +19,7 @@ MINIMUM_CPUS, MINIMUM_MEMORY_MB = 2, 4096
 #: that its server was created with.
 VERSION_TAG = "harbor-version:"
 SERVER_TAG = "harbor-server:"
+AGAIN = "run the same command again: nothing has been changed yet"
 
 Answer = TypeVar("Answer")
 
@@ -127,4 +128,6 @@ def ask_linode(ask: Callable[[], Answer]) -> Answer | None:
     except Exception as error:  # the SDK raises nothing more specific
         if "[404]" in str(error) or "was not found" in str(error):
             return None
-        raise pulumi.RunError(f"Linode could not be asked what the stack needs: {error}") from None
+        is_refused = "[401]" in str(error) or "[403]" in str(error)
+        advice = "set a token that may do this: `pulumi config set --secret linode:token`" if is_refused else AGAIN
+        raise pulumi.RunError(f"Linode could not be asked what the stack needs: {error}; {advice}") from None

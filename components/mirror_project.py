@@ -31,9 +31,9 @@ from harbor_mirror.plan.report import EntryReport
 from harbor_mirror.plan.retention import PlannedRetention
 
 from .arguments import check
-from .hooks.conflict import suggest_adoption
 from .hooks.harbor_api import has_own_provider, request_hook
 from .hooks.project import keep_protection
+from .hooks.refused import explain_refusal
 
 Planned = TypeVar("Planned")
 #: Arguments that may be in the configuration's form.
@@ -121,6 +121,7 @@ class MirrorProject(pulumi.ComponentResource):
             cve_allowlist=args.cve_allowlist,
         )
         settings = project_mapping.to_api(args)  # type: ignore[arg-type]
+        self._explained = explain_refusal(f"{name}-project", self, f"project {args.name}")
         project = harbor.Project(name, **arguments, opts=self._project_options(args, settings))
         if settings:
             self._create_settings(settings, project)
@@ -130,13 +131,13 @@ class MirrorProject(pulumi.ComponentResource):
                 # The form in which the provider reads it, "/projects/7": another form differs in every preview.
                 scope=project.id,
                 **retention_mapping.to_provider(args.retention),
-                opts=pulumi.ResourceOptions(parent=self),
+                opts=self._child_options,
             )
         self._create_protection(args, project)
         self.register_outputs({})
 
     def _project_options(self, args: MirrorProjectArgs, settings: Mapping[str, Any]) -> pulumi.ResourceOptions:
-        hooks = suggest_adoption(f"{self._key}-project", self, f"project {args.name}")
+        hooks = self._explained
         if has_own_provider(self):
             hooks = pulumi.ResourceHookBinding.merge(hooks, keep_protection(f"{self._key}-protection", self, args))
         if settings:
@@ -152,8 +153,12 @@ class MirrorProject(pulumi.ComponentResource):
             hooks=hooks,
         )
 
+    @property
+    def _child_options(self) -> pulumi.ResourceOptions:
+        return pulumi.ResourceOptions(parent=self, hooks=self._explained)
+
     def _create_protection(self, args: MirrorProjectArgs, project: harbor.Project) -> None:
-        children = pulumi.ResourceOptions(parent=self)
+        children = self._child_options
         for rule in _select_planned(args.immutable_tags, PlannedImmutableTags):
             arguments = immutable_tags_mapping.to_provider(rule)
             harbor.ImmutableTagRule(

@@ -12,6 +12,8 @@ import pulumi_random as random
 
 from harbor_mirror.host import Bucket
 
+from .hooks.host import explain_creation
+
 #: Bucket names are shared by all customers of Linode: random bytes make ours unique.
 RANDOM_BYTES = 4
 
@@ -42,9 +44,14 @@ class OwnBucket(pulumi.ComponentResource):
     def __init__(self, name: str, args: OwnBucketArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("harbor-mirror:host:OwnBucket", name, {}, opts)
         kept = pulumi.ResourceOptions(parent=self, protect=args.protect, retain_on_delete=args.protect)
+        explained = pulumi.ResourceOptions(hooks=explain_creation(name, "bucket or access key", args.label, self))
         suffix = random.RandomId(f"{name}-bucket", byte_length=RANDOM_BYTES, opts=kept)
         bucket = linode.ObjectStorageBucket(
-            name, label=pulumi.Output.concat(args.label, "-", suffix.hex), region=args.region, acl="private", opts=kept
+            name,
+            label=pulumi.Output.concat(args.label, "-", suffix.hex),
+            region=args.region,
+            acl="private",
+            opts=pulumi.ResourceOptions.merge(kept, explained),
         )
 
         def key(owner: str, permissions: str) -> linode.ObjectStorageKey:
@@ -55,7 +62,7 @@ class OwnBucket(pulumi.ComponentResource):
                 f"{name}-{owner}",
                 label=f"{args.label}-{owner}",
                 bucket_accesses=[access],
-                opts=pulumi.ResourceOptions(parent=self),
+                opts=pulumi.ResourceOptions.merge(pulumi.ResourceOptions(parent=self), explained),
             )
 
         if args.objects:

@@ -11,6 +11,8 @@ import pulumiverse_harbor as harbor
 from harbor_mirror.harbor.project import ADMINISTRATORS
 from harbor_mirror.harbor.robot import to_provider
 
+from .hooks.refused import explain_refusal
+
 
 @dataclass(frozen=True, kw_only=True)
 class PullAccessArgs:
@@ -39,9 +41,10 @@ class PullAccess(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: PullAccessArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("harbor-mirror:mirror:PullAccess", name, {}, opts)
-        children = pulumi.ResourceOptions(parent=self)
+        hooks = explain_refusal(f"{name}-access", self, "pull access")
+        children = pulumi.ResourceOptions(parent=self, hooks=hooks)
         # Keep the first name: a new name would replace the robot account and its password.
-        once = pulumi.ResourceOptions(parent=self, ignore_changes=["name"])
+        once = pulumi.ResourceOptions(parent=self, ignore_changes=["name"], hooks=hooks)
         robot = harbor.RobotAccount(name, **to_provider(args.name, args.projects), opts=once)
         if args.restrict_project_creation:
             harbor.ConfigSystem(name, project_creation_restriction=ADMINISTRATORS, opts=children)

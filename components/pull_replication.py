@@ -21,8 +21,8 @@ from harbor_mirror.plan.rule import PlannedPolicy, check_policy
 from harbor_mirror.plan.schedule import ALLOW, Schedule
 
 from .arguments import check
-from .hooks.conflict import suggest_adoption
 from .hooks.harbor_api import request_hook
+from .hooks.refused import explain_refusal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,7 @@ class PullReplication(pulumi.ComponentResource):
     def __init__(self, name: str, args: PullReplicationArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("harbor-mirror:mirror:PullReplication", name, {}, opts)
         settings = to_api(args)
-        hooks = suggest_adoption(f"{name}-rule", self, f"rule {args.name}")
+        hooks = explain_refusal(f"{name}-rule", self, f"rule {args.name}")
         if settings:
             # Each update by the provider resets the settings that it lacks.
             update = self._save_hook(f"{name}-updated", settings)

@@ -17,8 +17,8 @@ from harbor_mirror.plan.registry_types import access_id, access_secret, url_of
 from harbor_mirror.plan.report import EntryReport
 
 from .arguments import check
-from .hooks.conflict import explain_endpoint
 from .hooks.endpoint import CertifiedEndpoint
+from .hooks.refused import explain_endpoint
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from harbor_mirror.plan.report import EntryReport
 from harbor_mirror.plan.robot import PlannedRobot, plan_robot
 
 from .arguments import check
+from .hooks.refused import explain_refusal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +58,11 @@ class TeamRobot(pulumi.ComponentResource):
             f"{name}-robot",
             **account_to_provider(args),
             # Names are unique in Harbor: delete the old account first.
-            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                delete_before_replace=True,
+                hooks=explain_refusal(f"{name}-robot", self, f"robot account {args.name}"),
+            ),
         )
         self.username = robot.full_name
         self.password = pulumi.Output.secret(robot.secret)

@@ -19,6 +19,7 @@ from harbor_mirror.harbor.client import Harbor, HarborError
 from harbor_mirror.linode import LinodeError
 from harbor_mirror.plan.tag_locks import LockedRule, LockError, lock_path, read_locks
 from harbor_mirror.registry.distribution import RegistryError
+from mirrorctl.advice import with_advice
 from mirrorctl.failure import ERROR, Failure
 from mirrorctl.live import engine
 from mirrorctl.live.connection import Connection, connect
@@ -110,7 +111,9 @@ def command_context(
     except ConfigurationError as error:
         summary, *faults = str(error).splitlines()
         output.error(summary, faults)
-    except (Failure, HarborError, LinodeError, RegistryError) as error:
+    except (HarborError, LinodeError, RegistryError) as error:
+        output.error(with_advice(error))
+    except Failure as error:
         output.error(str(error))
     except KeyboardInterrupt:
         output.error("interrupted")

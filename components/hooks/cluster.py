@@ -10,7 +10,7 @@ import pulumi
 from harbor_mirror.cluster.names import VERSION_ANNOTATION
 from harbor_mirror.cluster.upgrade import check_upgrade
 
-from .errors import explain_failed_creation
+from .errors import Failed, explain_failure
 from .host import NAME_TAKEN
 
 TAKEN = (
@@ -18,7 +18,7 @@ TAKEN = (
     "or another stack uses the name. docs/cluster-operations.md, An update of a cluster was cut off, has both ways out"
 )
 FAILED = (
-    "Linode did not create the {what} {label}. Run `pulumi up` again: it keeps what exists and creates what is "
+    "Linode did not {operation} the {what} {label}. Run `pulumi up` again: it keeps what exists and creates what is "
     "missing. More in docs/cluster-operations.md, An update of a cluster was cut off"
 )
 
@@ -26,11 +26,11 @@ FAILED = (
 def explain_creation(name: str, what: str, label: str, resource: pulumi.Resource) -> pulumi.ResourceHookBinding:
     """Return a hook that adds guidance when Linode refuses to create a `what` with this label."""
 
-    def text(error: str) -> str:
-        template = TAKEN if any(part in error for part in NAME_TAKEN) else FAILED
-        return template.format(what=what, label=label)
+    def guidance(failed: Failed) -> str:
+        is_taken = failed.operation == "create" and any(part in failed.errors for part in NAME_TAKEN)
+        return (TAKEN if is_taken else FAILED).format(what=what, label=label, operation=failed.operation)
 
-    return explain_failed_creation(f"{name}-refused", resource, text)
+    return explain_failure(f"{name}-refused", resource, guidance)
 
 
 def guard_upgrade(name: str, restored_from: str | None) -> pulumi.ResourceHookBinding:

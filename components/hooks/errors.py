@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import pulumi
 
 
-def explain_failed_creation(
-    hook: str, resource: pulumi.Resource, guidance: Callable[[str], str | None]
-) -> pulumi.ResourceHookBinding:
-    """Return a hook that shows guidance on `resource` if its creation fails, unless `guidance` returns None.
+@dataclass(frozen=True)
+class Failed:
+    """A failed operation: `create`, `update` or `delete` of the resource `name`, with the provider's errors."""
 
-    The creation still fails. If it succeeds, the hook does nothing.
-    """
-    return explain_failure(
-        hook, resource, lambda operation, errors: guidance(errors) if operation == "create" else None
-    )
+    operation: str
+    name: str
+    errors: str
 
 
 def explain_failure(
-    hook: str, resource: pulumi.Resource, guidance: Callable[[str, str], str | None]
+    hook: str, resource: pulumi.Resource, guidance: Callable[[Failed], str]
 ) -> pulumi.ResourceHookBinding:
-    """Return a hook as `explain_failed_creation` does, for every operation: `guidance` gets its name and its errors."""
+    """Return a hook that shows guidance on `resource` if an operation fails.
+
+    The operation still fails. If it succeeds, the hook does nothing.
+    """
 
     def explain(args: pulumi.ErrorHookArgs) -> bool:
-        if (text := guidance(args.failed_operation, " ".join(args.errors))) is not None:
-            pulumi.log.error(text, resource)
+        pulumi.log.error(guidance(Failed(args.failed_operation, args.name, " ".join(args.errors))), resource)
         return False
 
     return pulumi.ResourceHookBinding(on_error=[pulumi.ErrorHook(hook, explain)])

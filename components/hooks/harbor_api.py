@@ -10,6 +10,7 @@ import pulumiverse_harbor as harbor
 
 from harbor_mirror.harbor.client import Harbor
 
+from .refused import advising
 from .threads import run_in_thread
 
 #: A type of resource, by which Pulumi finds the provider of its package.
@@ -54,7 +55,7 @@ async def send_request(provider: harbor.Provider, request: Callable[[Harbor], An
     )
 
     def send() -> Answer:
-        with Harbor(url or "", username or "", password or "") as client:
+        with advising(), Harbor(url or "", username or "", password or "") as client:
             return request(client)
 
     return await run_in_thread(send)

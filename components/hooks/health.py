@@ -7,6 +7,7 @@ import pulumi
 from harbor_mirror.harbor.client import Harbor, check_credentials, wait_until_healthy
 from harbor_mirror.plan.harbor_versions import lacking
 
+from .refused import advising
 from .threads import run_in_thread
 
 #: A first boot installs Docker and pulls about ten images: minutes on a small Linode. A host that is not healthy
@@ -26,16 +27,17 @@ def wait_for_health(
     """
 
     async def healthy(_: pulumi.ResourceHookArgs) -> None:
-        await run_in_thread(
-            wait_until_healthy,
-            url,
-            timeout_seconds=HEALTHY_WITHIN_SECONDS,
-            interval_seconds=POLL_SECONDS,
-            report=pulumi.log.info,
-        )
-        if username is not None and password is not None:
-            secret: pulumi.Output[str] = pulumi.Output.from_input(password)
-            await run_in_thread(_log_in, url, username, await secret.future() or "")
+        with advising():
+            await run_in_thread(
+                wait_until_healthy,
+                url,
+                timeout_seconds=HEALTHY_WITHIN_SECONDS,
+                interval_seconds=POLL_SECONDS,
+                report=pulumi.log.info,
+            )
+            if username is not None and password is not None:
+                secret: pulumi.Output[str] = pulumi.Output.from_input(password)
+                await run_in_thread(_log_in, url, username, await secret.future() or "")
 
     hook = pulumi.ResourceHook(name, healthy)
     return pulumi.ResourceHookBinding(before_create=[hook], before_update=[hook])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pulumi
 
-from .errors import explain_failed_creation
+from .errors import Failed, explain_failure
 
 #: Parts of Linode's error when a label is taken, of any kind of resource.
 NAME_TAKEN = ("must be unique", "already exists", "already in use")
@@ -27,8 +27,12 @@ HALF_MADE = (
     "the server {label} was created but does not run. Look at it in Linode's Cloud Manager; then "
     "`pulumi up --replace '**harbor-instance'`, see docs/host-failures.md, While `pulumi up` runs"
 )
+GONE = (
+    "the {what} {label} does not exist in Linode any more: `mirrorctl recover` removes it from the state; "
+    "then run `pulumi up` again"
+)
 FAILED = (
-    "Linode did not create the {what} {label}. Run `pulumi up` again: it keeps what exists and creates the rest. "
+    "Linode did not {operation} the {what} {label}. Run `pulumi up` again: it keeps what exists and does the rest. "
     "See docs/host-failures.md, While `pulumi up` runs"
 )
 
@@ -40,11 +44,16 @@ class ReplacementForbidden(Exception):
 def explain_creation(name: str, what: str, label: str, resource: pulumi.Resource) -> pulumi.ResourceHookBinding:
     """Return a hook that explains the provider's error for a `what` of this `label` and says what to do."""
 
-    def words(said: str) -> str:
-        text = TAKEN if any(part in said for part in NAME_TAKEN) else HALF_MADE if NOT_RUNNING in said else FAILED
-        return text.format(what=what, label=label)
+    def guidance(failed: Failed) -> str:
+        text = FAILED
+        if failed.operation == "create":
+            is_taken = any(part in failed.errors for part in NAME_TAKEN)
+            text = TAKEN if is_taken else HALF_MADE if NOT_RUNNING in failed.errors else FAILED
+        elif "[404]" in failed.errors:
+            text = GONE
+        return text.format(what=what, label=label, operation=failed.operation)
 
-    return explain_failed_creation(f"{name}-refused", resource, words)
+    return explain_failure(f"{name}-refused", resource, guidance)
 
 
 def announce_replacement(

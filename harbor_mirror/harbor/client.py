@@ -194,14 +194,14 @@ class Harbor:
         """Return every item of a paged list; pages after the first are fetched in parallel."""
         page = {**params, "page_size": PAGE_SIZE}
         first = self._send("GET", path, params={**page, "page": 1})
-        items = self._items(first, path)
+        items = _items(first)
         total = first.headers.get("X-Total-Count", "")
         pages = -(-int(total) // PAGE_SIZE) if re.fullmatch(r"[0-9]{1,12}", total) else 1
         if pages > MAX_PAGES:
             message = f"the list has {total} items; at most {MAX_PAGES * PAGE_SIZE} can be read"
             raise HarborError(first.status_code, message, "GET", f"{API}{path}")
         for more in self.parallel(
-            lambda number: self._items(self._send("GET", path, params={**page, "page": number}), path),
+            lambda number: _items(self._send("GET", path, params={**page, "page": number})),
             range(2, pages + 1),
         ):
             items += more
@@ -215,12 +215,6 @@ class Harbor:
             return
         with ThreadPoolExecutor(min(self._concurrency, len(work))) as pool:
             yield from pool.map(function, work)
-
-    def _items(self, response: httpx.Response, path: str) -> list[Json]:
-        items = _content(response)
-        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-            raise HarborError(response.status_code, f"not a list of objects but {_cut(response.text)}", "GET", path)
-        return items
 
     def _send(
         self, method: str, path: str, *, params: Mapping[str, Any] | None = None, body: object = None
@@ -331,7 +325,7 @@ class Harbor:
 
     def queues(self) -> list[Json]:
         """Return the job queues: [{"job_type", "count", "latency" (s), "paused"}]."""
-        return self._items(self._send("GET", "/jobservice/queues"), "/jobservice/queues")
+        return _items(self._send("GET", "/jobservice/queues"))
 
     def schedules(self) -> list[Json]:
         """Return the schedules of Harbor's scheduler: [{"vendor_type", "vendor_id", "cron", "update_time"}]."""
@@ -400,12 +394,12 @@ class Harbor:
         if newest is None:
             return self.get_all("/replication/executions", **query)
         response = self._send("GET", "/replication/executions", params={**query, "page": 1, "page_size": newest})
-        return self._items(response, f"{API}/replication/executions")
+        return _items(response)
 
     def executions_page(self, number: int) -> list[Json]:
         """Return a page (1, 2 ...) of the executions of all policies, newest first."""
         query = {"sort": "-start_time", "page": number, "page_size": PAGE_SIZE}
-        return self._items(self._send("GET", "/replication/executions", params=query), "/replication/executions")
+        return _items(self._send("GET", "/replication/executions", params=query))
 
     def tasks(self, execution_id: int) -> list[Json]:
         """Return the tasks of an execution, one for each repository."""
@@ -530,6 +524,14 @@ def message_of(response: httpx.Response) -> str:
     if "html" in kind:
         return f"a web page ({response.reason_phrase}); a proxy answers in place of Harbor"
     return _cut(response.text.strip()) or response.reason_phrase
+
+
+def _items(response: httpx.Response) -> list[Json]:
+    items = _content(response)
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        path = response.request.url.path
+        raise HarborError(response.status_code, f"not a list of objects but {_cut(response.text)}", "GET", path)
+    return items
 
 
 def _content(response: httpx.Response) -> Any:

@@ -16,7 +16,11 @@ def session(stack: Stack = None, cwd: Cwd = None, json: AsJson = False, verbose:
     with command_context(stack, cwd, json=json, verbose=verbose) as context:
         session_id = context.harbor.session
         if session_id is None:
-            raise Failure(f"Harbor gives {context.connection.username} no session (a robot, or OIDC)")
+            user = context.connection.username
+            raise Failure(
+                f"Harbor at {context.connection.url} gives {user} no session: it is a robot account, its users log in "
+                "with OIDC, or /c/login failed. Run pulumi without a session"
+            )
         # The only command that prints a secret: the shell reads it.
         if json:
             context.output.report(SessionReport(harbor=context.connection.url, session_id=session_id), secret=True)

@@ -136,7 +136,9 @@ def wait(
             }
             last_response = watch.clock()
         except HarborError as error:
-            if not _is_temporary(error) or watch.clock() - last_response >= watch.patience_seconds:
+            now = watch.clock()
+            is_late = watch.timeout_seconds is not None and now - began >= watch.timeout_seconds
+            if is_late or not _is_temporary(error) or now - last_response >= watch.patience_seconds:
                 raise Failure(f"{error}. {resume_advice(list(pending))}") from None
             watch.sleep(watch.poll_seconds)
             continue

@@ -10,6 +10,19 @@ REPLICATION = "harbor:index/replication:Replication"
 RETENTION = "harbor:index/retentionPolicy:RetentionPolicy"
 GARBAGE_COLLECTION = "harbor:index/garbageCollection:GarbageCollection"
 ROBOT = "harbor:index/robotAccount:RobotAccount"
+IMMUTABLE_TAGS = "harbor:index/immutableTagRule:ImmutableTagRule"
+WEBHOOK = "harbor:index/projectWebhook:ProjectWebhook"
+#: By the kind of member.
+MEMBERS = {
+    "user": "harbor:index/projectMemberUser:ProjectMemberUser",
+    "group": "harbor:index/projectMemberGroup:ProjectMemberGroup",
+}
+#: Lists of a project in Harbor's API, by the type of their entries.
+PARTS = {
+    IMMUTABLE_TAGS: "immutabletagrules",
+    WEBHOOK: "webhook/policies",
+    **dict.fromkeys(MEMBERS.values(), "members"),
+}
 #: Hooks on these set the audit purge, and what the provider lacks in a rule.
 RANDOM_ID = "random:index/randomId:RandomId"
 
@@ -33,6 +46,11 @@ def of_retention(project: Json) -> str:
     """Return the id of a project's retention; empty if it has none."""
     number = (project.get("metadata") or {}).get("retention_id")
     return f"/retentions/{number}" if number else ""
+
+
+def list_of_part(project: Json, kind: str) -> str:
+    """Return the list in which Harbor has the parts of a project of this type."""
+    return f"{of_project(project)}/{PARTS[kind]}"
 
 
 def of_robot(robot: Json) -> str:

@@ -9,6 +9,7 @@ import secrets
 import string
 
 from harbor_mirror.harbor.client import Harbor, HarborError, WrongCredentials, check_credentials
+from mirrorctl.advice import with_advice
 from mirrorctl.failure import Failure
 from mirrorctl.live import engine
 from mirrorctl.live.connection import Connection
@@ -38,7 +39,8 @@ def rotate_password(harbor: Harbor, connection: Connection, new: str) -> Rotatio
     if not _is_accepted(connection, new):
         if has_stack:
             _restore(connection, had_setting=had_setting)
-        raise Failure(f"the password is unchanged: {refusal or 'Harbor still rejects the new one'}")
+        reason = with_advice(refusal) if refusal else "Harbor still rejects the new one; run the command again"
+        raise Failure(f"the password is unchanged: {reason}")
     return RotationReport(harbor=connection.url, username=connection.username, stack_updated=has_stack)
 
 
@@ -49,7 +51,7 @@ def _is_accepted(connection: Connection, password: str) -> bool:
         return False
     except HarborError as error:
         place = "the stack's configuration has it" if connection.outputs is not None else f"{NEW_PASSWORD} has it"
-        raise Failure(f"cannot tell whether Harbor accepted the new password ({place}): {error}") from None
+        raise Failure(f"cannot tell whether Harbor accepted the new password ({place}): {with_advice(error)}") from None
     return True
 
 

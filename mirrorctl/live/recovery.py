@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harbor_mirror import linode
+from harbor_mirror.harbor import immutable_tags, member
 from harbor_mirror.harbor.client import ROBOT_PREFIX, Harbor, Json, Unreachable
 from harbor_mirror.linode import Linode
 from mirrorctl.failure import Failure
@@ -126,7 +127,9 @@ class Recovery:
     @cached_property
     def _configuration(self) -> dict[str, Any]:
         settings = engine.configuration(self._stack, self._cwd)
-        return {key: entry.get("objectValue", entry.get("value")) for key, entry in settings.items()}
+        values = {key: entry.get("objectValue", entry.get("value")) for key, entry in settings.items()}
+        # Pulumi.yaml declares empty defaults: a stack without a host has {} for it.
+        return {key: value for key, value in values.items() if value}
 
     def _half_done(self) -> Iterator[str]:
         """Return resources whose update or deletion was interrupted: the state may be older than they are."""
@@ -252,10 +255,33 @@ class Recovery:
             identifier = import_ids.of_policy(self._policies[name])
         elif creation.type == import_ids.RETENTION:
             identifier = import_ids.of_retention(self._projects.get(creation.name.removesuffix("-retention"), {}))
+        elif creation.type in import_ids.PARTS:
+            identifier = self._part(creation)
         elif creation.type == import_ids.ROBOT and (robot := self._robots.get(f"{ROBOT_PREFIX}{name}")):
             identifier, fields = import_ids.of_robot(robot), {"action": "delete", "reason": LOST_SECRET}
         if identifier and identifier not in self._known_ids(creation.type):
             yield _recovered(creation, identifier, **fields)
+
+    def _part(self, creation: Creation) -> str:
+        """Return the id of a part of a project in Harbor; empty if it does not exist."""
+        owners = [name for name in self._projects if creation.name.startswith(f"{name}-")]
+        if not owners or self._harbor is None:
+            return ""
+        path = import_ids.list_of_part(self._projects[max(owners, key=len)], creation.type)
+        wanted = _identity(creation)
+        found = (item for item in self._harbor.get_all(path) if _identity_in_harbor(creation.type, item) == wanted)
+        return next((f"{path}/{item['id']}" for item in found), "")
+
+    def _parts(self, kind: str) -> set[str]:
+        """Return the ids of all parts of this type in the stack's projects."""
+        known = {identifier.rpartition("/")[0] for identifier in self._known_ids(kind)}
+        paths = [import_ids.list_of_part(project, kind) for project in self._projects.values()]
+        return {
+            f"{path}/{item['id']}"
+            for path in paths
+            if path in known and self._harbor
+            for item in self._harbor.get_all(path)
+        }
 
     @cached_property
     def _registries(self) -> dict[str, Json]:
@@ -297,6 +323,7 @@ class Recovery:
                 import_ids.REPLICATION: lambda: set(map(import_ids.of_policy, self._policies.values())),
                 import_ids.RETENTION: lambda: set(map(import_ids.of_retention, self._projects.values())),
                 import_ids.ROBOT: lambda: set(map(import_ids.of_robot, self._robots.values())),
+                **{kind: partial(self._parts, kind) for kind in import_ids.PARTS},
             }
         return lists
 
@@ -336,6 +363,26 @@ class Recovery:
             if (entry["type"], entry.get("logicalName", name)) in ids:
                 choose(name)
         return {"nameTable": file.get("nameTable") or {}, "resources": list(chosen.values())}
+
+
+def _identity(creation: Creation) -> str:
+    """Return what a part of a project has for itself in its project, by the inputs of its resource."""
+    inputs = creation.inputs
+    if creation.type == import_ids.IMMUTABLE_TAGS:
+        names = {"repoMatching": "repoMatches", "repoExcluding": "repoExcludes"}
+        names |= {"tagMatching": "matches", "tagExcluding": "excludes"}
+        return " ".join(f"{word} {inputs[name]}" for name, word in names.items() if inputs.get(name))
+    return str(next((inputs[name] for name in ("userName", "groupName", "name") if name in inputs), ""))
+
+
+def _identity_in_harbor(kind: str, item: Json) -> str:
+    """Return the same by Harbor's JSON; empty if it is of another type."""
+    if kind == import_ids.IMMUTABLE_TAGS:
+        return immutable_tags.identity(item)
+    if kind == import_ids.WEBHOOK:
+        return str(item.get("name"))
+    is_group = item.get("entity_type") == member.GROUP
+    return str(item.get("entity_name")) if is_group == (kind == import_ids.MEMBERS["group"]) else ""
 
 
 def _recovered(creation: Creation, identifier: str, **fields: Any) -> Recovered:

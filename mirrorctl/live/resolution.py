@@ -29,6 +29,7 @@ from harbor_mirror.plan.tag_locks import (
 )
 from harbor_mirror.registry.distribution import RegistryError
 from mirrorctl import stack_file
+from mirrorctl.advice import with_advice
 from mirrorctl.failure import Failure, unknown
 from mirrorctl.live import mirror, sources
 from mirrorctl.live.connection import Connection
@@ -93,7 +94,7 @@ class Resolution:
             tags = self._list(name, rule, configuration, opened)
             lock = lock_rule(name, rule, expression, source_of(configuration.endpoints[rule.endpoint]), tags)
         except (RegistryError, HarborError) as error:
-            return ResolvedRule(rule=name, state="unreachable", problem=str(error))
+            return ResolvedRule(rule=name, state="unreachable", problem=with_advice(error))
         except Refused as refused:
             value = "" if refused.value is None else f"{refused.value!r} "
             return ResolvedRule(rule=name, state="refused", problem=f"{value}{refused.reason}")

@@ -29,24 +29,19 @@ from mirrorctl.live import import_ids, mirror
 from mirrorctl.live.import_ids import (
     GARBAGE_COLLECTION,
     HARBOR_PROJECT,
+    IMMUTABLE_TAGS,
+    MEMBERS,
     RANDOM_ID,
     REGISTRY,
     REPLICATION,
     RETENTION,
+    WEBHOOK,
 )
 from mirrorctl.output.reports import Announced
 from mirrorctl.stack_file import PLACEHOLDERS
 
 PROVIDER = "harbor"
 COMPONENT = "harbor-mirror:mirror:"
-IMMUTABLE_TAGS, WEBHOOK, MEMBERS = (
-    "harbor:index/immutableTagRule:ImmutableTagRule",
-    "harbor:index/projectWebhook:ProjectWebhook",
-    {
-        "user": "harbor:index/projectMemberUser:ProjectMemberUser",
-        "group": "harbor:index/projectMemberGroup:ProjectMemberGroup",
-    },
-)
 Setting = dict[str, Any]
 
 
@@ -178,10 +173,10 @@ def _add_projects(harbor: Harbor, adopted: Adopted, projects: Mapping[str, Json]
             setting["proxyCache"] = caches[name]
         adopted.configuration["projects"][name] = setting
         _add_retention(harbor, adopted, name, project)
-        path = f"/projects/{project['project_id']}"
-        _add_immutable_tags(adopted, name, harbor.get_all(f"{path}/immutabletagrules"), f"{path}/immutabletagrules")
-        _add_webhooks(adopted, name, harbor.get_all(f"{path}/webhook/policies"), f"{path}/webhook/policies")
-        members = harbor.get_all(f"{path}/members")
+        rules, webhooks = (import_ids.list_of_part(project, kind) for kind in (IMMUTABLE_TAGS, WEBHOOK))
+        _add_immutable_tags(adopted, name, harbor.get_all(rules), rules)
+        _add_webhooks(adopted, name, harbor.get_all(webhooks), webhooks)
+        members = harbor.get_all(import_ids.list_of_part(project, MEMBERS["user"]))
         if not groups and any(member["entity_type"] == member_mapping.GROUP for member in members):
             groups = {group["id"]: group for group in harbor.get_all("/usergroups")}
         _add_members(adopted, project, members, groups, administrator=harbor.username)

@@ -1,103 +1,15 @@
-"""Tests of every command with a Harbor that is slow, fails, closes connections or sends malformed responses."""
+"""Messages for a Harbor that is slow, fails, closes connections or sends malformed responses.
+
+tests/faults tries them with every command.
+"""
 
 from __future__ import annotations
 
-import itertools
-import json
-from dataclasses import replace
-
 import pytest
-from jsonschema import Draft202012Validator
 
 from localcloud.faults import Fault
-from mirrorctl.offline.schemas import report_schema
-from tests.cli.conftest import Result, Run
-from tests.cli.fake_stack import FakeStack
-from tests.cli.harbor_fixture import PASSWORD, HarborFixture
-
-COMMANDS = {
-    "sync": ("sync", "nginx"),
-    "verify": ("verify",),
-    "status": ("status",),
-    "logs": ("logs", "nginx"),
-    "report": ("report", "--html", "page.html"),
-    "drift": ("drift", "--fix"),
-    "doctor": ("doctor",),
-    "adopt": ("adopt", "--name", "NEW"),
-    "rotate-admin-password": ("rotate-admin-password", "--generate"),
-}
-OF_A_STACK = {"drift", "rotate-admin-password"}
-REFUSED = '{"errors":[{"code":"X","message":"not so"}]}'
-#: What comes instead of every answer.
-FAULTS = {
-    "401": Fault("/api/", 401, REFUSED),
-    "403": Fault("/api/", 403, REFUSED),
-    "409": Fault("/api/", 409, REFUSED),
-    "412": Fault("/api/", 412, REFUSED),
-    "429": Fault("/api/", 429, ""),
-    "500": Fault("/api/", 500, REFUSED),
-    "502": Fault("/api/", 502, "<html>Bad Gateway</html>"),
-    "page": Fault("/api/", 200, "<html>Welcome</html>"),
-    "broken": Fault("/api/", 200, "{broken"),
-    "null": Fault("/api/", 200, "null"),
-    "text": Fault("/api/", 200, '"text"'),
-    "object": Fault("/api/", 200, '{"a": 1}'),
-    "numbers": Fault("/api/", 200, "[1]"),
-    "empty": Fault("/api/", 200, "[{}]"),
-    "cut": Fault("/api/", close="during"),
-}
-#: What a Harbor that goes down does while a command works; the rest shows from its first answer.
-IN_THE_MIDDLE = ("500", "502", "cut")
-
-
-@pytest.fixture
-def used_harbor(mirrored: HarborFixture, run: Run) -> HarborFixture:
-    """A Harbor whose rules have run."""
-    assert run("sync", "--all", "--wait").code == 0
-    mirrored.faults.requests.clear()
-    return mirrored
-
-
-def api_requests(harbor: HarborFixture) -> int:
-    """Return the number of API requests since the last call."""
-    count = sum(path.startswith("/api/") for _, path in harbor.calls())
-    harbor.faults.requests.clear()
-    return count
-
-
-def valid(report: str, command: str) -> bool:
-    """Return whether the text matches the schema of the command's report or of an error."""
-    found = json.loads(report)
-    schema = report_schema("error" if "error" in found else command)
-    return not list(Draft202012Validator(schema).iter_errors(found))
-
-
-@pytest.mark.usefixtures("quick_retries")
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_with_a_harbor_that_fails_at_the_start_or_halfway(
-    used_harbor: HarborFixture, run: Run, stack: FakeStack, name: str
-) -> None:
-    fresh = itertools.count()
-
-    def command() -> Result:
-        used_harbor.set_password(PASSWORD)
-        words = [word.replace("NEW", f"new{next(fresh)}") for word in COMMANDS[name]]
-        return run(*words, "--json", **stack.environment if name in OF_A_STACK else {})
-
-    run("session")
-    login = api_requests(used_harbor)
-    assert command().code in (0, 2)
-    middle = (login + api_requests(used_harbor)) // 2
-    for kind, fault in FAULTS.items():
-        for after in (login, middle) if kind in IN_THE_MIDDLE else (login,):
-            used_harbor.faults.clear()
-            used_harbor.faults.add(replace(fault, times=None, skip=after))
-            result = command()
-            details = f"{kind} after {after} requests: {result}"
-            # For accounts without the permission, doctor reports "unknown", which is not a bad finding.
-            assert result.code in ((0, 1, 2) if (name, kind) == ("doctor", "403") else (1, 2)), details
-            assert "Traceback" not in result.err, details
-            assert valid(result.out, name), details
+from tests.cli.conftest import Run
+from tests.cli.harbor_fixture import HarborFixture
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,16 @@ import argparse
 import sys
 from collections.abc import Mapping
 
-from tests.faults import canaries, differential, kills, load
+from tests.faults import answers, canaries, commands, differential, kills, load
 from tests.faults.table import Part, Row, table
 
 #: By the name that selects it, in the order in which they run.
 PARTS: Mapping[str, Part] = {
     "kills": kills.part,
+    "kills-without-checkpoints": kills.part_without_checkpoints,
+    "answers": answers.part,
+    "answers-without-host": answers.part_without_host,
+    "commands": commands.part,
     "secrets": canaries.part,
     "configurations": differential.part,
     "load": load.part,

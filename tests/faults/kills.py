@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,11 +13,13 @@ from typing import Literal
 from tests.faults.stack import Point, TrialCloud, TrialStack
 from tests.faults.table import Row, Say
 
+Points = tuple[Point, Point, Point]
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
-#: How many writes the creation, the update and the destruction of the trial stack send.
-CREATION, UPDATE, DESTRUCTION = 22, 7, 18
+#: How many writes the creation, the update and the destruction of a trial stack send: with a host, and without.
+WITH_HOST, WITHOUT_HOST = (22, 7, 18), (14, 2, 13)
 #: Stacks of the long form, with three points each.
 CHAINS = 20
+CHAINS_WITHOUT_HOST = 10
 
 
 @dataclass
@@ -43,14 +46,22 @@ class Chain:
 
 
 def part(say: Say, share: float) -> Row:
-    """Kill the runs of up to 20 stacks, at three points each."""
-    row = Row("kills")
-    count = max(1, round(CHAINS * share))
-    for number, chosen in enumerate(points(count), 1):
+    """Kill the runs of up to 20 stacks with a host, at three points each."""
+    return _run(Row("kills"), points(max(1, round(CHAINS * share)), WITH_HOST), say, has_host=True)
+
+
+def part_without_checkpoints(say: Say, share: float) -> Row:
+    """Kill the runs of up to 10 stacks on an existing Harbor that write no checkpoints, at three points each."""
+    chosen = points(max(1, round(CHAINS_WITHOUT_HOST * share)), WITHOUT_HOST)
+    return _run(Row("kills without checkpoints"), chosen, say, has_host=False)
+
+
+def _run(row: Row, chains: Sequence[Points], say: Say, *, has_host: bool) -> Row:
+    for number, chosen in enumerate(chains, 1):
         with TemporaryDirectory() as directory:
-            chain = run_chain(Path(directory), chosen)
+            chain = run_chain(Path(directory), chosen, has_host=has_host)
         for result in chain.trials:
-            say(f"kills {number}/{count}: {result}")
+            say(f"{row.part} {number}/{len(chains)}: {result}")
             row.points += result.is_reached
             row.failures += [f"{result}"] if result.failures else []
         row.places += chain.searched
@@ -58,10 +69,10 @@ def part(say: Say, share: float) -> Row:
     return row
 
 
-def run_chain(directory: Path, points: tuple[Point, Point, Point]) -> Chain:
+def run_chain(directory: Path, points: Points, *, has_host: bool = True) -> Chain:
     """Kill a creation, an update and a destruction of one stack at these points, with the recovery after each."""
     with TrialCloud() as cloud:
-        stack = TrialStack(cloud, directory, f"trial-{uuid.uuid4().hex[:6]}")
+        stack = TrialStack(cloud, directory, f"trial-{uuid.uuid4().hex[:6]}", has_host=has_host)
         trials = [trial(stack, "create", points[0])]
         stack.change()
         trials.append(trial(stack, "update", points[1]))
@@ -97,9 +108,8 @@ def _recovered(stack: TrialStack, phase: str, point: Point, *, is_reached: bool)
     return Trial(phase, point, is_reached, failures)
 
 
-def points(count: int) -> list[tuple[Point, Point, Point]]:
+def points(count: int, sizes: tuple[int, int, int]) -> list[Points]:
     """Return `count` chains whose points are spread over all writes, with each signal, before and after a write."""
-    sizes = (CREATION, UPDATE, DESTRUCTION)
     return [
         (_point(index, 0, count, sizes), _point(index, 1, count, sizes), _point(index, 2, count, sizes))
         for index in range(count)

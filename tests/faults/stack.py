@@ -18,16 +18,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from harbor_mirror.harbor.client import Harbor
 from localcloud.boot import Boot, boot_harbor
 from localcloud.cloud import LINODE_TOKEN, PARTNER_PASSWORD, PARTNER_USERNAME, LocalCloud
 from localcloud.engine import PROJECT, Workspace
 from localcloud.faults import Exchange, FaultInjector
+from localcloud.harbor import HarborData
 from localcloud.http import free_port
 from tests.faults.secrets import leaks, places
 
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 LOGIN = "/c/login"
+#: Of a Harbor that no stack creates.
+ADMIN_PASSWORD = "Harbor-Admin-1"
+MEMBER = "alice"
+#: Kinds of objects in Harbor that are tried without a host only, where a run is quicker.
+PROTECTION = {
+    "immutableTags": [{"tags": "v*"}, {"repositories": {"excludes": "tmp/**"}, "tags": "release-*"}],
+    "webhooks": {"ops": {"type": "slack"}},
+    "members": {"users": {MEMBER: "developer"}},
+}
+WEBHOOK_URL = "https://hooks.example.com/T0/B0/Webhook-Secret-1"
 COMMAND_SECONDS = 300
+#: What a host has in Linode.
+COUNTS = {"servers": 1, "volumes": 1, "firewalls": 1, "addresses": 1, "buckets": 2, "keys": 3}
+
+IN_HARBOR = {"endpoints": 2, "robots": 1, "immutable tags": 0, "webhooks": 0}
+IN_HARBOR_WITH_PROTECTION = {"endpoints": 2, "robots": 2, "immutable tags": 2, "webhooks": 1}
+#: With these, the engine writes the state at its end only: a killed run then knows nothing of what it did.
+WITHOUT_CHECKPOINTS = {"PULUMI_SKIP_CHECKPOINTS": "true", "PULUMI_EXPERIMENTAL": "true"}
 
 
 @dataclass(frozen=True)
@@ -56,6 +75,17 @@ class TrialCloud(LocalCloud):
         self.harbors.append(served.harbor)
         self.watch(served.harbor.faults)
         return served
+
+    def serve_harbor(self) -> str:
+        """Start a Harbor that no stack creates, and return its URL."""
+        port = free_port()
+        url = f"http://127.0.0.1:{port}"
+        served = self._start_harbor(HarborData(), "127.0.0.1", url, ADMIN_PASSWORD, port, "2.15.2")
+        self._open.callback(served.close)
+        user = {"username": MEMBER, "password": "Member-Secret-1", "email": "member@example.com", "realname": MEMBER}
+        with Harbor(url, "admin", ADMIN_PASSWORD) as client:
+            client.request("POST", "/users", body=user)
+        return url
 
     def watch(self, injector: FaultInjector) -> None:
         """Count the writes that a simulator gets."""
@@ -90,23 +120,23 @@ class TrialCloud(LocalCloud):
 
 
 class TrialStack:
-    """A stack with a host in a trial cloud."""
+    """A stack in a trial cloud: with a host, or on a Harbor that it does not create."""
 
-    def __init__(self, cloud: TrialCloud, directory: Path, name: str) -> None:
-        self.cloud, self.name = cloud, name
+    def __init__(self, cloud: TrialCloud, directory: Path, name: str, *, has_host: bool = True) -> None:
+        self.cloud, self.name, self.has_host = cloud, name, has_host
         #: What commands have printed, by a name for each.
         self.outputs: dict[str, str] = {}
-        self.workspace = Workspace(directory / name, name, cloud.env)
+        # A stack without a host needs no token of Linode.
+        environment = {key: value for key, value in cloud.env.items() if has_host or not key.startswith("LINODE_")}
+        self.workspace = Workspace(directory / name, name, environment)
         self.workspace.create()
-        host = {"region": "sg-sin-2", "hostname": "localhost", "tls": "none", "httpPort": free_port(), "volumeGb": 20}
-        host |= {"adminCidrs": ["203.0.113.0/24"], "objectStorage": {"blobs": True}, "version": "2.15.1"}
         partner = {"type": "docker-registry", "url": cloud.partner_url, "username": PARTNER_USERNAME}
         self.rules: dict[str, Any] = {
             "nginx": _rule("hub", "library/nginx", "1.*"),
             "app": {**_rule("partner", "team/app", "v*"), "singleActive": True},
         }
-        self.config = {
-            "harbor-mirror:host": host,
+        self.config: dict[str, Any] = {
+            **(_host() if has_host else {"harbor-mirror:harbor": {"url": cloud.serve_harbor()}}),
             "harbor-mirror:endpoints": {"hub": {"type": "docker-registry", "url": cloud.hub_url}, "partner": partner},
             "harbor-mirror:projects": {
                 "mirror": {
@@ -116,20 +146,31 @@ class TrialStack:
             },
             "harbor-mirror:rules": self.rules,
         }
+        if not has_host:
+            self.config["harbor-mirror:projects"]["mirror"] |= PROTECTION
+            self.config["harbor-mirror:projects"]["cache"] = {"proxyCache": "hub", "forceDestroy": True}
+            self.config["harbor-mirror:robots"] = {"ci": {"projects": ["mirror"], "rights": "push"}}
         self.workspace.configure(self.config)
         self.workspace.set_secret("endpoints.partner.secret", PARTNER_PASSWORD)
+        if not has_host:
+            self.workspace.set_secret("harborPassword", ADMIN_PASSWORD)
+            self.workspace.set_secret("projects.mirror.webhooks.ops.url", WEBHOOK_URL)
 
     def change(self) -> None:
-        """Change a rule, add one, and upgrade Harbor, which replaces the server."""
+        """Change a rule, add one, and upgrade Harbor on a host, which replaces the server."""
         config = self.workspace.configuration()
-        config["harbor-mirror:host"]["version"] = "2.15.2"
+        if self.has_host:
+            config["harbor-mirror:host"]["version"] = "2.15.2"
         config["harbor-mirror:rules"]["nginx"]["tags"] = "1.2*"
         config["harbor-mirror:rules"]["redis"] = _rule("hub", "library/redis", "*")
         self.rules["redis"] = config["harbor-mirror:rules"]["redis"]
         self.workspace.configure(config)
 
     def killed(self, command: Literal["up", "destroy"], point: Point) -> bool:
-        """Run a command that is killed at a point; return whether it sent so many writes."""
+        """Run a command that is killed at a point; return whether it sent so many writes.
+
+        Without a host, where no generated password can be lost, the command writes no checkpoints.
+        """
         # A test that runs in the background of a shell has SIGINT ignored, and its children too.
         arguments = [
             "env",
@@ -147,7 +188,7 @@ class TrialStack:
             process = subprocess.Popen(
                 arguments,
                 cwd=self.workspace.directory,
-                env=self.workspace.environment(),
+                env={**self.workspace.environment(), **({} if self.has_host else WITHOUT_CHECKPOINTS)},
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -185,7 +226,9 @@ class TrialStack:
             if resource["type"] == "random:index/randomPassword:RandomPassword"
         }
         keys = {key.secret_key for key in self.cloud.linode.cloud.keys.values()}
-        return {PARTNER_PASSWORD, LINODE_TOKEN, outputs["pullPassword"], *passwords, *keys}
+        given = {PARTNER_PASSWORD, LINODE_TOKEN} if self.has_host else {PARTNER_PASSWORD, ADMIN_PASSWORD, WEBHOOK_URL}
+        robots = {robot["password"] for robot in outputs.get("robots", {}).values()}
+        return {outputs["pullPassword"], *given, *robots, *passwords, *keys}
 
     def leaks(self) -> tuple[int, list[str]]:
         """Return how many places were searched for the stack's secrets, and those that have one."""
@@ -198,20 +241,33 @@ class TrialStack:
     def faults(self) -> list[str]:
         """Return what differs from a stack that was never interrupted: orphans, duplicates, lost rules, changes."""
         found = []
-        expected = {"servers": 1, "volumes": 1, "firewalls": 1, "addresses": 1, "buckets": 2, "keys": 3}
-        if (left := self.cloud.left_over()) != expected:
+        left = self.cloud.left_over()
+        if left != (COUNTS if self.has_host else dict.fromkeys(COUNTS, 0)):
             found.append(f"Linode has {left}")
+        if not self.cloud.harbors:
+            return [*found, "no Harbor has started"]
         data = self.cloud.harbors[-1].data
         rules = Counter(policy.name for policy in data.policies)
         if rules != Counter(list(self.rules)):
             found.append(f"Harbor has the rules {dict(rules)}")
-        robots = [robot.name for robot in data.robots]
-        if len(robots) != 1 or len(data.registries) != 2:
-            found.append(f"Harbor has the robots {robots} and {len(data.registries)} endpoints")
+        counts = {
+            "endpoints": len(data.registries),
+            "robots": len(data.robots),
+            "immutable tags": len(data.immutable_rules),
+            "webhooks": len(data.webhooks),
+        }
+        if counts != (IN_HARBOR if self.has_host else IN_HARBOR_WITH_PROTECTION):
+            found.append(f"Harbor has {counts}")
         again = self.workspace.preview("--expect-no-changes")
         if again.code != 0:
             found.append(f"the next preview has changes: {again.changes}")
         return found
+
+
+def _host() -> dict[str, Any]:
+    host = {"region": "sg-sin-2", "hostname": "localhost", "tls": "none", "httpPort": free_port(), "volumeGb": 20}
+    host |= {"adminCidrs": ["203.0.113.0/24"], "objectStorage": {"blobs": True}, "version": "2.15.1"}
+    return {"harbor-mirror:host": host}
 
 
 def _rule(endpoint: str, repositories: str, tags: str) -> dict[str, Any]:

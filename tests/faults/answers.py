@@ -1,0 +1,176 @@
+"""Fault trials: Linode and Harbor answer wrongly to each call of a stack's creation, update and destruction, once.
+
+A command is run until it succeeds. Each call that has had no fault in an earlier run meets one: some runs survive some
+of them, each other run fails at the first that it does not survive, and the last run shows that all of them converge.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import cycle
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from localcloud.engine import Result
+from localcloud.faults import FAULTS, Exchange, FaultInjector
+from tests.faults.stack import TrialCloud, TrialStack
+from tests.faults.table import Row, Say
+
+#: Seconds of the shortened silence.
+SILENCE = 2.0
+#: Chains of the long form: each begins with another kind of answer.
+CHAINS = len(FAULTS)
+#: Runs of one command, for trials that do not end.
+MAX_RUNS = 80
+#: One step after the other: a run that fails has made no call after the one that met the fault.
+OPTIONS = ("--parallel", "1")
+#: Texts that say what to do next.
+ADVICE = re.compile(
+    r"`pulumi [a-z]|run pulumi [a-z]|`mirrorctl [a-z]|docs/[a-z-]+\.md|\bset [a-z.]+ to\b|run it again|again:", re.I
+)
+CONNECTING = "Error connecting to the Linode API"
+RECOVER, REFRESH = "mirrorctl recover", "pulumi refresh"
+
+
+@dataclass
+class Answer:
+    """A fault that a call has met, and the run's reaction."""
+
+    call: str
+    kind: str
+    failures: list[str] = field(default_factory=list)
+    result: str = "survived"
+
+    def __str__(self) -> str:
+        return f"{self.kind} to {self.call}: {'; '.join(self.failures) or self.result}"
+
+
+class FaultyCloud(TrialCloud):
+    """A trial cloud that answers each call wrongly when it gets it for the first time."""
+
+    def __init__(self, kinds: Iterator[str]) -> None:
+        self._kinds, self._tried, self._choice = kinds, set[str](), threading.Lock()
+        #: The faults of the present run.
+        self.answers: list[Answer] = []
+        self.is_faulty = False
+        super().__init__()
+
+    def watch(self, injector: FaultInjector) -> None:
+        """Let a simulator misbehave."""
+        injector.before = partial(self._misbehave, injector)
+
+    def _misbehave(self, injector: FaultInjector, exchange: Exchange) -> None:
+        call = f"{exchange.method} {template(exchange.path)}"
+        with self._choice:
+            if not self.is_faulty or call in self._tried:
+                return
+            self._tried.add(call)
+            kind = next(self._kinds)
+            self.answers.append(Answer(call, kind))
+        delay = SILENCE if kind == "silence" else 0.0
+        injector.add(replace(FAULTS[kind], path=f"^{re.escape(exchange.path)}$", method=exchange.method, delay=delay))
+
+
+def template(path: str) -> str:
+    """Return the path of a call without its ids."""
+    path = re.sub(r"(/buckets/[^/]+/)[^/]+", r"\1{label}", path)
+    return re.sub(r"/\d[\d.]*(?=/|$)", "/{id}", path)
+
+
+def part(say: Say, share: float) -> Row:
+    """Run chains of a stack with a host."""
+    return _run_chains(Row("answers to pulumi"), say, share, has_host=True)
+
+
+def part_without_host(say: Say, share: float) -> Row:
+    """Run chains of a stack on an existing Harbor."""
+    return _run_chains(Row("answers to pulumi without a host"), say, share, has_host=False)
+
+
+def _run_chains(row: Row, say: Say, share: float, *, has_host: bool) -> Row:
+    """Run up to as many chains as there are kinds of answers: every call then meets every kind."""
+    count = max(1, round(CHAINS * share))
+    for number in range(count):
+        with TemporaryDirectory() as directory:
+            answers, failures = run_chain(Path(directory), first=number * CHAINS // count, has_host=has_host)
+        for answer in answers:
+            say(f"{row.part} {number + 1}/{count}: {answer}")
+        row.faults += len(answers)
+        row.failures += failures
+    return row
+
+
+def run_chain(directory: Path, *, first: int, has_host: bool = True) -> tuple[list[Answer], list[str]]:
+    """Create, change and destroy a stack among faults; return these and what is wrong."""
+    kinds = list(FAULTS)
+    with FaultyCloud(cycle(kinds[first:] + kinds[:first])) as cloud:
+        stack = TrialStack(cloud, directory, f"answers-{uuid.uuid4().hex[:6]}", has_host=has_host)
+        answers, failures = converge(stack, "up")
+        stack.change()
+        for more in (converge(stack, "up"), converge(stack, "destroy")):
+            answers += more[0]
+            failures += more[1]
+    return answers, failures + [str(answer) for answer in answers if answer.failures]
+
+
+def converge(stack: TrialStack, command: str) -> tuple[list[Answer], list[str]]:
+    """Run a command until it succeeds, with a fault in each run; return the faults and what is wrong at the end."""
+    cloud = stack.cloud
+    assert isinstance(cloud, FaultyCloud)
+    answers: list[Answer] = []
+    for _ in range(MAX_RUNS):
+        cloud.answers, cloud.is_faulty = [], True
+        result = _run(stack, command)
+        cloud.is_faulty = False
+        answers += cloud.answers
+        if not cloud.answers:
+            break
+        if result.code == 0:
+            continue
+        last = cloud.answers[-1]
+        last.result = "failed"
+        last.failures += unclear(result, advises=command == "up")
+        _follow(stack, result)
+    if result.code != 0:
+        _follow(stack, result, even_without_advice=command == "destroy")
+        result = _run(stack, command)
+    if result.code != 0:
+        return answers, [f"{command} does not converge: {result.output[-2000:]}"]
+    if command == "up":
+        return answers, stack.faults()
+    return answers, [f"Linode still has {left}"] if any((left := cloud.left_over()).values()) else []
+
+
+def _run(stack: TrialStack, command: str) -> Result:
+    return stack.workspace.pulumi(command, "--yes", "--skip-preview", *OPTIONS, events=True)
+
+
+def _follow(stack: TrialStack, result: Result, *, even_without_advice: bool = False) -> None:
+    """Do what the messages of a failed run advise, besides running it again."""
+    if RECOVER in result.output or even_without_advice:
+        stack.recover("--yes")
+    elif REFRESH in result.output:
+        stack.workspace.refresh()
+
+
+def unclear(result: Result, *, advises: bool) -> list[str]:
+    """Return what the messages of a failed run lack.
+
+    No program runs in a `destroy`, nor before the provider accepts its settings, so nothing advises there.
+    """
+    errors: dict[str, str] = {}
+    for severity, name, message in result.diagnostics:
+        if severity == "error":
+            errors[name] = f"{errors.get(name, '')}\n{message}".strip()
+    if not errors:
+        return ["no error message"]
+    found = ["a traceback"] if "Traceback" in result.output else []
+    texts = {name: text for name, text in errors.items() if text != "update failed"}
+    if advises and CONNECTING not in result.output and not any(ADVICE.search(text) for text in texts.values()):
+        found.append(f"no advice in {texts}")
+    return found

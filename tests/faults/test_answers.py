@@ -1,0 +1,25 @@
+"""The short form of the fault trials: a stack on an existing Harbor, whose calls each meet another kind of answer."""
+
+from __future__ import annotations
+
+from itertools import cycle
+from pathlib import Path
+
+import pytest
+
+from localcloud.faults import FAULTS
+from tests.faults.answers import FaultyCloud, converge
+from tests.faults.stack import TrialStack
+from tests.plugins import REAL_PLUGINS
+
+pytestmark = pytest.mark.skipif(REAL_PLUGINS, reason="the trials count the requests of the stand-ins")
+
+
+@pytest.mark.timeout(1200)
+def test_a_creation_among_all_kinds_of_answers_converges(tmp_path: Path) -> None:
+    with FaultyCloud(cycle(FAULTS)) as cloud:
+        stack = TrialStack(cloud, tmp_path, "answers", has_host=False)
+        answers, failures = converge(stack, "up")
+    assert {answer.kind for answer in answers} == set(FAULTS)
+    assert [str(answer) for answer in answers if answer.failures] == []
+    assert failures == []
