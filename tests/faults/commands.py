@@ -41,7 +41,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "doctor": ("doctor",),
     "session": ("session",),
     "adopt": ("adopt", "--name", "NEW"),
-    "coverage": ("coverage", "--live", "deployments"),
+    "coverage": ("coverage", "--live", "deployments", "--stack", "dev"),
     "resolve": ("resolve", "--stack", "dev"),
     "rotate-admin-password": ("rotate-admin-password", "--generate"),
 }

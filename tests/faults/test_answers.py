@@ -15,6 +15,7 @@ from tests.plugins import REAL_PLUGINS
 pytestmark = pytest.mark.skipif(REAL_PLUGINS, reason="the trials count the requests of the stand-ins")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_a_creation_among_all_kinds_of_answers_converges(tmp_path: Path) -> None:
     with FaultyCloud(cycle(FAULTS)) as cloud:
