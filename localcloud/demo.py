@@ -26,6 +26,8 @@ from localcloud.oci.client import Remote
 STACK = "local"
 #: An image of the hub that no rule brings.
 CACHED = ("other/web", "1.1.0")
+#: An image of a registry that no rule and no proxy cache mirrors.
+MISSING = "quay.io/prometheus/prometheus:v3.5.0"
 DIRECTORY = PROJECT / ".demo"
 #: mirrorctl's exit code for a bad finding: the demo's deployment uses an image that no rule brings.
 IMAGES_MISSING = 2
@@ -96,8 +98,8 @@ def regsync_file(host: str) -> dict[str, Any]:
 
 
 def deployment(host: str) -> dict[str, Any]:
-    """Return a Deployment of two images that the mirror has and one that it lacks."""
-    images = [f"{host}/library/nginx:1.26.1", f"{host}/library/redis:7.4.1", f"{host}/other/web:1.1.0"]
+    """Return a Deployment of two images that rules bring, one of the proxy cache, and one that the mirror lacks."""
+    images = [f"{host}/library/nginx:1.26.1", f"{host}/library/redis:7.4.1", f"{host}/{':'.join(CACHED)}", MISSING]
     containers = [{"name": f"c{number}", "image": image} for number, image in enumerate(images)]
     return {"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"template": {"spec": {"containers": containers}}}}
 
