@@ -14,8 +14,8 @@ from .errors import Failed, explain_failure
 from .host import NAME_TAKEN
 
 TAKEN = (
-    "Linode has a {what} called {label} already, and this stack does not know it: an update that was cut off left it, "
-    "or another stack uses the name. docs/cluster-operations.md, An update of a cluster was cut off, has both ways out"
+    "Linode has a {what} called {label} already, and this stack does not know it. An update that was cut off left it: "
+    "run `mirrorctl recover`, then `pulumi up`. Another stack uses the name: rename this stack"
 )
 FAILED = (
     "Linode did not {operation} the {what} {label}. Run `pulumi up` again: it keeps what exists and creates what is "

@@ -189,7 +189,7 @@ def dump_job(cluster: Cluster, database: DatabaseAddress, bucket: BucketAddress)
     dump = {
         "name": "dump",
         "image": DUMP_IMAGE.format(major=major),
-        "command": ["sh", "-ec", f"pg_dump --no-owner --no-privileges --compress=gzip --file=/dump/{path}"],
+        "command": ["sh", "-ec", f"pg_dump --no-owner --no-privileges --compress=6 --file=/dump/{path}"],
         "env": environment,
         "volumeMounts": [*mounts, *([{"name": "ca", "mountPath": "/ca"}] if database.ca_is_private else [])],
         "securityContext": _unprivileged(DUMP_USER),

@@ -25,6 +25,7 @@ INSTANCE = "linode:index/instance:Instance"
 ADDRESS = "linode:index/networkingIp:NetworkingIp"
 BUCKET = "linode:index/objectStorageBucket:ObjectStorageBucket"
 KEY = "linode:index/objectStorageKey:ObjectStorageKey"
+BALANCER = "linode:index/nodeBalancer:NodeBalancer"
 RECORD = "linode:index/domainRecord:DomainRecord"
 HARBOR_PROVIDER = "pulumi:providers:harbor"
 #: Lists in Linode's API, for resources that are found by their label.
@@ -32,6 +33,9 @@ LABELLED = {
     INSTANCE: "/linode/instances",
     "linode:index/volume:Volume": "/volumes",
     "linode:index/firewall:Firewall": "/networking/firewalls",
+    "linode:index/lkeCluster:LkeCluster": "/lke/clusters",
+    "linode:index/databasePostgresqlV2:DatabasePostgresqlV2": "/databases/postgresql/instances",
+    BALANCER: "/nodebalancers",
     BUCKET: "/object-storage/buckets",
     KEY: "/object-storage/keys",
 }
@@ -40,6 +44,7 @@ LISTED = {**LABELLED, ADDRESS: "/networking/ips"}
 SERVER = "the next `pulumi up` replaces the server, because its user data cannot be read back; the volume stays"
 REPLACEMENT = "the killed run created it to replace the server; the next `pulumi up` creates it again; the volume stays"
 LOST_SECRET = "its secret was known to the killed run only; the next `pulumi up` creates a new one"  # noqa: S105
+UNUSED = "nothing uses it yet, and its firewall cannot be read back; the next `pulumi up` creates it again"
 UNNAMED = "reserved in this region and in use by nobody; import it only if the killed run reserved it: --address {}"
 
 
@@ -164,9 +169,9 @@ class Recovery:
         try:
             harbor.login()
         except Unreachable as error:
-            if "harbor-mirror:host" not in self._configuration:
+            if self._linode is None:
                 raise
-            # Perhaps the run was killed before the server had its volume: `up` continues there.
+            # Perhaps the run was killed before the server had its volume or the cluster its pods: `up` continues there.
             self._note(
                 f"warning: {error}. What it has is not looked at: run pulumi up, and recover again if that fails"
             )
@@ -220,6 +225,8 @@ class Recovery:
                 continue
             if creation.type == KEY:
                 yield _recovered(creation, identifier, action="delete", reason=LOST_SECRET)
+            elif creation.type == BALANCER:
+                yield _recovered(creation, identifier, action="delete", reason=UNUSED)
             elif creation.type == INSTANCE and creation.urn in self._urns:
                 # The engine imports nothing under a name that the state has; a server without volume has no data.
                 yield _recovered(creation, identifier, action="delete", reason=REPLACEMENT)

@@ -34,7 +34,10 @@ STAND_IN = Path(__file__).parent / "charts" / "traefik"
 
 
 class PlayedHarbor:
-    """Serves the Harbor simulator as long as a pod of core is ready, with the password of the cluster's secret."""
+    """Serves the Harbor simulator as long as a pod of core is ready. `data` is what the database would contain.
+
+    A blank one gets the administrator's password of the cluster's secret.
+    """
 
     def __init__(self, port: int, certificate: Path) -> None:
         self.port, self.certificate, self.data = port, certificate, HarborData()
@@ -69,8 +72,8 @@ class PlayedHarbor:
 class Rehearsal:
     """A stack and everything it needs."""
 
-    def __init__(self, workspace: Workspace, cloud: LocalCloud, api: Api) -> None:
-        self.workspace, self.cloud, self.api = workspace, cloud, api
+    def __init__(self, workspace: Workspace, cloud: LocalCloud, api: Api, harbor: PlayedHarbor) -> None:
+        self.workspace, self.cloud, self.api, self.harbor = workspace, cloud, api, harbor
         self.up, self.preview, self.destroy = workspace.up, workspace.preview, workspace.destroy
 
     def change(self, **cluster: Any) -> None:
@@ -155,4 +158,4 @@ def rehearsal(tmp: Path, cloud: LocalCloud, trust: Trust, api: Api, stack: str) 
         harbor = PlayedHarbor(port, trust.certificate)
         running.callback(harbor.close)
         running.enter_context(Nodes(api, follow=harbor.follow))
-        yield Rehearsal(workspace, cloud, api)
+        yield Rehearsal(workspace, cloud, api, harbor)

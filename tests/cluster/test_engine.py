@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+import subprocess
+import sys
 
 import pytest
 
 from harbor_mirror.cluster import names
+from harbor_mirror.harbor.client import Harbor
 from localcloud.engine import names as named
+from localcloud.harbor import HarborData, HarborSimulator
+from localcloud.http import serve
+from tests.cluster.documents import shell_blocks
 from tests.cluster.rehearsal import REDIS_PASSWORD, Rehearsal
+from tests.programs import program
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+HOST_URL, HOST_PASSWORD = "https://harbor.example.com", "Host-Harbor-1"
+CHART = {"version": "1.19.1", "sha256": "345ae56788cba43f1a0ffacbf6fc6f80c392dc551153f32703c425be6ba1f720"}
 
 
-def test_a_cluster_is_created_unchanged_by_a_second_up_and_deleted(stack: Rehearsal) -> None:
+def test_the_life_of_a_cluster(stack: Rehearsal) -> None:
+    program("kubectl", "kubernetes-client")
     planned = stack.preview().ok()
     assert "linode:index/lkeCluster:LkeCluster" in {step.type for step in planned.changes}
     assert not stack.at_linode
@@ -61,45 +72,101 @@ def test_a_cluster_is_created_unchanged_by_a_second_up_and_deleted(stack: Rehear
     for secret in (database.password, REDIS_PASSWORD):
         assert secret not in configmaps
 
+    check_changed_secret(stack)
+    check_upgrade(stack)
+    check_way_back(stack)
     stack.destroy().ok()
     assert stack.at_linode == []
 
 
-def test_an_upgrade_dumps_the_database_first_and_unsupported_upgrades_are_rejected(stack: Rehearsal) -> None:
-    stack.up().ok()
-    chart = {"version": "1.19.1", "sha256": "345ae56788cba43f1a0ffacbf6fc6f80c392dc551153f32703c425be6ba1f720"}
+def check_changed_secret(stack: Rehearsal) -> None:
+    """A changed secret restarts the pods that read it."""
+    stack.workspace.set_secret("cluster.redis.password", "Redis-Secret-2")
+    updated = named(stack.up().ok().changes, "update")
+    for part in ("core", "jobservice", "registry"):
+        assert any(name.endswith(f"harbor/harbor-{part}") for name in updated), updated
+    keys = stack.api.get(f"/api/v1/namespaces/{names.NAMESPACE}/secrets/{names.KEYS}")["data"]
+    assert base64.b64decode(keys["redis-password"]).decode() == "Redis-Secret-2"
 
+
+def check_upgrade(stack: Rehearsal) -> None:
+    """An upgrade dumps the database first, and an unsupported upgrade is rejected."""
     for version, reason in (
         ("2.14.4", "Harbor 2.14.4 is older than 2.15.1"),
         ("2.18.0", "cannot go to 2.18.0 in one step"),
     ):
-        stack.change(version=version, chart=chart)
+        stack.change(version=version, chart=CHART)
         for result in (stack.preview(), stack.up()):
             assert result.code != 0
             assert reason in result.output, result.output
     (job,) = stack.api.items(f"/apis/batch/v1/namespaces/{names.NAMESPACE}/jobs")
     assert job["metadata"]["name"] == "harbor-dump-2-15-1"
 
-    stack.change(version="2.16.0", chart=chart)
-    done = stack.up().ok()
-    order = [step.name for step in done.changes]
+    stack.change(version="2.16.0", chart=CHART)
+    order = [step.name for step in stack.up().ok().changes]
     dump = next(number for number, name in enumerate(order) if "dump-2.16.0" in name)
     harbor = [number for number, name in enumerate(order) if "apps/v1/Deployment" in name]
     assert all(dump < number for number in harbor)
-    space = stack.api.get(f"/api/v1/namespaces/{names.NAMESPACE}")
-    assert space["metadata"]["annotations"][names.VERSION_ANNOTATION] == "2.16.0"
+    assert harbor_version(stack) == "2.16.0"
     assert stack.preview("--expect-no-changes").code == 0
 
 
-def test_a_changed_secret_restarts_the_pods_that_read_it(stack: Rehearsal) -> None:
-    stack.up().ok()
-    stack.workspace.set_secret("cluster.redis.password", "Redis-Secret-2")
-    changed = stack.up().ok()
-    updated = named(changed.changes, "update")
-    for part in ("core", "jobservice", "registry"):
-        assert any(name.endswith(f"harbor/harbor-{part}") for name in updated), updated
-    keys = stack.api.get(f"/api/v1/namespaces/{names.NAMESPACE}/secrets/{names.KEYS}")["data"]
-    assert base64.b64decode(keys["redis-password"]).decode() == "Redis-Secret-2"
+def check_way_back(stack: Rehearsal) -> None:
+    """The commands of docs/cluster-operations.md stop Harbor, reach its services, and start the version before."""
+    stop, _, start = shell_blocks("Go back after a failed upgrade")
+    (database,) = stack.cloud.linode.cloud.databases.values()
+    admitted = database.allowed
+    shell(stack, stop)
+    assert replicas(stack) == []
+
+    (reach,) = shell_blocks("Reach the database and the buckets")
+    known = set(shell(stack, f"{reach}\nenv").splitlines())
+    assert f"PGHOST={database.json()['hosts']['primary']}" in known
+    assert f"PGPASSWORD={database.password}" in known
+    keys = {key.access_key: key.secret_key for key in stack.cloud.linode.cloud.keys.values()}
+    for bucket in ("BLOBS", "BACKUPS"):
+        prefix = f"RCLONE_CONFIG_{bucket}_"
+        (access,) = [key for key in keys if f"{prefix}ACCESS_KEY_ID={key}" in known]
+        assert f"{prefix}SECRET_ACCESS_KEY={keys[access]}" in known
+
+    database.allowed = ["203.0.113.7/32"]
+    shell(stack, confirmed(start))
+    assert replicas(stack) == [2, 2, 2, 2]
+    assert database.allowed == admitted
+    assert harbor_version(stack) == "2.15.1"
+
+
+def shell(stack: Rehearsal, commands: str) -> str:
+    """Run commands of the documentation with the cluster's kubeconfig; return what they show."""
+    kubeconfig = stack.workspace.directory / "kubeconfig"
+    kubeconfig.write_text(stack.api.kubeconfig)
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", commands],
+        cwd=stack.workspace.directory,
+        env={**stack.workspace.environment(), "KUBECONFIG": str(kubeconfig)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def confirmed(commands: str) -> str:
+    """Return commands as they are without a person who confirms them."""
+    commands = re.sub("pulumi (up|refresh)", r"pulumi \1 --yes --skip-preview --non-interactive", commands)
+    return commands.replace("mirrorctl recover", f"{sys.executable} -m mirrorctl recover --yes")
+
+
+def replicas(stack: Rehearsal) -> list[int]:
+    deployments = stack.api.items(f"/apis/apps/v1/namespaces/{names.NAMESPACE}/deployments")
+    return [found["spec"]["replicas"] for found in deployments]
+
+
+def harbor_version(stack: Rehearsal) -> str:
+    space = stack.api.get(f"/api/v1/namespaces/{names.NAMESPACE}")
+    return str(space["metadata"]["annotations"][names.VERSION_ANNOTATION])
 
 
 def test_protected_parts_stay_when_the_stack_is_destroyed(stack: Rehearsal) -> None:
@@ -131,3 +198,50 @@ def test_an_existing_cluster_is_left_unchanged(stack: Rehearsal) -> None:
     stack.destroy().ok()
     assert stack.in_kubernetes() == []
     assert stack.at_linode == []
+
+
+def test_a_harbor_that_was_moved_is_taken_over(stack: Rehearsal) -> None:
+    """What docs/cluster-operations.md says after the dump of a host's Harbor was restored, which test_data.py does."""
+    program("kubectl", "kubernetes-client")
+    stop, _, _, _, start, take_over = shell_blocks("Move from a host to a cluster")
+    whole = stack.workspace.configuration()
+    mirror = {key: whole.pop(f"harbor-mirror:{key}") for key in ("endpoints", "projects", "rules")}
+    stack.workspace.configure(whole)
+    stack.up().ok()
+
+    shell(stack, stop)
+    moved = stack.harbor.data = host_harbor(stack.cloud.hub_url)
+    numbers = numbers_of(moved)
+    for name, content in (("secretkey", "not-a-secure-key"), ("password", HOST_PASSWORD)):
+        (stack.workspace.directory / name).write_text(content)
+    shell(stack, confirmed(start))
+    keys = stack.api.get(f"/api/v1/namespaces/{names.NAMESPACE}/secrets/{names.KEYS}")["data"]
+    assert base64.b64decode(keys["secretKey"]).decode() == "not-a-secure-key"
+
+    config = stack.workspace.configuration()
+    stack.workspace.configure({**config, **{f"harbor-mirror:{key}": value for key, value in mirror.items()}})
+    shell(stack, confirmed(take_over.replace("mirrorctl verify", "")))
+    assert numbers_of(moved) == numbers
+    assert stack.preview("--expect-no-changes").code == 0
+
+
+def numbers_of(data: HarborData) -> list[tuple[str, int]]:
+    """Return names and numbers of projects, endpoints and rules."""
+    return [(row.name, row.id) for table in (data.projects, data.registries, data.policies) for row in table]
+
+
+def host_harbor(hub_url: str) -> HarborData:
+    """Return the data of a Harbor with the stack's endpoint, project and rule, under numbers that no new one has."""
+    data = HarborData()
+    simulator = HarborSimulator(data, hostname="localhost", external_url=HOST_URL, admin_password=HOST_PASSWORD)
+    simulator.start()
+    with serve(simulator.app) as server, Harbor(server.url, "admin", HOST_PASSWORD) as harbor:
+        for name in ("another", "mirror"):
+            harbor.request("POST", "/projects", body={"project_name": name, "metadata": {"public": "false"}})
+        for name in ("another", "hub"):
+            harbor.request("POST", "/registries", body={"name": name, "type": "docker-registry", "url": hub_url})
+        for name in ("another", "app"):
+            source = {"id": harbor.registries()[-1]["id"]}
+            harbor.request("POST", "/replication/policies", body={"name": name, "src_registry": source})
+    simulator.close()
+    return data

@@ -11,6 +11,7 @@ from localcloud.cloud import LocalCloud
 from localcloud.engine import Workspace, names
 from localcloud.faults import Fault
 from tests.cluster.conftest import CLUSTER
+from tests.cluster.tools import recover
 
 PROGRAM = Path(__file__).parent / "program" / "__main__.py"
 
@@ -82,14 +83,17 @@ def test_linodes_part_is_created_stays_and_goes(part: Part) -> None:
     assert not part.account.nodebalancers
 
 
-def test_a_label_that_is_taken_says_what_to_do(part: Part, cloud: LocalCloud) -> None:
-    cloud.linode.faults.add(Fault("/nodebalancers$", method="POST", close="before", takes_effect=True))
-    assert part.workspace.up().code != 0
-    result = part.workspace.up()
-    assert result.code != 0
-    text = f"Linode has a NodeBalancer called {part.label} already, and this stack does not know it"
-    assert text in result.output, result.output
-    (orphan,) = part.account.nodebalancers.values()
-    del part.account.nodebalancers[orphan.id]
-    part.workspace.up().ok()
+def test_what_linode_created_without_an_answer_is_recovered(part: Part, cloud: LocalCloud) -> None:
+    for kinds in (("lke/clusters", "networking/firewalls"), ("postgresql/instances", "nodebalancers")):
+        for kind in kinds:
+            cloud.linode.faults.add(Fault(f"/{kind}$", method="POST", close="before", takes_effect=True))
+        assert part.workspace.up().code != 0
+        refused = part.workspace.up()
+        assert refused.code != 0
+        assert f"{part.label} already, and this stack does not know it" in refused.output.replace("-db", "")
+        known = {*part.account.clusters, *part.account.firewalls, *part.account.databases}
+        recover(part.workspace)
+    done = part.workspace.up().ok()
+    assert not names(done.changes, "replace")
+    assert {*part.account.clusters, *part.account.firewalls, *part.account.databases} == known
     assert part.workspace.preview("--expect-no-changes").code == 0

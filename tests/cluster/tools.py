@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import httpx
 import pytest
 
 from harbor_mirror.plan.charts import Chart
+from localcloud.engine import Workspace
 from tests.programs import left_out
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -61,3 +63,21 @@ def _verify_checksum(path: Path, chart: Chart) -> Path:
     if chart.sha256 is not None and "HARBOR_MIRROR_CHARTS" not in os.environ:
         assert hashlib.sha256(path.read_bytes()).hexdigest() == chart.sha256, path
     return path
+
+
+def recover(workspace: Workspace) -> None:
+    """Do what docs/cluster-operations.md says before the next `up`."""
+    for file in (workspace.directory / "state").rglob(f"{workspace.stack}.json"):
+        if not file.read_text().strip():
+            # The kill cut it off.
+            file.write_bytes(file.with_suffix(".json.bak").read_bytes())
+    done = subprocess.run(
+        [sys.executable, "-m", "mirrorctl", "recover", "--yes"],
+        cwd=workspace.directory,
+        env={**workspace.environment(), "PYTHONPATH": str(PROJECT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
