@@ -155,7 +155,7 @@ def shell(stack: Rehearsal, commands: str) -> str:
 
 def confirmed(commands: str) -> str:
     """Return commands as they are without a person who confirms them."""
-    commands = re.sub("pulumi (up|refresh)", r"pulumi \1 --yes --skip-preview --non-interactive", commands)
+    commands = re.sub("pulumi (up|refresh|destroy)", r"pulumi \1 --yes --skip-preview --non-interactive", commands)
     return commands.replace("mirrorctl recover", f"{sys.executable} -m mirrorctl recover --yes")
 
 
@@ -204,12 +204,8 @@ def test_a_harbor_that_was_moved_is_taken_over(stack: Rehearsal) -> None:
     """What docs/cluster-operations.md says after the dump of a host's Harbor was restored, which test_data.py does."""
     program("kubectl", "kubernetes-client")
     stop, _, _, _, start, take_over = shell_blocks("Move from a host to a cluster")
-    whole = stack.workspace.configuration()
-    mirror = {key: whole.pop(f"harbor-mirror:{key}") for key in ("endpoints", "projects", "rules")}
-    stack.workspace.configure(whole)
     stack.up().ok()
-
-    shell(stack, stop)
+    shell(stack, confirmed(stop))
     moved = stack.harbor.data = host_harbor(stack.cloud.hub_url)
     numbers = numbers_of(moved)
     for name, content in (("secretkey", "not-a-secure-key"), ("password", HOST_PASSWORD)):
@@ -218,8 +214,6 @@ def test_a_harbor_that_was_moved_is_taken_over(stack: Rehearsal) -> None:
     keys = stack.api.get(f"/api/v1/namespaces/{names.NAMESPACE}/secrets/{names.KEYS}")["data"]
     assert base64.b64decode(keys["secretKey"]).decode() == "not-a-secure-key"
 
-    config = stack.workspace.configuration()
-    stack.workspace.configure({**config, **{f"harbor-mirror:{key}": value for key, value in mirror.items()}})
     shell(stack, confirmed(take_over.replace("mirrorctl verify", "")))
     assert numbers_of(moved) == numbers
     assert stack.preview("--expect-no-changes").code == 0
@@ -238,7 +232,7 @@ def host_harbor(hub_url: str) -> HarborData:
     with serve(simulator.app) as server, Harbor(server.url, "admin", HOST_PASSWORD) as harbor:
         for name in ("another", "mirror"):
             harbor.request("POST", "/projects", body={"project_name": name, "metadata": {"public": "false"}})
-        for name in ("another", "hub"):
+        for name in ("another", "hub-docker-registry"):
             harbor.request("POST", "/registries", body={"name": name, "type": "docker-registry", "url": hub_url})
         for name in ("another", "app"):
             source = {"id": harbor.registries()[-1]["id"]}
