@@ -26,7 +26,14 @@ if [ -n "$plan" ] && ! diff --unified "$plan" "$work/plan.json"; then
 fi
 mapfile -t changed < <(python ci/plan.py rules <"$work/preview.json" | grep . || true)
 mapfile -t policies < <(policies "$environment")
-engine up --stack "$stack" --yes --skip-preview --suppress-progress "${policies[@]}"
+# In a subshell, because the variables are safe for this update only (docs/mirrorctl.md, fast).
+(
+  if variables=$(mirrorctl fast "$stack" "$work/preview.json"); then
+    # shellcheck disable=SC2086,SC2163 # several assignments
+    export $variables
+  fi
+  engine up --stack "$stack" --yes --skip-preview --suppress-progress "${policies[@]}"
+)
 
 engine stack output --stack "$stack" --json >"$outputs"
 say "outputs: $outputs"

@@ -8,6 +8,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ PULUMI_SECONDS = 120
 UPDATE_SECONDS = 900
 #: Encrypted values in an exported state: the engine's own mark.
 SECRET_MARK = "4dabf18193072939515e22adb298388d"  # noqa: S105 - a key name
+#: Lets the engine write the state once, at the end of a run; a preview then does not serialize it after each step.
+WITHOUT_CHECKPOINTS = {"PULUMI_SKIP_CHECKPOINTS": "true", "PULUMI_EXPERIMENTAL": "true"}
 #: Steps of a preview that create something.
 CREATING = frozenset({"create", "create-replacement", "replace"})
 LOCK = re.compile(r"created by (?P<user>\S+)@(?P<host>\S+) \(pid (?P<pid>\d+)\) at (?P<time>\S+)")
@@ -127,6 +130,40 @@ def creations(stack: str | None, cwd: Path) -> Creations:
     return Creations(resources, import_file)
 
 
+def preview(stack: str | None, cwd: Path, *, destroy: bool = False) -> Mapping[str, Any]:
+    """Return what the next `up` or `destroy` would do, as the engine prints it as JSON. Raise Failure."""
+    command = ["destroy", "--preview-only"] if destroy else ["preview"]
+    text = _run([*command, "--json", *_stack_option(stack)], cwd, seconds=UPDATE_SECONDS, more=WITHOUT_CHECKPOINTS)
+    return _parse_preview(text, "pulumi printed no preview as JSON")
+
+
+def read_preview(file: Path) -> Mapping[str, Any]:
+    """Return a preview that was printed as JSON into a file; `-` is standard input. Raise Failure."""
+    try:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Failure(f"{file}: {error}") from None
+    return _parse_preview(text, f"{file} is not what `pulumi preview --json` prints")
+
+
+def _parse_preview(text: str, refusal: str) -> Mapping[str, Any]:
+    try:
+        preview = json.loads(text)
+    except ValueError:
+        raise Failure(refusal) from None
+    if not isinstance(preview, dict) or "steps" not in preview:
+        raise Failure(refusal)
+    if errors := _errors(preview):
+        raise Failure(f"the preview failed: {errors[0]}")
+    return preview
+
+
+def backend(cwd: Path) -> str:
+    """Return the URL of the state's backend. Raise Failure."""
+    url: str = json.loads(_run(["whoami", "--json"], cwd))["url"]
+    return url
+
+
 def find_lock(stack: str | None, cwd: Path) -> Lock | None:
     """Return the lock that a killed run left, None if there is none. Raise Failure if that run is still going on."""
     # Refreshes nothing: no resource has this name. The engine takes the lock first.
@@ -197,7 +234,13 @@ def _stack_option(stack: str | None) -> list[str]:
     return ["--stack", stack] if stack else []
 
 
-def _run(arguments: list[str], cwd: Path, stdin: str = "", seconds: int = PULUMI_SECONDS) -> str:
+def _run(
+    arguments: list[str],
+    cwd: Path,
+    stdin: str = "",
+    seconds: int = PULUMI_SECONDS,
+    more: Mapping[str, str] | None = None,
+) -> str:
     if not cwd.is_dir():
         raise Failure(f"--cwd {cwd}: no such folder")
     path = program(cwd)
@@ -207,7 +250,7 @@ def _run(arguments: list[str], cwd: Path, stdin: str = "", seconds: int = PULUMI
             "install it, or set HARBOR_URL, HARBOR_USERNAME and HARBOR_PASSWORD"
         )
     command = [path, *arguments, "--non-interactive"]
-    environment = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"}
+    environment = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true", **(more or {})}
     try:
         process = subprocess.run(  # noqa: S603 - fixed arguments; a stack's name is data
             command,
@@ -226,6 +269,12 @@ def _run(arguments: list[str], cwd: Path, stdin: str = "", seconds: int = PULUMI
     if process.returncode != 0:
         raise Failure(f"pulumi {arguments[0]}: {_message(process)}")
     return process.stdout
+
+
+def _errors(preview: Mapping[str, Any]) -> list[str]:
+    """Return the first line of each error of a preview."""
+    diagnostics = preview.get("diagnostics") or []
+    return [entry["message"].strip().partition("\n")[0] for entry in diagnostics if entry.get("severity") == "error"]
 
 
 def _message(process: subprocess.CompletedProcess[str]) -> str:

@@ -33,6 +33,7 @@ REPORTS: Mapping[str, type[BaseModel]] = {
     "import": reports.ImportReport,
     "resolve": reports.ResolveReport,
     "session": reports.SessionReport,
+    "fast": reports.FastReport,
     "rotate-admin-password": reports.RotationReport,
     "error": reports.Failed,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
 
@@ -404,6 +405,29 @@ class RecoverReport(Report):
     gone: tuple[str, ...] = ()
     """Resources that the state has and that do not exist any more."""
     left: tuple[Recovered, ...] = ()
+
+
+class Obstacle(Report):
+    """A change that needs checkpoints."""
+
+    op: str
+    """Pulumi's name of the operation: `create`, `update`, `replace`, `delete` and their parts."""
+    type: str
+    name: str
+    """Logical name in the stack."""
+    reason: str
+
+
+class FastReport(Report):
+    """What `fast --json` prints."""
+
+    fast: bool
+    """Whether the run may leave out its checkpoints."""
+    reason: str = ""
+    """Why not."""
+    changes: Mapping[str, int] = {}
+    """Number of changes by operation."""
+    obstacles: tuple[Obstacle, ...] = ()
 
 
 class ResolvedRule(Report):

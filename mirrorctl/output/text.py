@@ -18,6 +18,7 @@ from mirrorctl.output.reports import (
     DoctorReport,
     DriftReport,
     ExplainReport,
+    FastReport,
     ImportReport,
     LogReport,
     RecoverReport,
@@ -294,6 +295,26 @@ def show_adopt(output: Output, report: AdoptReport) -> None:
     output.line("Next, in this order (the script does the same):")
     for line in report.commands:
         output.line(f"  {line}")
+
+
+#: More obstacles than this are counted.
+MOST_OBSTACLES = 10
+
+
+def note_fast(output: Output, report: FastReport) -> None:
+    """Say on standard error whether the next run leaves out its checkpoints, and why."""
+    if report.fast:
+        changes = ", ".join(f"{count} {op}" for op, count in report.changes.items()) or "no changes"
+        output.note(
+            f"ok {changes}: Pulumi writes the state once, at the end. "
+            "If the run is killed: `mirrorctl recover`, then the same command again"
+        )
+        return
+    output.note(f"warning: checkpoints stay on: {report.reason}")
+    for obstacle in report.obstacles[:MOST_OBSTACLES]:
+        output.note(f"  {obstacle.op} {obstacle.type.rpartition(':')[2]} {obstacle.name}: {obstacle.reason}")
+    if (more := len(report.obstacles) - MOST_OBSTACLES) > 0:
+        output.note(f"  and {more} more")
 
 
 def show_recovery(output: Output, report: RecoverReport) -> None:

@@ -99,6 +99,7 @@ def test_the_first_deployment_creates_runs_verifies_and_publishes(
 ) -> None:
     ran, published, executions = first
     assert "without a Harbor session" in ran.errors
+    assert "checkpoints stay on" in ran.errors, "it creates a server"
     assert "rules that changed: base-images nginx partner-apps" in ran.errors
     assert executions == {"nginx": 1, "base-images": 1, "partner-apps": 1}
     assert json.loads(published)["pullPassword"] == "[secret]"
@@ -136,6 +137,7 @@ def test_a_change_is_previewed_as_text_and_as_a_diff_and_only_its_rule_runs(depl
     before = deployed.executions()
     ran = deployed.run("deploy.sh", "dev", str(tmp_path / "outputs.json"))
     assert ran.code == 0, ran.errors + ran.output
+    assert "ok 1 update: Pulumi writes the state once, at the end" in ran.errors
     assert "rules that changed: nginx\n" in ran.errors
     assert deployed.executions() == {**before, "nginx": before["nginx"] + 1}
     assert deployed.policy("nginx")["trigger"]["trigger_settings"]["cron"] == HOURLY
