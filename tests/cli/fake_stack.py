@@ -30,6 +30,8 @@ elif arguments[:2] == ["config", "rm"]:
     config.write_text(json.dumps(kept))
 elif arguments[0] == "config":
     print(config.read_text())
+elif arguments[0] == "whoami":
+    print(json.dumps({{"url": "https://app.pulumi.com/acme"}}))
 elif arguments[0] == "version":
     print("v3.274.1")
 else:

@@ -14,6 +14,7 @@ import pytest
 
 from mirrorctl.live.fast_path import judge
 from tests.cli.conftest import ROOT, Run
+from tests.cli.fake_stack import FakeStack
 
 PREVIEWS = ROOT / "tests" / "data" / "previews"
 
@@ -93,3 +94,11 @@ def test_a_file_that_cannot_be_read_is_an_error(run: Run, tmp_path: Path) -> Non
     result = run("fast", str(tmp_path / "missing.json"))
     assert result.code == 1
     assert "missing.json" in result.err
+
+
+def test_pulumi_cloud_keeps_its_checkpoints(run: Run, tmp_path: Path) -> None:
+    stack = FakeStack(tmp_path, "https://harbor.example.com", "https://registry.example.com")
+    result = run("fast", str(PREVIEWS / "first-update.json"), "--cwd", str(tmp_path), **stack.environment)
+    assert result.code == 2
+    assert "Pulumi Cloud, which keeps a journal" in result.err
+    assert result.out == ""
