@@ -17,7 +17,6 @@ from email.utils import parsedate_to_datetime
 from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
-from urllib.parse import quote
 
 import httpcore
 import httpx
@@ -39,7 +38,6 @@ CONCURRENCY = 8
 #: Status codes of temporary failures: rate limit, proxy without a backend, overload.
 TEMPORARY = frozenset({429, 500, 502, 503, 504})
 READS = frozenset({"GET", "HEAD"})
-HIDDEN = "[secret]"
 
 
 class LimitExceeded(httpx.TransportError):
@@ -74,23 +72,6 @@ class Retry:
         """Return whether to repeat a request after this response."""
         temporary = TEMPORARY if response.request.method in READS else {429}
         return response.status_code in temporary and (retry_after(response) or 0) <= self.max_retry_after_seconds
-
-
-class Secrets:
-    """The secrets that a client knows; removes them from any text."""
-
-    def __init__(self) -> None:
-        self._secrets: set[str] = set()
-
-    def add(self, *secrets: str | None) -> None:
-        """Hide these from now on, also URL-encoded, as in an address with credentials; empty ones are ignored."""
-        self._secrets.update(form for secret in secrets if secret for form in (secret, quote(secret, safe="")))
-
-    def hide(self, text: str) -> str:
-        """Return `text` with every secret replaced."""
-        for secret in sorted(self._secrets, key=len, reverse=True):
-            text = text.replace(secret, HIDDEN)
-        return text
 
 
 def new_client(*, verify: bool = True, timeout: httpx.Timeout = TIMEOUT, authorities: str = "") -> httpx.Client:

@@ -7,7 +7,8 @@ from typing import Any
 
 import httpx
 
-from harbor_mirror.http import TIMEOUT, Retry, Secrets, describe_error, new_client, send
+from harbor_mirror.http import TIMEOUT, Retry, describe_error, new_client, send
+from harbor_mirror.secret_texts import Secrets
 
 Json = dict[str, Any]
 

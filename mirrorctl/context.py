@@ -10,23 +10,21 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
 from harbor_mirror.config.faults import ConfigurationError
-from harbor_mirror.harbor.client import Harbor, HarborError
-from harbor_mirror.linode import LinodeError
-from harbor_mirror.plan.tag_locks import LockedRule, LockError, lock_path, read_locks
-from harbor_mirror.registry.distribution import RegistryError
-from mirrorctl.advice import with_advice
 from mirrorctl.failure import ERROR, Failure
-from mirrorctl.live import engine
-from mirrorctl.live.connection import Connection, connect
-from mirrorctl.live.mirror import Rule
-from mirrorctl.live.proof import Verification
-from mirrorctl.live.sources import Sources
 from mirrorctl.output.console import Output
+
+# The others are imported when they are used: an HTTP client and its parts cost more time than checking a stack.
+if TYPE_CHECKING:
+    from harbor_mirror.harbor.client import Harbor
+    from harbor_mirror.plan.tag_locks import LockedRule
+    from mirrorctl.live.connection import Connection
+    from mirrorctl.live.mirror import Rule
+    from mirrorctl.live.proof import Verification
 
 Entered = TypeVar("Entered")
 
@@ -48,6 +46,8 @@ class CommandContext:
     @cached_property
     def connection(self) -> Connection:
         """Resolve the connection on first use: offline commands need none."""
+        from mirrorctl.live.connection import connect
+
         connection = connect(self.stack, self._cwd)
         self.output.secrets.add(*connection.secrets)
         return connection
@@ -67,6 +67,9 @@ class CommandContext:
     @property
     def locks(self) -> dict[str, LockedRule]:
         """Return what the stack's lock file says; nothing if it is not here, and for a Harbor without stack."""
+        from harbor_mirror.plan.tag_locks import LockError, lock_path, read_locks
+        from mirrorctl.live import engine
+
         if not any(rule.expression for rule in self.rules.values()):
             return {}
         stack = self.connection.stack or engine.selected(self.connection.cwd)
@@ -78,6 +81,9 @@ class CommandContext:
 
     def verification(self, *, allow_empty: bool) -> Verification:
         """Return a comparison of this Harbor with its sources."""
+        from mirrorctl.live.proof import Verification
+        from mirrorctl.live.sources import Sources
+
         return Verification(
             harbor=self.harbor,
             served=self.enter(self.connection.registry()),
@@ -111,8 +117,6 @@ def command_context(
     except ConfigurationError as error:
         summary, *faults = str(error).splitlines()
         output.error(summary, faults)
-    except (HarborError, LinodeError, RegistryError) as error:
-        output.error(with_advice(error))
     except Failure as error:
         output.error(str(error))
     except KeyboardInterrupt:
@@ -121,11 +125,24 @@ def command_context(
         # The reader of our output has exited, as with `| head`. Python must not report the same again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
+        if (text := _advised(error)) is not None:
+            output.error(text)
+            raise typer.Exit(ERROR) from None
         # A response that Harbor never sends, or a fault in this tool: one line, and the traceback on request.
         output.error(f"unexpected {type(error).__name__}: {error} (--verbose shows where)")
         if verbose:
             output.quote_note(traceback.format_exc())
     raise typer.Exit(ERROR)
+
+
+def _advised(error: Exception) -> str | None:
+    """Return the text of a server's error with what to do, or None for an error that nobody expects."""
+    from harbor_mirror.harbor.client import HarborError
+    from harbor_mirror.linode import LinodeError
+    from harbor_mirror.registry.distribution import RegistryError
+    from mirrorctl.advice import with_advice
+
+    return with_advice(error) if isinstance(error, HarborError | LinodeError | RegistryError) else None
 
 
 @contextmanager

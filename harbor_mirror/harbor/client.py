@@ -23,7 +23,9 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
-from harbor_mirror.http import CONCURRENCY, HIDDEN, TIMEOUT, Retry, Secrets, describe_error, new_client, send
+from harbor_mirror.config.faults import HIDDEN
+from harbor_mirror.http import CONCURRENCY, TIMEOUT, Retry, describe_error, new_client, send
+from harbor_mirror.secret_texts import Secrets
 
 Json = dict[str, Any]
 Item = TypeVar("Item")

@@ -27,8 +27,9 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 
-from harbor_mirror.http import TIMEOUT, Retry, Secrets, describe_error, new_client, origin, retry_after, send
+from harbor_mirror.http import TIMEOUT, Retry, describe_error, new_client, origin, retry_after, send
 from harbor_mirror.registry.credentials import Credentials
+from harbor_mirror.secret_texts import Secrets
 
 #: Every media type that Harbor copies. A registry may convert to a type in this list, so the list decides the digest.
 MANIFESTS = (

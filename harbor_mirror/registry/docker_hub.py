@@ -7,9 +7,10 @@ from typing import Any
 
 import httpx
 
-from harbor_mirror.http import Retry, Secrets, describe_error, new_client, retry_after, send
+from harbor_mirror.http import Retry, describe_error, new_client, retry_after, send
 from harbor_mirror.registry.credentials import Credentials
 from harbor_mirror.registry.distribution import MAX_PAGES, NoSuchName, RateLimited, RegistryError
+from harbor_mirror.secret_texts import Secrets
 
 HUB = "https://hub.docker.com"
 #: The largest page that Docker Hub returns.

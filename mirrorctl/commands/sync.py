@@ -29,9 +29,9 @@ def sync(
 ) -> int:
     """Start rules now, watch them, and verify what arrived."""
     from mirrorctl.context import command_context
-    from mirrorctl.live.executions import BAD, start_all
+    from mirrorctl.live.executions import start_all
     from mirrorctl.live.mirror import chosen
-    from mirrorctl.output.reports import SyncReport
+    from mirrorctl.output.reports import BAD, SyncReport
     from mirrorctl.output.text import show_sync
 
     with command_context(stack, cwd, json=json, verbose=verbose) as context:

@@ -21,8 +21,6 @@ from mirrorctl.output.units import duration
 
 #: Harbor's final statuses and our names for them.
 FINAL: Mapping[str, Outcome] = {"Succeed": "succeeded", "Failed": "failed", "Stopped": "stopped"}
-#: Outcomes after which images may be missing.
-BAD = frozenset({"disabled", "failed", "stopped", "empty", "unfinished", "stalled", "refused", "missing"})
 #: Harbor's status text of an execution that a running one of the same rule prevented.
 SKIPPED = "active replication still in progress"
 POLL_SECONDS = 1.0

@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import get_args
 
 from harbor_mirror.config.refusal import Refused
 from harbor_mirror.harbor.client import Harbor, HarborError, Json
@@ -29,9 +28,8 @@ from mirrorctl.live.mirror import Rule
 from mirrorctl.live.signed import SignatureCheck, copies_signatures
 from mirrorctl.live.sources import Source, Sources
 from mirrorctl.live.status import parse_time
-from mirrorctl.output.reports import RuleProof, TagProof, TagStatus, VerifyReport
+from mirrorctl.output.reports import STATUSES, RuleProof, TagProof, TagStatus, VerifyReport
 
-STATUSES: tuple[TagStatus, ...] = get_args(TagStatus)
 OVERRIDE_OFF = "override is off: Harbor keeps the first digest of a tag"
 #: Repositories that are compared at the same time; each registry client limits its own connections.
 REPOSITORIES_AT_ONCE = 4

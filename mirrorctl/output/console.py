@@ -15,7 +15,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from harbor_mirror.http import Secrets
+from harbor_mirror.secret_texts import Secrets
 from mirrorctl.failure import Failure
 from mirrorctl.output.reports import Failed, Report
 from mirrorctl.output.untrusted import printable, safe_json, safe_line

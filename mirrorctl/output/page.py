@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harbor_mirror.harbor.client import Json
-from harbor_mirror.http import Secrets
+from harbor_mirror.secret_texts import Secrets
 from mirrorctl.live import causes
 from mirrorctl.live.overview import CALENDAR_HOURS, HISTORY, Overview, Storage
 from mirrorctl.live.status import STATES, is_success, parse_time

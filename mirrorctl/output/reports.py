@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, RootModel
 from pydantic.alias_generators import to_camel
@@ -37,6 +37,8 @@ Outcome = Literal[
     "stalled",
     "refused",
 ]
+#: Outcomes after which images may be missing.
+BAD = frozenset({"disabled", "failed", "stopped", "empty", "unfinished", "stalled", "refused", "missing"})
 
 
 class TaskReport(Report):
@@ -70,6 +72,7 @@ class RuleRun(Report):
 
 
 TagStatus = Literal["equal", "missing", "different", "extra", "unchecked"]
+STATUSES: tuple[TagStatus, ...] = get_args(TagStatus)
 
 
 SignatureState = Literal["copied", "missing", "unsigned"]

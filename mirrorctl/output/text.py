@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from harbor_mirror.config.paths import set_command
 from harbor_mirror.plan.schedule import MANUAL
 from mirrorctl.live import causes
-from mirrorctl.live.executions import BAD
-from mirrorctl.live.proof import STATUSES
 from mirrorctl.output.console import Output
 from mirrorctl.output.reports import (
+    BAD,
+    STATUSES,
     AdoptReport,
     CheckReport,
     CoverageReport,
