@@ -29,6 +29,7 @@ faults: setup
 bench: setup
 	@python -m bench.rules $(BENCH_RULES)
 	@python -m bench.mirrorctl
+	@python -m bench.replication
 
 lint: setup
 	@ruff format --check .

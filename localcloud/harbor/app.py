@@ -43,7 +43,7 @@ from localcloud.harbor.core import Clock, Conditions, Core
 from localcloud.harbor.data import HarborData
 from localcloud.harbor.distribution import Gate, registry_app, token_endpoint
 from localcloud.harbor.errors import ApiError, forbidden, not_found
-from localcloud.harbor.executions import Runner
+from localcloud.harbor.executions import WORKERS, Runner
 
 VERSION = "2.15.2"
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
@@ -67,7 +67,7 @@ class HarborSimulator:
 
     Serve `app`; `start()` begins to fire schedules, `close()` stops them and running jobs. `faults` makes it
     misbehave, `conditions` sets states that it does not reach by itself. `status_lag_seconds` is how long an execution
-    stays InProgress after its last task (real Harbor: up to 30 s).
+    stays InProgress after its last task (real Harbor: up to 30 s), `workers` how many jobs run at a time.
     """
 
     def __init__(
@@ -79,12 +79,13 @@ class HarborSimulator:
         admin_password: str,
         version: str = VERSION,
         status_lag_seconds: float = 0.0,
+        workers: int = WORKERS,
         clock: Clock = _utcnow,
     ) -> None:
         self.data = data
         accounts = Accounts(data)
         self.core = Core(data, hostname, external_url.rstrip("/"), "v" + version.lstrip("v"), clock, accounts)
-        self.core.runner = Runner(self.core, status_lag_seconds)
+        self.core.runner = Runner(self.core, status_lag_seconds, workers)
         with data.lock:
             accounts.first_boot(admin_password, clock())
             projects.first_boot(self.core)

@@ -22,7 +22,7 @@ from localcloud.harbor.transfer import NOTHING, Failed, Job, prepare_project, re
 
 _START = Struct("StartReplicationExecution", {"policy_id": "int64"})
 SKIPPED = "Execution skipped: active replication still in progress."
-#: Harbor's job service runs ten jobs at a time.
+#: Harbor's job service runs ten jobs at a time by default (`max_job_workers`).
 WORKERS = 10
 _TICK_SECONDS = 0.25
 
@@ -30,10 +30,10 @@ _TICK_SECONDS = 0.25
 class Runner:
     """Runs executions and fires crons; one for each Harbor."""
 
-    def __init__(self, core: Core, status_lag_seconds: float) -> None:
+    def __init__(self, core: Core, status_lag_seconds: float, workers: int = WORKERS) -> None:
         self._core, self.status_lag_seconds = core, status_lag_seconds
         self._stopping = threading.Event()
-        self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="harbor-job")
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="harbor-job")
         self._scheduler = threading.Thread(target=self._schedule, name="harbor-scheduler", daemon=True)
 
     def start(self) -> None:

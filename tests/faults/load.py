@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,13 +157,23 @@ class Mirror:
             **outputs,
         }
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Return the environment of commands for this mirror's stack."""
+        return {**os.environ, **self._stack.environment}
+
+    @property
+    def configuration(self) -> Mapping[str, Any]:
+        """Return the stack's configuration by setting."""
+        return self._stack.config
+
     def run(self, *arguments: str) -> Used:
         """Run a command of mirrorctl and measure it."""
         self.harbor.most = self.source.most = 0
         done = subprocess.run(
             [sys.executable, "-c", MEASURED, *arguments, "--stack", "dev", "--cwd", str(self._directory)],
             cwd=PROJECT,
-            env={**os.environ, **self._stack.environment},
+            env=self.environment,
             capture_output=True,
             text=True,
             timeout=COMMAND_SECONDS,

@@ -32,7 +32,7 @@ class RuleStack(TrialStack):
     """A stack on an existing Harbor: an endpoint, a project with retention, and rules."""
 
     def __init__(self, cloud: TrialCloud, directory: Path, name: str, harbor: HarborSimulator, url: str) -> None:
-        self.cloud, self.name, self.harbor = cloud, name, harbor
+        self.cloud, self.name, self.harbor, self.has_host = cloud, name, harbor, False
         self.outputs = {}
         self.workspace = Workspace(directory / name, name, cloud.env)
         self.workspace.create()
