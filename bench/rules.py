@@ -41,12 +41,12 @@ from localcloud.cloud import LocalCloud
 from localcloud.engine import PROJECT, Workspace
 from localcloud.harbor import HarborData, HarborSimulator
 from localcloud.http import free_port, serve
+from mirrorctl.live.engine import WITHOUT_CHECKPOINTS
 
 PASSWORD = "Bench-Admin-1"  # noqa: S105 - of a Harbor that lives for this run
 FLAT = PROJECT / "bench" / "flat"
 REAL_PLUGINS = os.environ.get("E2E_PROVIDERS") == "plugins"
 TERRAFORM_PROVIDER = os.environ.get("BENCH_TERRAFORM_PROVIDER")
-SKIPPED = {"PULUMI_SKIP_CHECKPOINTS": "true", "PULUMI_EXPERIMENTAL": "true"}
 QUIET = ("--color", "never", "--non-interactive", "--suppress-outputs")
 #: The life of a stack, command by command.
 LIFE = ("up", "unchanged preview", "one rule changed", "refresh", "destroy")
@@ -275,8 +275,10 @@ class Terraform:
 PROGRAMS: Mapping[str, Callable[[Path, int, Harbor, Mapping[str, str]], Program]] = {
     "product": product,
     "flat": flat,
-    "product-fast": lambda directory, rules, harbor, env: product(directory, rules, harbor, {**env, **SKIPPED}),
-    "flat-fast": lambda directory, rules, harbor, env: flat(directory, rules, harbor, {**env, **SKIPPED}),
+    "product-fast": lambda directory, rules, harbor, env: product(
+        directory, rules, harbor, {**env, **WITHOUT_CHECKPOINTS}
+    ),
+    "flat-fast": lambda directory, rules, harbor, env: flat(directory, rules, harbor, {**env, **WITHOUT_CHECKPOINTS}),
     **({"terraform": Terraform} if TERRAFORM_PROVIDER else {}),
 }
 #: Costs by program and command, in rounds.

@@ -95,7 +95,7 @@ class TagProof(Report):
     reason: str = ""
     signature: SignatureState | None = None
     """Whether the source has a signature of the image, and Harbor, too; unknown unless the rule copies signatures or
-    --signatures is given. Says nothing about its validity, and a missing one is no bad result."""
+    --signatures is given. Says nothing about its validity, and a missing one does not fail `verify`."""
     signature_reason: str = ""
     """Why Harbor lacks the signature."""
 

@@ -103,7 +103,7 @@ def test_a_referrer_without_a_tag_does_not_come_along_and_that_is_said(
     sign_as_referrer(source.store, REPOSITORY, descriptor(source, "1.25"))
     replicate(mirrored, signatures=True)
     result = run("verify", "nginx")
-    assert result.code == 0, "no rule can copy it, so it is no failure"
+    assert result.code == 0, "no rule can copy it, so verify does not fail"
     says = "its signature is an OCI referrer without a tag, which Harbor does not copy from this source"
     assert f"signature missing: {mirrored.url.removeprefix('http://')}/mirror/library/nginx:1.25 ({says})" in result.out
     assert "equal 2/2, 0/1 signatures" in result.out

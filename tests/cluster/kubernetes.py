@@ -251,7 +251,7 @@ class Nodes(threading.Thread):
     def _send(self, method: str, path: str, body: Json) -> None:
         headers = {"Content-Type": MERGE} if method == "PATCH" else {}
         response = self._api.client.request(method, path, json=body, headers=headers)
-        # What is gone or was changed since it was listed is seen as it is in the next round.
+        # Between the list and this request, an object can be deleted or changed; the next round reads it again.
         assert response.is_success or response.status_code in (404, 409), f"{method} {path}: {response.text}"
 
 

@@ -24,7 +24,6 @@ from harbor_mirror.harbor import project as project_mapping
 from harbor_mirror.harbor import robot as robot_mapping
 from harbor_mirror.harbor.client import Harbor, HarborError
 from harbor_mirror.plan.destinations import destination
-from harbor_mirror.plan.endpoint import PlannedEndpoint
 from harbor_mirror.plan.filters import matches, specific
 from harbor_mirror.plan.mirror import PlannedMirror
 from harbor_mirror.plan.project import PlannedProject
@@ -126,7 +125,7 @@ class Applied:
     def create(self) -> None:
         """Create everything through the product's mapping. Raise HarborError where Harbor refuses it."""
         for endpoint in self.declared.endpoints.values():
-            number = self._post("/registries", _registry(endpoint))
+            number = self._post("/registries", endpoint_mapping.to_creation(endpoint_mapping.to_json(endpoint)))
             self.outputs["endpoints"][endpoint.key] = {"id": number}
         for project in self.declared.projects.values():
             self._create_project(project)
@@ -268,14 +267,6 @@ def predict(planned: PlannedRule, images: Mapping[str, frozenset[str]]) -> set[L
             return None
         landings |= {(place, tag) for tag in kept}
     return landings
-
-
-def _registry(endpoint: PlannedEndpoint) -> dict[str, Any]:
-    """Return an endpoint as Harbor's creation takes it: its update, with nested credentials."""
-    body = endpoint_mapping.to_json(endpoint)
-    credential = {name: body.pop(name) for name in ("access_key", "access_secret")}
-    kind = body.pop("credential_type")
-    return {**body, "credential": {**credential, "type": kind}} if any(credential.values()) else body
 
 
 def _robot(robot: PlannedRobot) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from localcloud.engine import PROJECT, Workspace
 from localcloud.faults import Exchange, FaultInjector
 from localcloud.harbor import HarborData
 from localcloud.http import free_port
+from mirrorctl.live.engine import WITHOUT_CHECKPOINTS
 from tests.faults.secrets import leaks, places
 
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -45,8 +46,6 @@ COUNTS = {"servers": 1, "volumes": 1, "firewalls": 1, "addresses": 1, "buckets":
 
 IN_HARBOR = {"endpoints": 2, "robots": 1, "immutable tags": 0, "webhooks": 0}
 IN_HARBOR_WITH_PROTECTION = {"endpoints": 2, "robots": 2, "immutable tags": 2, "webhooks": 1}
-#: With these, the engine writes the state at its end only: a killed run then knows nothing of what it did.
-WITHOUT_CHECKPOINTS = {"PULUMI_SKIP_CHECKPOINTS": "true", "PULUMI_EXPERIMENTAL": "true"}
 
 
 @dataclass(frozen=True)
