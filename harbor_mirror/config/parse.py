@@ -114,11 +114,13 @@ EXPRESSIONS = {
 REASONS = {
     "int_from_float": "must be a whole number",
     "greater_than_equal": "must be at least {ge}",
+    "int_parsing_size": "is too large",
     "less_than_equal": "must be at most {le}",
     "too_short": "is empty",
     "string_too_short": "is empty",
     "string_too_long": "is longer than {max_length} characters",
     "model_type": "must be a map of settings",
+    "dict_type": "must be a map keyed by name",
     "tuple_type": "must be a list",
     "json_invalid": "is nested too deeply, or has an incomplete Unicode character",
 }
@@ -464,7 +466,8 @@ def _example_of(owner: type[Section], field: FieldInfo | None, path: str) -> str
         return ""
     if SecretStr in _types(field):
         return set_command(path, "--secret")
-    needed = _example(owner) if owner in _types(field) else "{}"
+    is_one_section = owner in _types(field) and get_origin(field.annotation) is not Mapping
+    needed = _example(owner) if is_one_section else "{}"
     return needed if needed != "{}" else in_yaml(field.examples[0]) if field.examples else ""
 
 

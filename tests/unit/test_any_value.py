@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 import json
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args, get_origin
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.data.model import configurations, resolved, stack
+from harbor_mirror.config.fields import Section
+from harbor_mirror.config.parse import KEYED, SINGLE
+from tests.data.model import STACK, configurations, resolved, stack
 
 SECRET = "S3CRET-value"
 #: Sections without a secret, whose values may be shown.
@@ -35,19 +36,48 @@ def places(value: object, where: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ..
         yield from places(inner, (*where, key))
 
 
+def keys(section: type[Section], where: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
+    """Yield the place of each key that a section may have, with `a` for names and the first entry of lists."""
+    for name, field in section.model_fields.items():
+        place = (*where, field.alias or name)
+        yield place
+        for inner, steps in sections(field.annotation):
+            yield from keys(inner, (*place, *steps))
+
+
+def sections(annotation: object, steps: tuple[Any, ...] = ()) -> Iterator[tuple[type[Section], tuple[Any, ...]]]:
+    """Yield the sections in the type of a field, and the keys that lead from its value to them."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        yield annotation, steps
+    origin = get_origin(annotation)
+    step = ("a",) if origin is Mapping else (0,) if origin is tuple else ()
+    for part in get_args(annotation):
+        yield from sections(part, (*steps, *step))
+
+
+KEYS = [
+    *(place for name, section in SINGLE.items() for place in keys(section, (name,))),
+    *(place for name, section in KEYED.items() for place in keys(section, (name, *STACK.get(name, ("a",))))),
+]
+
+
 def value_at(raw: Any, where: tuple[Any, ...]) -> Any:
     for key in where:
         raw = raw[key]
     return raw
 
 
-def changed(raw: dict[str, Any], where: tuple[Any, ...], value: object) -> dict[str, Any]:
-    result: Any = copy.deepcopy(raw)
-    part = result
-    for key in where[:-1]:
-        part = part[key]
-    part[where[-1]] = value
-    return dict(result)
+def changed(raw: Any, where: tuple[Any, ...], value: object) -> Any:
+    """Return a copy with this value in a place; what leads there is created or replaced."""
+    if not where:
+        return value
+    key, *rest = where
+    if isinstance(key, int):
+        entries = list(raw) if isinstance(raw, list) else []
+        entries[key : key + 1] = [changed(entries[key] if key < len(entries) else None, tuple(rest), value)]
+        return entries
+    known = raw if isinstance(raw, dict) else {}
+    return {**known, key: changed(known.get(key), tuple(rest), value)}
 
 
 def assert_faults_are_readable(raw: dict[str, Any]) -> None:
@@ -64,6 +94,14 @@ def assert_faults_are_readable(raw: dict[str, Any]) -> None:
 def test_each_value_in_every_place_gives_faults(value: object) -> None:
     for where in places(FULL):
         assert_faults_are_readable(changed(FULL, where, value))
+    for where in KEYS:
+        assert_faults_are_readable(changed(STACK, where, value))
+
+
+def test_every_key_is_tried() -> None:
+    places = {"/".join(map(str, key)) for key in KEYS}
+    assert {"cluster/managedDatabase/maintenance/hour", "rules/nginx/tags/semver"} < places
+    assert {"projects/mirror/members/groups/a/ldapDn", "projects/mirror/retention/keep/0/tags/excludes"} < places
 
 
 @given(st.sampled_from(STACKS), st.data())
