@@ -42,10 +42,10 @@ from localcloud.engine import PROJECT, Workspace
 from localcloud.harbor import HarborData, HarborSimulator
 from localcloud.http import free_port, serve
 from mirrorctl.live.engine import WITHOUT_CHECKPOINTS
+from tests.plugins import REAL_PLUGINS, plugin_home
 
 PASSWORD = "Bench-Admin-1"  # noqa: S105 - of a Harbor that lives for this run
 FLAT = PROJECT / "bench" / "flat"
-REAL_PLUGINS = os.environ.get("E2E_PROVIDERS") == "plugins"
 TERRAFORM_PROVIDER = os.environ.get("BENCH_TERRAFORM_PROVIDER")
 QUIET = ("--color", "never", "--non-interactive", "--suppress-outputs")
 #: The life of a stack, command by command.
@@ -355,7 +355,7 @@ def main() -> None:
     with LocalCloud(providers=not REAL_PLUGINS) as cloud, harbor(cloud) as target:
         results = {}
         for size in sizes:
-            results[size] = measure(names, size, repeats, target, cloud.env)
+            results[size] = measure(names, size, repeats, target, {**cloud.env, **plugin_home()})
             print(f"{size} rules measured", file=sys.stderr, flush=True)
     print("\n".join(table(results, names)))
 
