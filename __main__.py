@@ -24,5 +24,14 @@ try:
     plan = resolve_stack(settings, pulumi.get_project(), Path.cwd(), stack).require()
 except ConfigurationError as error:
     raise pulumi.RunError(str(error)) from None
-for name, value in Mirror(plan, stack=stack).outputs.items():
+outputs = Mirror(plan, stack=stack).outputs
+for name, value in outputs.items():
     pulumi.export(name, value)
+
+
+async def wait() -> None:
+    """Wait until the outputs are known: the SDK's own wait takes quadratic time in what is pending (docs/adr/0180)."""
+    await pulumi.Output.from_input(outputs).future()
+
+
+pulumi.run(wait)

@@ -14,7 +14,8 @@ from typing import Any
 
 import pulumi
 import pytest
-from pulumi.runtime.stack import run_pulumi_func
+from pulumi.runtime.settings import ROOT
+from pulumi.runtime.stack import run_in_stack
 
 PROGRAM = Path(__file__).resolve().parents[2] / "__main__.py"
 
@@ -110,12 +111,14 @@ class Program:
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
         pulumi.runtime.set_mocks(self.recorder, project="harbor-mirror", stack="test", preview=preview)
+        # It creates a stack resource, but the program runs in one of its own, as with the engine.
+        ROOT.set(None)
         texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
         pulumi.runtime.set_all_config({f"harbor-mirror:{key}": text for key, text in texts.items()})
 
         interrupted = signal.getsignal(signal.SIGINT)
         try:
-            loop.run_until_complete(run_pulumi_func(_main))
+            loop.run_until_complete(run_in_stack(_main))
         finally:
             signal.signal(signal.SIGINT, interrupted)
             loop.close()
