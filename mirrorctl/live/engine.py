@@ -9,7 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,6 +30,8 @@ SECRET_MARK = "4dabf18193072939515e22adb298388d"  # noqa: S105 - a key name
 WITHOUT_CHECKPOINTS = {"PULUMI_SKIP_CHECKPOINTS": "true", "PULUMI_EXPERIMENTAL": "true"}
 #: Steps of a preview that create something.
 CREATING = frozenset({"create", "create-replacement", "replace"})
+#: Fields of a resource in the state that order its deletion; `pulumi import` leaves them empty.
+ORDER = ("dependencies", "propertyDependencies", "deletedWith")
 LOCK = re.compile(r"created by (?P<user>\S+)@(?P<host>\S+) \(pid (?P<pid>\d+)\) at (?P<time>\S+)")
 
 
@@ -77,12 +79,16 @@ class Lock:
 
 @dataclass(frozen=True)
 class Creation:
-    """A resource that the next update would create; `inputs` hide secrets, and unknown values are the engine's mark."""
+    """A resource that the next update would create; `inputs` hide secrets, and unknown values are the engine's mark.
+
+    `order` is what the state would have of it in the fields of ORDER.
+    """
 
     urn: str
     type: str
     name: str
     inputs: Mapping[str, Any]
+    order: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -124,6 +130,7 @@ def creations(stack: str | None, cwd: Path) -> Creations:
             step["newState"]["type"],
             step["urn"].rsplit("::", 1)[-1],
             step["newState"].get("inputs") or {},
+            {key: step["newState"][key] for key in ORDER if step["newState"].get(key)},
         )
         for step in steps
     ]
@@ -203,10 +210,67 @@ def refresh(urns: Sequence[str], stack: str | None, cwd: Path) -> None:
     _run(["refresh", "--yes", "--skip-preview", *targets, *_stack_option(stack)], cwd, seconds=UPDATE_SECONDS)
 
 
-def clear_pending_operations(stack: str | None, cwd: Path) -> None:
-    """Remove the marks of interrupted operations from the state. Raise Failure."""
-    exported = _run(["stack", "export", *_stack_option(stack)], cwd)
-    _run(["stack", "import", *_stack_option(stack)], cwd, exported)
+def complete_state(created: Sequence[Creation], stack: str | None, cwd: Path) -> None:
+    """Give imported resources their dependencies, and remove the marks of interrupted operations. Raise Failure.
+
+    Without dependencies, the next `destroy` would delete an endpoint before the rules that use it.
+    """
+    exported = json.loads(_run(["stack", "export", *_stack_option(stack)], cwd))
+    deployment = exported["deployment"]
+    resources: list[dict[str, Any]] = deployment.get("resources") or []
+    orders = {creation.urn: creation.order for creation in created}
+    known = {resource["urn"] for resource in resources}
+    for resource in resources:
+        if not resource.get("dependencies") and not resource.get("delete"):
+            resource.update(_known_order(orders.get(resource["urn"], {}), known))
+    deployment["resources"] = _sorted_by_references(resources)
+    # An import drops the marks.
+    _run(["stack", "import", *_stack_option(stack)], cwd, json.dumps(exported))
+
+
+def _known_order(order: Mapping[str, Any], known: set[str]) -> dict[str, Any]:
+    """Return the fields of ORDER without resources that the state does not have."""
+    result: dict[str, Any] = {}
+    if dependencies := [urn for urn in order.get("dependencies", ()) if urn in known]:
+        result["dependencies"] = dependencies
+    if properties := order.get("propertyDependencies"):
+        result["propertyDependencies"] = {
+            name: [urn for urn in urns or () if urn in known] for name, urns in properties.items()
+        }
+    if order.get("deletedWith") in known:
+        result["deletedWith"] = order["deletedWith"]
+    return result
+
+
+def _sorted_by_references(resources: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return resources in their order, but each after those that it refers to: the engine refuses other states."""
+    by_urn = {resource["urn"]: resource for resource in reversed(resources)}
+    visited: set[int] = set()
+    result: list[dict[str, Any]] = []
+
+    def put(resource: dict[str, Any]) -> None:
+        if id(resource) in visited:
+            return
+        visited.add(id(resource))
+        for urn in _references(resource):
+            if urn in by_urn:
+                put(by_urn[urn])
+        result.append(resource)
+
+    for resource in resources:
+        put(resource)
+    return result
+
+
+def _references(resource: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the URNs of the resources that must precede a resource in the state."""
+    yield resource.get("parent", "")
+    # A reference to a provider ends with its id.
+    yield resource.get("provider", "").rpartition("::")[0]
+    yield resource.get("deletedWith", "")
+    yield from resource.get("dependencies") or ()
+    for urns in (resource.get("propertyDependencies") or {}).values():
+        yield from urns or ()
 
 
 def version(cwd: Path) -> str:

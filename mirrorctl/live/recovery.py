@@ -102,8 +102,8 @@ class Recovery:
         ]
         if taken:
             engine.import_resources(self._document(taken), stack, cwd)
-        if self._pending:
-            engine.clear_pending_operations(stack, cwd)
+        if taken or self._pending:
+            engine.complete_state(self._creations.resources, stack, cwd)
         left = tuple(item for item in plan.left if item.action == "ask" and not confirmed_by_person)
         return RecoverReport(stack=plan.stack, done=True, left=left)
 

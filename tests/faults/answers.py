@@ -123,39 +123,57 @@ def converge(stack: TrialStack, command: str) -> tuple[list[Answer], list[str]]:
     cloud = stack.cloud
     assert isinstance(cloud, FaultyCloud)
     answers: list[Answer] = []
+    failures: list[str] = []
+    has_failed_without_fault = False
     for _ in range(MAX_RUNS):
         cloud.answers, cloud.is_faulty = [], True
         result = _run(stack, command)
         cloud.is_faulty = False
         answers += cloud.answers
-        if not cloud.answers:
-            break
         if result.code == 0:
-            continue
-        last = cloud.answers[-1]
-        last.result = "failed"
-        last.failures += unclear(result, advises=command == "up")
-        _follow(stack, result)
-    if result.code != 0:
-        _follow(stack, result, even_without_advice=command == "destroy")
-        result = _run(stack, command)
-    if result.code != 0:
-        return answers, [f"{command} does not converge: {result.output[-2000:]}"]
-    if command == "up":
-        return answers, stack.faults()
-    return answers, [f"Linode still has {left}"] if any((left := cloud.left_over()).values()) else []
+            if cloud.answers:
+                continue
+            return answers, failures + (stack.faults() if command == "up" else _left_over(stack))
+        if cloud.answers:
+            cloud.answers[-1].result = "failed"
+            cloud.answers[-1].failures += unclear(result, advises=command == "up")
+        elif has_failed_without_fault:
+            break
+        has_failed_without_fault = not cloud.answers
+        failures += _follow(stack, result, even_without_advice=has_failed_without_fault and command == "destroy")
+    return answers, [*failures, f"{command} does not converge: {result.output[-2000:]}"]
+
+
+def _left_over(stack: TrialStack) -> list[str]:
+    """Return what is left after a destruction and the documented recovery.
+
+    Linode's and Harbor's plugins take a 404 for a success, and Harbor's any 200: such an object is left.
+    """
+    failures: list[str] = []
+    if stack.left_over():
+        failures += _recover(stack)
+        if (again := _run(stack, "destroy")).code != 0:
+            failures.append(f"destroy after recover: {again.output[-2000:]}")
+    return [*failures, f"left: {left}"] if (left := stack.left_over()) else failures
 
 
 def _run(stack: TrialStack, command: str) -> Result:
     return stack.workspace.pulumi(command, "--yes", "--skip-preview", *OPTIONS, events=True)
 
 
-def _follow(stack: TrialStack, result: Result, *, even_without_advice: bool = False) -> None:
-    """Do what the messages of a failed run advise, besides running it again."""
+def _follow(stack: TrialStack, result: Result, *, even_without_advice: bool = False) -> list[str]:
+    """Do what the messages of a failed run advise, besides running it again; return what is wrong with that."""
     if RECOVER in result.output or even_without_advice:
-        stack.recover("--yes")
-    elif REFRESH in result.output:
-        stack.workspace.refresh()
+        return _recover(stack)
+    if REFRESH in result.output:
+        refreshed = stack.workspace.refresh()
+        return [f"refresh: {refreshed.output[-2000:]}"] if refreshed.code != 0 else []
+    return []
+
+
+def _recover(stack: TrialStack) -> list[str]:
+    done = stack.recover("--yes")
+    return [f"recover: {done.stdout}{done.stderr}"] if done.returncode != 0 else []
 
 
 def unclear(result: Result, *, advises: bool) -> list[str]:

@@ -92,13 +92,13 @@ def trial(stack: TrialStack, phase: Literal["create", "update"], point: Point) -
 
 
 def destroyed(stack: TrialStack, point: Point) -> Trial:
-    """Kill a `destroy` at a point; recover, run it again, and look for what Linode still has."""
+    """Kill a `destroy` at a point; recover, run it again, and look for what is left."""
     result = _recovered(stack, "destroy", point, is_reached=stack.killed("destroy", point))
     again = stack.workspace.destroy()
     if again.code != 0:
         result.failures.append(f"destroy after recover: {again.output[-2000:]}")
-    if any((left := stack.cloud.left_over()).values()):
-        result.failures.append(f"Linode still has {left}")
+    if left := stack.left_over():
+        result.failures.append(f"left: {left}")
     return result
 
 

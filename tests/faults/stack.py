@@ -237,6 +237,15 @@ class TrialStack:
         searched = places(self.workspace.directory, self.outputs)
         return len(searched), leaks(searched, secrets)
 
+    def left_over(self) -> dict[str, int]:
+        """Return how many things a destroyed stack has left, by kind: in Linode, or in a Harbor that it shared."""
+        left = self.cloud.left_over()
+        if not self.has_host:
+            data = self.cloud.harbors[-1].data
+            left |= {"endpoints": len(data.registries), "rules": len(data.policies), "robots": len(data.robots)}
+            left["projects"] = sum(project.name != "library" for project in data.projects)
+        return {kind: count for kind, count in left.items() if count}
+
     def faults(self) -> list[str]:
         """Return what differs from a stack that was never interrupted: orphans, duplicates, lost rules, changes."""
         found = []
