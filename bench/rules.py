@@ -114,8 +114,6 @@ class Program(Protocol):
 
 def spend(command: Sequence[str], folder: Path, environment: Mapping[str, str], state: Path) -> Cost:
     """Run a command, and return what it took; `state` is the file with the state. Raise RuntimeError if it fails."""
-    # Test environments forbid Python to cache what it has compiled; those of users don't.
-    environment = {key: value for key, value in environment.items() if key != "PYTHONDONTWRITEBYTECODE"}
     watch = Watch(state.parent)
     began = time.perf_counter()
     log = folder / "log"

@@ -121,10 +121,12 @@ class Workspace:
         return self.pulumi("stack", "export").ok().output
 
     def environment(self) -> dict[str, str]:
-        """Return the environment of every command, without the user's own Pulumi settings."""
-        inherited = {
-            key: value for key, value in os.environ.items() if not key.startswith(("PULUMI_", "LINODE_", "HARBOR_"))
-        }
+        """Return the environment of every command, without the user's own Pulumi settings.
+
+        Python may keep what it has compiled, as on a user's machine.
+        """
+        own = ("PULUMI_", "LINODE_", "HARBOR_", "PYTHONDONTWRITEBYTECODE")
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(own)}
         return {
             **inherited,
             # A language host without virtualenv support takes the first python on PATH.
