@@ -10,7 +10,7 @@ import base64
 import json
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -287,15 +287,30 @@ def command(stack: Canaries) -> None:
     stack.mirrorctl("status", "--verbose")
 
 
-def trial(directory: Path) -> Row:
-    """Run everything on a new stack and search."""
+def sample(stack: Canaries) -> None:
+    """Plan, deploy and comment once, with one command of each kind."""
+    stack.mirrorctl("resolve")
+    stack.pulumi("preview", "--diff", "--save-plan", "engine-plan.json")
+    stack.pulumi("up", "--yes", "--skip-preview", "--debug", "--logflow", "-v=9", "--event-log", "events.json")
+    comment = stack.script("preview.sh", STACK, "HEAD").output
+    stack.publish("comment", f"preview-{STACK}", text=comment)
+    stack.mirrorctl("report", "--html", "page.html", "--json")
+    stack.mirrorctl("drift", "--verbose")
+
+
+Steps = Sequence[Callable[[Canaries], None]]
+LONG: Steps = (deploy, debug, command)
+SHORT: Steps = (sample,)
+
+
+def trial(directory: Path, steps: Steps = LONG) -> Row:
+    """Run these steps on a new stack and search."""
     forge = Forge()
     with TrialCloud() as cloud, serve(GitHubApi(forge.app)) as server:
         stack = Canaries(directory, cloud, forge, server.url)
         configure(stack)
-        deploy(stack)
-        debug(stack)
-        command(stack)
+        for step in steps:
+            step(stack)
         return stack.search()
 
 

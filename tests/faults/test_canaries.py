@@ -14,7 +14,7 @@ from urllib.parse import quote
 import pytest
 import trustme
 
-from tests.faults.canaries import canary, trial
+from tests.faults.canaries import LONG, SHORT, Steps, canary, trial
 from tests.faults.processes import traced
 from tests.faults.secrets import exposed, leaks, places
 from tests.plugins import REAL_PLUGINS
@@ -35,11 +35,11 @@ WRITTEN: dict[str, Callable[[str], str]] = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.skipif(REAL_PLUGINS, reason="the local cloud tells which secrets it made")
-def test_no_secret_is_anywhere(tmp_path: Path) -> None:
-    row = trial(tmp_path)
+@pytest.mark.parametrize("steps", [SHORT, pytest.param(LONG, marks=pytest.mark.slow)], ids=["short", "long"])
+def test_no_secret_is_anywhere(tmp_path: Path, steps: Steps) -> None:
+    row = trial(tmp_path, steps)
     print(f"{row.places} places were searched")
     assert row.failures == []
 

@@ -87,12 +87,16 @@ def _points(calls: list[str]) -> Iterator[tuple[int, str]]:
         seen.add(command)
 
 
+#: Every fifth point in `make test`; all of them in CI.
+every = pytest.mark.parametrize("step", [5, pytest.param(1, marks=pytest.mark.slow)])
+
+
 def _calls(server: Machine) -> list[str]:
     return server.text("/stub/rclone-calls").splitlines()
 
 
-@pytest.mark.slow
-def test_failing_calls_of_a_backup_delete_nothing_and_are_reported(server: Machine, target: Target) -> None:
+@every
+def test_failing_calls_of_a_backup_delete_nothing_and_are_reported(server: Machine, target: Target, step: int) -> None:
     status, output = _back_up(server, "20260104T000000Z")
     assert status == 0, output
     assert target.complete() == {"20260103T000000Z", "20260104T000000Z"}
@@ -100,7 +104,7 @@ def test_failing_calls_of_a_backup_delete_nothing_and_are_reported(server: Machi
     assert sum("purge" in call for call in calls) == 4
     points = list(_points(calls))
     assert {way for _, way in points} == set(WAYS)
-    for number, way in points:
+    for number, way in points[::step]:
         target.put_back()
         before = target.complete()
         server.path("/mnt/harbor/backup-last").write_text("20260103T000000Z\n")
@@ -176,8 +180,8 @@ def test_target_that_is_not_mounted_is_refused(server: Machine) -> None:
     assert "is not on a mounted file system of its own" in output
 
 
-@pytest.mark.slow
-def test_failing_calls_of_a_restore_change_no_data(server: Machine) -> None:
+@every
+def test_failing_calls_of_a_restore_change_no_data(server: Machine, step: int) -> None:
     old = server.path(f"{BLOB}/4/data").read_text()
     server.stub("rclone-calls", "")
     command = ("/usr/local/sbin/harbor-restore", "20260101T000000Z", "--yes")
@@ -186,7 +190,7 @@ def test_failing_calls_of_a_restore_change_no_data(server: Machine) -> None:
     assert server.text("/mnt/harbor/data/registry/docker/registry/v2/tags/latest") == "layer 1"
     calls = _calls(server)
     _push(server, "layer 4")
-    for number, way in _points(calls):
+    for number, way in list(_points(calls))[::step]:
         server.stub("rclone-calls", "")
         server.stub("rclone-fails-at", str(number))
         server.stub("rclone-fails-how", way)
