@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -20,18 +21,36 @@ def recover(
 ) -> int:
     """Repair a stack whose `pulumi up` or `destroy` was killed: take over what it left behind."""
     from mirrorctl.context import command_context
+    from mirrorctl.live import state_files
     from mirrorctl.live.recovery import Recovery
+    from mirrorctl.output.reports import RecoverReport
     from mirrorctl.output.text import show_recovery
 
     with command_context(stack, cwd, json=json, verbose=verbose) as context:
-        output = context.output
-        recovery = Recovery(stack, context.folder, hide=output.secrets.add, note=output.note, address=address)
+        output, folder = context.output, context.folder
+
+        def is_confirmed(report: RecoverReport) -> bool:
+            """Show what is to be done; return whether to do it."""
+            show_recovery(output, report)
+            if yes or (not json and _confirm()):
+                return True
+            output.report(report)
+            output.line("Not done. --yes does it without a question")
+            return False
+
+        # The rest can be looked for only when Pulumi can read the state.
+        for find in (state_files.find_cut_off_attributes, partial(state_files.find_cut_off_state, stack)):
+            repairs = find(folder)
+            files = tuple(map(str, repairs))
+            if files and not is_confirmed(RecoverReport(stack=stack or "", done=False, files=files)):
+                return BAD_FINDING
+            for repair in repairs:
+                repair.run()
+
+        recovery = Recovery(stack, folder, hide=output.secrets.add, note=output.note, address=address)
         report = recovery.look()
         if not report.done:
-            show_recovery(output, report)
-            if not yes and (json or not _confirm()):
-                output.report(report)
-                output.line("Nothing was changed. --yes does it without a question")
+            if not is_confirmed(report):
                 return BAD_FINDING
             report = recovery.repair(confirmed_by_person=not yes)
         output.report(report)

@@ -32,6 +32,9 @@ WITHOUT_CHECKPOINTS = {"PULUMI_SKIP_CHECKPOINTS": "true", "PULUMI_EXPERIMENTAL":
 CREATING = frozenset({"create", "create-replacement", "replace"})
 #: Fields of a resource in the state that order its deletion; `pulumi import` leaves them empty.
 ORDER = ("dependencies", "propertyDependencies", "deletedWith")
+#: What the engine says of an empty or cut-off file of the state, or of a lock.
+CUT_OFF = re.compile(r"\bEOF$|unexpected end of JSON input$")
+UNREADABLE = "a file of the state is cut off: `mirrorctl recover` repairs it if the state is in a directory"
 LOCK = re.compile(r"created by (?P<user>\S+)@(?P<host>\S+) \(pid (?P<pid>\d+)\) at (?P<time>\S+)")
 
 
@@ -178,6 +181,9 @@ def find_lock(stack: str | None, cwd: Path) -> Lock | None:
     try:
         _run([*arguments, *_stack_option(stack)], cwd, seconds=UPDATE_SECONDS)
     except Failure as failure:
+        if UNREADABLE in str(failure):
+            # The state can be read, so it is the lock: the run was killed while it wrote it.
+            return Lock("somebody", "an unknown time")
         if "currently locked" not in str(failure):
             return None
         found = LOCK.search(str(failure))
@@ -347,4 +353,5 @@ def _message(process: subprocess.CompletedProcess[str]) -> str:
     if "currently locked" in process.stderr:
         return " ".join(lines).removeprefix("error: ")
     errors = [line.partition("error: ")[2] for line in lines if "error: " in line]
-    return next(iter(errors or lines), f"exit code {process.returncode}")
+    message = next(iter(errors or lines), f"exit code {process.returncode}")
+    return f"{message}; {UNREADABLE}" if CUT_OFF.search(message) else message

@@ -319,6 +319,8 @@ def note_fast(output: Output, report: FastReport) -> None:
 
 def show_recovery(output: Output, report: RecoverReport) -> None:
     """Print what an interrupted run left behind and what is done with it."""
+    for repair in report.files:
+        output.line(repair)
     if report.lock:
         output.line(f"remove the lock of {report.lock}; it must not belong to a run that still goes on")
     for operation in report.interrupted:

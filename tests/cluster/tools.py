@@ -67,10 +67,6 @@ def _verify_checksum(path: Path, chart: Chart) -> Path:
 
 def recover(workspace: Workspace) -> None:
     """Do what docs/cluster-operations.md says before the next `up`."""
-    for file in (workspace.directory / "state").rglob(f"{workspace.stack}.json"):
-        if not file.read_text().strip():
-            # The kill cut it off.
-            file.write_bytes(file.with_suffix(".json.bak").read_bytes())
     done = subprocess.run(
         [sys.executable, "-m", "mirrorctl", "recover", "--yes"],
         cwd=workspace.directory,
