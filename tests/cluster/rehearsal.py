@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -83,6 +85,31 @@ class Rehearsal:
         config["harbor-mirror:cluster"] = {key: value for key, value in section.items() if value is not None}
         self.workspace.configure(config)
 
+    def use_existing_cluster(self) -> None:
+        """Change the configuration to a Kubernetes cluster that exists already, with an ingress controller."""
+        self.change(
+            existing={"ingressClass": "nginx"},
+            adminCidrs=None,
+            managedDatabase={"allowCidrs": ["198.51.100.0/24"]},
+        )
+        self.workspace.set_secret("cluster.existing.kubeconfig", self.api.kubeconfig)
+
+    def shell(self, commands: str) -> str:
+        """Run commands of the documentation with the cluster's kubeconfig, confirmed; return what they show."""
+        kubeconfig = self.workspace.directory / "kubeconfig"
+        kubeconfig.write_text(self.api.kubeconfig)
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", confirmed(commands)],
+            cwd=self.workspace.directory,
+            env={**self.workspace.environment(), "KUBECONFIG": str(kubeconfig)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
     @property
     def at_linode(self) -> list[str]:
         """Labels of everything that Linode would bill or that blocks a name."""
@@ -104,6 +131,12 @@ class Rehearsal:
         own = {"default", "kube-system", "kube-public", "kube-node-lease"}
         found = {space["metadata"]["name"] for space in self.api.items("/api/v1/namespaces")}
         return sorted(found - own)
+
+
+def confirmed(commands: str) -> str:
+    """Return commands as they are without a person who confirms them."""
+    commands = re.sub("pulumi (up|refresh|destroy)", r"pulumi \1 --yes --skip-preview --non-interactive", commands)
+    return commands.replace("mirrorctl recover", f"{sys.executable} -m mirrorctl recover --yes")
 
 
 def chart_directory(tmp: Path) -> Path:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import re
-import subprocess
-import sys
 
 import pytest
 
@@ -116,11 +113,11 @@ def check_way_back(stack: Rehearsal) -> None:
     stop, _, start = shell_blocks("Go back after a failed upgrade")
     (database,) = stack.cloud.linode.cloud.databases.values()
     admitted = database.allowed
-    shell(stack, stop)
+    stack.shell(stop)
     assert replicas(stack) == []
 
     (reach,) = shell_blocks("Reach the database and the buckets")
-    known = set(shell(stack, f"{reach}\nenv").splitlines())
+    known = set(stack.shell(f"{reach}\nenv").splitlines())
     assert f"PGHOST={database.json()['hosts']['primary']}" in known
     assert f"PGPASSWORD={database.password}" in known
     keys = {key.access_key: key.secret_key for key in stack.cloud.linode.cloud.keys.values()}
@@ -130,33 +127,10 @@ def check_way_back(stack: Rehearsal) -> None:
         assert f"{prefix}SECRET_ACCESS_KEY={keys[access]}" in known
 
     database.allowed = ["203.0.113.7/32"]
-    shell(stack, confirmed(start))
+    stack.shell(start)
     assert replicas(stack) == [2, 2, 2, 2]
     assert database.allowed == admitted
     assert harbor_version(stack) == "2.15.1"
-
-
-def shell(stack: Rehearsal, commands: str) -> str:
-    """Run commands of the documentation with the cluster's kubeconfig; return what they show."""
-    kubeconfig = stack.workspace.directory / "kubeconfig"
-    kubeconfig.write_text(stack.api.kubeconfig)
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", commands],
-        cwd=stack.workspace.directory,
-        env={**stack.workspace.environment(), "KUBECONFIG": str(kubeconfig)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
-    return done.stdout
-
-
-def confirmed(commands: str) -> str:
-    """Return commands as they are without a person who confirms them."""
-    commands = re.sub("pulumi (up|refresh|destroy)", r"pulumi \1 --yes --skip-preview --non-interactive", commands)
-    return commands.replace("mirrorctl recover", f"{sys.executable} -m mirrorctl recover --yes")
 
 
 def replicas(stack: Rehearsal) -> list[int]:
@@ -185,12 +159,7 @@ def test_protected_parts_stay_when_the_stack_is_destroyed(stack: Rehearsal) -> N
 
 
 def test_an_existing_cluster_is_left_unchanged(stack: Rehearsal) -> None:
-    stack.change(
-        existing={"ingressClass": "nginx"},
-        adminCidrs=None,
-        managedDatabase={"allowCidrs": ["198.51.100.0/24"]},
-    )
-    stack.workspace.set_secret("cluster.existing.kubeconfig", stack.api.kubeconfig)
+    stack.use_existing_cluster()
     stack.up().ok()
     assert stack.in_kubernetes() == [names.NAMESPACE]
     assert not stack.cloud.linode.cloud.clusters
@@ -205,16 +174,16 @@ def test_a_harbor_that_was_moved_is_taken_over(stack: Rehearsal) -> None:
     program("kubectl", "kubernetes-client")
     stop, _, _, _, start, take_over = shell_blocks("Move from a host to a cluster")
     stack.up().ok()
-    shell(stack, confirmed(stop))
+    stack.shell(stop)
     moved = stack.harbor.data = host_harbor(stack.cloud.hub_url)
     numbers = numbers_of(moved)
     for name, content in (("secretkey", "not-a-secure-key"), ("password", HOST_PASSWORD)):
         (stack.workspace.directory / name).write_text(content)
-    shell(stack, confirmed(start))
+    stack.shell(start)
     keys = stack.api.get(f"/api/v1/namespaces/{names.NAMESPACE}/secrets/{names.KEYS}")["data"]
     assert base64.b64decode(keys["secretKey"]).decode() == "not-a-secure-key"
 
-    shell(stack, confirmed(take_over.replace("mirrorctl verify", "")))
+    stack.shell(take_over.replace("mirrorctl verify", ""))
     assert numbers_of(moved) == numbers
     assert stack.preview("--expect-no-changes").code == 0
 

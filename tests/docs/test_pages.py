@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
+from bench import scale
 from localcloud.cloud import PARTNER_PASSWORD, PARTNER_USERNAME, LocalCloud
 from localcloud.demo import stack_config
 from localcloud.engine import PROGRAM, PROJECT, Workspace
@@ -219,6 +220,11 @@ def test_links_have_a_target(page: Path) -> None:
         if not file.exists() or (anchor and anchor not in anchors(file)):
             dead.append(target)
     assert dead == []
+
+
+def test_the_page_about_scale_has_the_tables_of_its_model() -> None:
+    page = (DOCS / "scale.md").read_text().splitlines()
+    assert [line for line in scale.tables() if line not in page] == []
 
 
 def test_the_configuration_reference_matches_the_models() -> None:
