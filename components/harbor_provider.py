@@ -21,7 +21,8 @@ def harbor_provider(
     The hook is on the provider itself. Every object in Harbor therefore waits for it without a depends_on, and it runs
     again when the URL or the password changes.
     """
-    gate = wait_for_health(f"{name}-healthy", url, username=username, password=password)
+    is_new = depends_on is not None
+    gate = wait_for_health(f"{name}-healthy", url, username=username, password=password, is_new=is_new)
     return harbor.Provider(
         name,
         url=url,

@@ -123,10 +123,14 @@ def retry_after(response: httpx.Response) -> float | None:
         return None
 
 
+#: How `describe_error` begins for a certificate.
+CERTIFICATE_REJECTED = "its TLS certificate is not accepted"
+
+
 def describe_error(error: httpx.TransportError) -> str:
     """Return what failed between us and a server, for users."""
     if _is_certificate_error(error):
-        return f"its TLS certificate is not accepted ({_text(error)})"
+        return f"{CERTIFICATE_REJECTED} ({_text(error)})"
     if isinstance(error, LimitExceeded):
         return str(error)
     if isinstance(error, httpx.ConnectTimeout):

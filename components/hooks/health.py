@@ -17,13 +17,18 @@ POLL_SECONDS = 2.0
 
 
 def wait_for_health(
-    name: str, url: str, *, username: str | None = None, password: pulumi.Input[str] | None = None
+    name: str,
+    url: str,
+    *,
+    username: str | None = None,
+    password: pulumi.Input[str] | None = None,
+    is_new: bool = True,
 ) -> pulumi.ResourceHookBinding:
     """Return hooks that delay a resource's creation and update until Harbor is healthy and accepts the credentials.
 
     The hooks do not run at preview, because a preview must work before Harbor exists and while it is down. The state
     contains only their name. The update fails with the message of NotHealthy or WrongCredentials; the next one tries
-    again.
+    again. `is_new`: the stack creates this Harbor, whose certificate may be issued while it boots.
     """
 
     async def healthy(_: pulumi.ResourceHookArgs) -> None:
@@ -34,6 +39,7 @@ def wait_for_health(
                 timeout_seconds=HEALTHY_WITHIN_SECONDS,
                 interval_seconds=POLL_SECONDS,
                 report=pulumi.log.info,
+                is_new=is_new,
             )
             if username is not None and password is not None:
                 secret: pulumi.Output[str] = pulumi.Output.from_input(password)

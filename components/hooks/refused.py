@@ -10,7 +10,7 @@ from types import MappingProxyType
 import pulumi
 
 from harbor_mirror.config.paths import join_path
-from harbor_mirror.harbor.client import HarborError, WrongCredentials
+from harbor_mirror.harbor.client import TRUST, HarborError, WrongCredentials
 
 from .errors import Failed, explain_failure
 
@@ -27,6 +27,9 @@ UNHEALTHY = (
 TAKEN = "code got: 409"
 #: By what the provider says, a regular expression; the first that matches counts.
 GUIDANCE = {
+    r'(Get|Post|Put|Delete) "[^"]*": .*certificate': (
+        "{what}: the certificate of Harbor is not accepted. " + TRUST + ". Then " + AGAIN
+    ),
     "code got: 401": (
         "{what}: Harbor rejects the password of the stack's user. Set the one that Harbor has "
         "(`pulumi config set --secret harborPassword`), and " + AGAIN

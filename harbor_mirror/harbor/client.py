@@ -24,7 +24,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 
 from harbor_mirror.config.faults import HIDDEN
-from harbor_mirror.http import CONCURRENCY, TIMEOUT, Retry, describe_error, new_client, send
+from harbor_mirror.http import CERTIFICATE_REJECTED, CONCURRENCY, TIMEOUT, Retry, describe_error, new_client, send
 from harbor_mirror.secret_texts import Secrets
 
 Json = dict[str, Any]
@@ -44,6 +44,10 @@ ROBOT_PREFIX = "robot$"
 SHOWN_CHARACTERS = 200
 #: A proxy in front of a Harbor that starts may hold a request; the next poll asks again.
 HEALTH_TIMEOUT = httpx.Timeout(10.0)
+TRUST = (
+    "Give Harbor a certificate of an authority that this machine trusts, or set SSL_CERT_FILE to a file with the "
+    "certificates of all trusted authorities"
+)
 
 
 class HarborError(Exception):
@@ -466,12 +470,14 @@ def wait_until_healthy(
     timeout_seconds: float,
     interval_seconds: float,
     report: Callable[[str], None],
+    is_new: bool = True,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
     """Poll Harbor's health until every component is healthy; `report` is called for each change of state.
 
-    Reads the body: Harbor answers 200 also when it is unhealthy. Raise NotHealthy with the last state seen.
+    Reads the body: Harbor answers 200 also when it is unhealthy. Raise NotHealthy with the last state seen, and at once
+    if the certificate of a Harbor that is not new is rejected: that does not change while we wait.
     """
     path = f"{API}/health"
     started = clock()
@@ -483,6 +489,8 @@ def wait_until_healthy(
             if state is None:
                 report(f"Harbor at {url} is healthy after {waited:.0f} s.")
                 return
+            if not is_new and CERTIFICATE_REJECTED in state:
+                raise NotHealthy(None, f"Harbor at {url}: {state}. {TRUST}", "GET", path)
             if waited + interval_seconds > timeout_seconds:
                 message = f"Harbor at {url} is not ready after {waited:.0f} s. Last state seen: {state}."
                 raise NotHealthy(None, message, "GET", path)

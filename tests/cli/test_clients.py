@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from localcloud.faults import Fault
 from localcloud.http import serve
 from localcloud.oci.images import push_image, push_multi_arch
 from localcloud.registry import RegistrySimulator
+from localcloud.tls import trust
 from tests.cli.harbor_fixture import ADMIN, PASSWORD, HarborFixture
 
 Answer = Callable[[Request], Response]
@@ -121,6 +123,18 @@ def test_the_health_gate_reports_an_unreachable_server() -> None:
         wait_until_healthy("http://127.0.0.1:1", timeout_seconds=0, interval_seconds=1, report=print)
     with pytest.raises(NotHealthy, match="does not resolve"):
         wait_until_healthy("http://no-such-host.invalid", timeout_seconds=0, interval_seconds=1, report=print)
+
+
+def test_the_health_gate_waits_for_no_other_certificate_of_a_harbor_that_exists_already(harbor: HarborFixture) -> None:
+    clock = Clock()
+    with trust("localhost") as files, serve(harbor.app, certificate=files.certificate) as server:
+        url = f"https://localhost:{server.port}"
+        wait = partial(wait_until_healthy, url, timeout_seconds=9, interval_seconds=2, report=print)
+        with pytest.raises(NotHealthy, match=r"certificate is not accepted .* set SSL_CERT_FILE"):
+            wait(is_new=False, clock=clock, sleep=clock.sleep)
+        assert clock() == 0
+        with pytest.raises(NotHealthy, match=r"not ready after 8 s.* certificate is not accepted"):
+            wait(clock=clock, sleep=clock.sleep)
 
 
 def test_credentials(harbor: HarborFixture) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,8 +59,12 @@ def part_without_checkpoints(say: Say, share: float) -> Row:
 
 def _run(row: Row, chains: Sequence[Points], say: Say, *, has_host: bool) -> Row:
     for number, chosen in enumerate(chains, 1):
-        with TemporaryDirectory() as directory:
-            chain = run_chain(Path(directory), chosen, has_host=has_host)
+        try:
+            with TemporaryDirectory() as directory:
+                chain = run_chain(Path(directory), chosen, has_host=has_host)
+        except (RuntimeError, subprocess.TimeoutExpired) as error:
+            row.failures.append(f"stack {number}: {error}")
+            continue
         for result in chain.trials:
             say(f"{row.part} {number}/{len(chains)}: {result}")
             row.points += result.is_reached

@@ -165,6 +165,12 @@ class TrialStack:
         self.rules["redis"] = config["harbor-mirror:rules"]["redis"]
         self.workspace.configure(config)
 
+    def use_harbor(self, url: str) -> None:
+        """Reach the existing Harbor at another URL."""
+        config = self.workspace.configuration()
+        config["harbor-mirror:harbor"]["url"] = url
+        self.workspace.configure(config)
+
     def killed(self, command: Literal["up", "destroy"], point: Point) -> bool:
         """Run a command that is killed at a point; return whether it sent so many writes.
 
@@ -200,8 +206,8 @@ class TrialStack:
             os.killpg(process.pid, signal.SIGKILL)
         return is_reached
 
-    def recover(self, *options: str, answer: str = "y\n") -> subprocess.CompletedProcess[str]:
-        """Run `mirrorctl recover` as a person who confirms it."""
+    def recover(self, *options: str, answer: str = "y\ny\n") -> subprocess.CompletedProcess[str]:
+        """Run `mirrorctl recover` as a person who confirms it; files that were cut off have a question of their own."""
         done = subprocess.run(
             [sys.executable, "-m", "mirrorctl", "recover", *options],
             cwd=self.workspace.directory,
