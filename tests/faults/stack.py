@@ -64,6 +64,7 @@ class TrialCloud(LocalCloud):
         self.harbors: list[Any] = []
         self.process: subprocess.Popen[bytes] | None = None
         self.point: Point | None = None
+        self._target: Exchange | None = None
         self.writes: list[str] = []
         self._lock = threading.Lock()
         super().__init__(boot=Boot(self._start_harbor), boot_seconds=0.05)
@@ -97,7 +98,10 @@ class TrialCloud(LocalCloud):
         with self._lock:
             if when == "before":
                 self.writes.append(f"{exchange.method} {exchange.path}")
-            if self.process is None or when != self.point.when or len(self.writes) != self.point.number:
+                if len(self.writes) == self.point.number:
+                    # Other writes may begin before this one has its answer.
+                    self._target = exchange
+            if self.process is None or when != self.point.when or exchange is not self._target:
                 return
             process, self.process = self.process, None
         process.send_signal(self.point.signal)
