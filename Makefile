@@ -10,12 +10,12 @@ demo: setup
 	@python -m localcloud.demo
 
 test: setup lint
-	@pytest -n 2 --dist worksteal -rs -m "not slow" tests
+	@pytest -n 3 --dist worksteal -rs -m "not slow" tests
 	@echo "left out: the slow tests; make test-slow runs them, and so does CI"
 
-# Long forms, and rehearsals with a real Kubernetes API.
+# Long forms, tests of the engine that take more than ten seconds, and rehearsals with a real Kubernetes API.
 test-slow: setup
-	@pytest -n 2 --dist worksteal -rs -m slow tests
+	@pytest -n 3 --dist worksteal -rs -m slow tests
 
 # What the tests of the cluster run for real; about 20 minutes, once per user. Without it `make test-slow` leaves them out.
 cluster-tools:

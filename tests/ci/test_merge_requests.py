@@ -121,6 +121,7 @@ def schedule(repository: Repository, tmp_path: Path) -> Iterator[Schedule]:
         yield Schedule(gitlab, repository, clone, env)
 
 
+@pytest.mark.slow
 def test_each_push_is_previewed_once_with_its_settings_only(schedule: Schedule) -> None:
     schedule.propose(1, {"Pulumi.dev.yaml": settings("hourly"), "ci/lib.sh": "echo stolen >&2; exit 0"})
     schedule.propose(2, {"docs/page.md": "text"})

@@ -107,6 +107,7 @@ def test_the_first_deployment_creates_runs_verifies_and_publishes(
         assert secret not in published + ran.errors + ran.output
 
 
+@pytest.mark.slow
 def test_a_deployment_without_a_change_runs_nothing(deployed: Pipeline, tmp_path: Path) -> None:
     before = deployed.executions()
     ran = deployed.run("deploy.sh", "dev", str(tmp_path / "outputs.json"))
@@ -116,6 +117,7 @@ def test_a_deployment_without_a_change_runs_nothing(deployed: Pipeline, tmp_path
     assert deployed.executions() == before
 
 
+@pytest.mark.slow
 def test_a_change_is_previewed_as_text_and_as_a_diff_and_only_its_rule_runs(deployed: Pipeline, tmp_path: Path) -> None:
     base = deployed.change(lambda config: config["harbor-mirror:rules"]["nginx"].update(schedule=HOURLY))
     ran = deployed.run("preview.sh", "dev", base)
@@ -143,6 +145,7 @@ def test_a_change_is_previewed_as_text_and_as_a_diff_and_only_its_rule_runs(depl
     assert deployed.policy("nginx")["trigger"]["trigger_settings"]["cron"] == HOURLY
 
 
+@pytest.mark.slow
 def test_only_the_approved_plan_is_applied(deployed: Pipeline, tmp_path: Path) -> None:
     plan, outputs = tmp_path / "plan.json", tmp_path / "outputs.json"
     base = deployed.change(lambda config: config["harbor-mirror:rules"]["base-images"].update(schedule="daily"))

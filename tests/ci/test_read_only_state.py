@@ -62,6 +62,7 @@ def bucket() -> Iterator[tuple[Bucket, str]]:
     thread.join()
 
 
+@pytest.mark.slow
 def test_preview_plan_and_drift_work_with_a_key_that_can_only_read(bucket: tuple[Bucket, str], tmp_path: Path) -> None:
     store, url = bucket
     with LocalCloud() as cloud:

@@ -147,6 +147,7 @@ def _plain(entry: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 def test_the_engine_imports_an_adopted_harbor_without_replacing_anything(
     by_hand: SimulatedMirror, run: Run, tmp_path: Path
 ) -> None:

@@ -50,6 +50,7 @@ def part(tmp_path: Path, cloud: LocalCloud) -> Part:
     return made
 
 
+@pytest.mark.slow
 def test_linodes_part_is_created_stays_and_goes(part: Part) -> None:
     part.workspace.preview().ok()
     part.workspace.up().ok()
@@ -83,6 +84,7 @@ def test_linodes_part_is_created_stays_and_goes(part: Part) -> None:
     assert not part.account.nodebalancers
 
 
+@pytest.mark.slow
 def test_what_linode_created_without_an_answer_is_recovered(part: Part, cloud: LocalCloud) -> None:
     for kinds in (("lke/clusters", "networking/firewalls"), ("postgresql/instances", "nodebalancers")):
         for kind in kinds:

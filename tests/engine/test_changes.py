@@ -93,6 +93,7 @@ def test_a_removed_rule_is_deleted_and_the_others_stay(mirror: Mirror) -> None:
     assert ours == {mirror.name}
 
 
+@pytest.mark.slow
 def test_an_endpoints_type_changes_while_its_rule_uses_it(mirror: Mirror) -> None:
     assert mirror.apply().code == 0
     before = mirror.policy()
@@ -127,6 +128,7 @@ def test_a_renamed_project_keeps_its_rule(mirror: Mirror) -> None:
     assert mirror.policy()["dest_namespace"] == f"{mirror.name}-new"
 
 
+@pytest.mark.slow
 def test_a_rotated_secret_reaches_harbor_and_never_the_state(
     mirror: Mirror, locked_source: tuple[RegistrySimulator, str]
 ) -> None:

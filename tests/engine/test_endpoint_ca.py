@@ -75,6 +75,7 @@ def drift(mirror: Mirror, *options: str) -> tuple[int, list[tuple[str, str, str,
     return code, [(item["kind"], item["field"], item["live"], item["fixed"]) for item in found]
 
 
+@pytest.mark.slow
 def test_a_rule_copies_from_a_source_with_a_private_ca(mirror: Mirror, private: tuple[str, str]) -> None:
     url, ca = private
     name, stands_for_it = f"{mirror.name}-docker-registry", f"{mirror.name}-docker-registry-ca"
@@ -149,6 +150,7 @@ def test_a_rule_copies_from_a_source_with_a_private_ca(mirror: Mirror, private: 
     assert endpoint(mirror) is None
 
 
+@pytest.mark.slow
 def test_what_a_killed_run_left_is_taken_over_and_another_endpoint_is_not(
     mirror: Mirror, source: Source, private: tuple[str, str]
 ) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from localcloud.engine import Workspace
 from localcloud.registry import RegistrySimulator
 
@@ -38,6 +40,7 @@ def test_ten_faults_are_ten_lines_and_nothing_is_registered(workspace: Callable[
         assert {step.type for step in result.steps} <= {"pulumi:pulumi:Stack"}
 
 
+@pytest.mark.slow
 def test_a_source_that_is_down_is_named_and_a_rerun_converges(
     mirror: Mirror, locked_source: tuple[RegistrySimulator, str]
 ) -> None:

@@ -74,6 +74,7 @@ class Host:
         return said
 
 
+@pytest.mark.slow
 def test_every_failure_of_linode_during_creation_names_a_solution(stack: Host, cloud: LocalCloud) -> None:
     faults = cloud.linode.faults
 
@@ -115,6 +116,7 @@ def test_every_failure_of_linode_during_creation_names_a_solution(stack: Host, c
     assert stack.preview("--expect-no-changes").code == 0
 
 
+@pytest.mark.slow
 def test_the_preview_announces_a_replacement_and_rejects_it_with_protect(stack: Host) -> None:
     stack.up().ok()
     (before,) = stack.servers

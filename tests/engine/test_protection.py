@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from localcloud.engine import names
 from tests.engine.conftest import Mirror, Source
 
@@ -13,6 +15,7 @@ def metadata(mirror: Mirror) -> dict[str, Any]:
         return dict(client.project(mirror.name)["metadata"])
 
 
+@pytest.mark.slow
 def test_a_gate_set_in_harbor_is_not_switched_off(mirror: Mirror) -> None:
     mirror.apply().ok()
     assert metadata(mirror)["prevent_vul"] == "false"
@@ -73,6 +76,7 @@ def test_protection_is_created_changed_and_removed(mirror: Mirror) -> None:
     assert mirror.workspace.preview("--expect-no-changes").code == 0
 
 
+@pytest.mark.slow
 def test_a_proxy_cache_and_a_robot(mirror: Mirror, source: Source) -> None:
     cache, robot = f"{mirror.name}-cache", f"{mirror.name}-ci"
     mirror.section("projects")[cache] = {"proxyCache": mirror.name}

@@ -22,6 +22,7 @@ def unchanged(mirror: Mirror) -> bool:
     return mirror.workspace.preview("--expect-no-changes").code == 0
 
 
+@pytest.mark.slow
 def test_a_rule_moves_to_another_endpoint_in_place(mirror: Mirror) -> None:
     other = f"{mirror.name}-other"
     mirror.section("endpoints")[other] = dict(mirror.section("endpoints")[mirror.name])
@@ -52,6 +53,7 @@ def test_a_rule_moves_while_its_old_endpoint_is_deleted(mirror: Mirror) -> None:
     assert unchanged(mirror)
 
 
+@pytest.mark.slow
 def test_a_rule_is_disabled_and_enabled(mirror: Mirror) -> None:
     mirror.rule["schedule"] = "0 30 2 * * *"
     mirror.apply().ok()
@@ -69,6 +71,7 @@ def test_a_rule_is_disabled_and_enabled(mirror: Mirror) -> None:
     assert unchanged(mirror)
 
 
+@pytest.mark.slow
 def test_a_rule_renamed_with_its_project_and_endpoint_at_once(mirror: Mirror) -> None:
     mirror.rule["schedule"] = "0 30 2 * * *"
     mirror.apply().ok()
@@ -85,6 +88,7 @@ def test_a_rule_renamed_with_its_project_and_endpoint_at_once(mirror: Mirror) ->
     assert unchanged(mirror)
 
 
+@pytest.mark.slow
 def test_a_retention_is_created_changed_and_deleted(mirror: Mirror) -> None:
     project = mirror.section("projects")[mirror.name]
     project["retention"] = {"schedule": "0 0 0 * * *", "keep": [{"mostRecentlyPushed": 5}]}
@@ -108,6 +112,7 @@ def retention(mirror: Mirror) -> Any:
         return client.get(f"/retentions/{metadata['retention_id']}")
 
 
+@pytest.mark.slow
 def test_maintenance_is_set_as_configured_and_a_second_up_changes_nothing(mirror: Mirror) -> None:
     mirror.config["harbor-mirror:maintenance"] = {
         "garbageCollection": {"schedule": "0 0 0 * * 0", "workers": 2},
@@ -158,6 +163,7 @@ def _endpoint(mirror: Mirror, name: str) -> str:
         return f"/registries/{next(entry['id'] for entry in client.registries() if entry['name'] == name)}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("by_hand", "named"),
     [(a_project, "project {name}"), (an_endpoint, "endpoint {name}-docker-registry"), (a_rule, "rule {name}")],

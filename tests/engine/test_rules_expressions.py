@@ -62,6 +62,7 @@ def push(registry: str, repository: str, tags: list[str]) -> None:
             client.put(path, content=manifest, headers=headers).raise_for_status()
 
 
+@pytest.mark.slow
 def test_each_expression_copies_exactly_what_it_selects(target: Target, scratch: str) -> None:
     run = f"hm-{uuid.uuid4().hex[:8]}"
     cases = [

@@ -133,6 +133,7 @@ def _landed(client: Harbor, one: Made) -> dict[str, int]:
     return found
 
 
+@pytest.mark.slow
 def test_harbor_accepts_each_case_and_copies_to_the_predicted_destination(
     made: Mapping[str, Made], target: Target
 ) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from localcloud.engine import names
 from tests.engine.conftest import Mirror
 
 REPLICATION, RANDOM_ID = "harbor:index/replication:Replication", "random:index/randomId:RandomId"
 
 
+@pytest.mark.slow
 def test_single_active_is_set_kept_and_reset(mirror: Mirror) -> None:
     settings = f"{mirror.name}-settings"
     mirror.apply().ok()

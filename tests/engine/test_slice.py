@@ -133,6 +133,7 @@ def test_the_pull_robot_cannot_create_projects(outputs: dict[str, Any]) -> None:
         robot.request("POST", "/projects", body={"project_name": "by-robot"})
 
 
+@pytest.mark.slow
 def test_a_replaced_server_keeps_address_and_data(stack: Workspace, outputs: dict[str, Any]) -> None:
     config = stack.configuration()
     config["harbor-mirror:host"]["image"] = "linode/ubuntu24.04"

@@ -72,6 +72,7 @@ def resources(state: bytes) -> Any:
     return json.loads(state)["checkpoint"]["latest"].get("resources")
 
 
+@pytest.mark.slow
 def test_attributes_and_a_lock_that_a_kill_left_empty_are_removed(stack: Stack) -> None:
     stack.attributes.write_bytes(b"")
     locks = stack.root / "locks/organization/harbor-mirror/files"

@@ -34,8 +34,8 @@ MAX_RUNS = 80
 #: One step after the other: without CONTINUE, a run that fails has made no call after the one that met the fault.
 OPTIONS = ("--parallel", "1")
 #: What does not depend on the resource that failed is tried in the same run, and meets faults of its own. With a host,
-#: this is for `destroy` only: in an `up`, the engine (3.274) panics if a default provider cannot be configured, and
-#: waits for ever for a replacement whose deletion failed.
+#: this is for `destroy` only: in an `up`, the engine (3.274) panics if a default provider cannot be configured, and an
+#: `up` hung after a wrong answer about events, perhaps because of a replacement whose deletion failed.
 CONTINUE = "--continue-on-error"
 #: Harbor's calls that only a stack with a host sends; the others meet their faults in the chains without one.
 OF_HOSTS = re.compile(r"^/(v4/|api/v2\.0/system/)")

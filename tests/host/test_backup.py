@@ -101,6 +101,7 @@ def test_lost_volume_is_restored(harbor: Callable[..., Machine], volume: Volume)
     assert list(server.path("/mnt/harbor").glob("data.before-restore-*")), "what was there is moved aside, not deleted"
 
 
+@pytest.mark.slow
 def test_older_backup_undoes_later_changes(harbor: Callable[..., Machine]) -> None:
     server = harbor()
     _push(server, "v1", "one")

@@ -245,6 +245,7 @@ def test_every_key_has_a_case() -> None:
     assert sorted(CHANGES) == sorted(keys(Host))
 
 
+@pytest.mark.slow
 def test_the_page_says_what_a_change_of_each_key_does(program: Program, ignored: dict[str, list[str]]) -> None:
     effects = Effects(program, ignored)
     assert table() == {key: (effects.of(key, bucket=True), effects.of(key, bucket=False)) for key in CHANGES}
