@@ -149,7 +149,8 @@ def test_ctrl_c_does_not_stop_the_execution_and_says_how_to_resume(
 ) -> None:
     mirrored.conditions.stalled = True
     tool = subprocess.Popen(
-        [sys.executable, "-m", "mirrorctl", "sync", "nginx", "--wait"],
+        # A test run in the background would pass on that it ignores SIGINT.
+        ["env", "--default-signal=INT", sys.executable, "-m", "mirrorctl", "sync", "nginx", "--wait"],
         env={**environment, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
