@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Annotated
 
 import typer
@@ -38,14 +37,13 @@ def recover(
             output.line("Not done. --yes does it without a question")
             return False
 
-        # The rest can be looked for only when Pulumi can read the state.
-        for find in (state_files.find_cut_off_attributes, partial(state_files.find_cut_off_state, stack)):
-            repairs = find(folder)
-            files = tuple(map(str, repairs))
-            if files and not is_confirmed(RecoverReport(stack=stack or "", done=False, files=files)):
+        # Pulumi can read the state only without these files, and somebody who confirms needs to see the rest first.
+        for file in state_files.remove_cut_off_attributes(folder):
+            output.note(f"removed {file}, which was cut off; Pulumi does not need it")
+        if restoration := state_files.find_cut_off_state(stack, folder):
+            if not is_confirmed(RecoverReport(stack=stack or "", done=False, files=(str(restoration),))):
                 return BAD_FINDING
-            for repair in repairs:
-                repair.run()
+            restoration.run()
 
         recovery = Recovery(stack, folder, hide=output.secrets.add, note=output.note, address=address)
         report = recovery.look()

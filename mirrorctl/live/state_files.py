@@ -29,15 +29,13 @@ GZIP_MARK, ZSTD_MARK = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 
 @dataclass(frozen=True)
-class Repair:
-    """The repair of an unreadable file: its replacement by a copy, or its removal if there is none."""
+class Restoration:
+    """The replacement of an unreadable state file by a copy of it."""
 
     file: Path
-    copy: Path | None = None
+    copy: Path
 
     def __str__(self) -> str:
-        if self.copy is None:
-            return f"remove {self.file}, which was cut off; Pulumi does not need it"
         written = datetime.fromtimestamp(self.copy.stat().st_mtime, UTC)
         return (
             f"restore the state {self.file}, which was cut off, from {self.copy} of {written:%Y-%m-%dT%H:%M:%SZ}; "
@@ -49,41 +47,44 @@ class Repair:
         return self.file.with_name(f"{self.file.name}.unreadable")
 
     def run(self) -> None:
-        """Remove or replace the file."""
-        if self.copy is None:
-            self.file.unlink(missing_ok=True)
-            return
+        """Replace the file, and keep it under another name."""
         restored = shutil.copy(self.copy, self.file.with_name(f"{self.file.name}.restored"))
         shutil.copy(self.file, self._kept)
         Path(restored).replace(self.file)
 
 
-def find_cut_off_attributes(cwd: Path) -> list[Repair]:
-    """Return the removal of each file of attributes that cannot be read. Raise Failure."""
+def remove_cut_off_attributes(cwd: Path) -> list[Path]:
+    """Remove each file of attributes that cannot be read, and return these. Raise Failure.
+
+    They have nothing that Pulumi needs.
+    """
     root = _root(cwd)
     files = [file for folder in FOLDERS for file in root.glob(f"{folder}/**/*{ATTRIBUTES}")] if root else []
-    return [Repair(file) for file in sorted(files) if not _is_json(file)]
+    cut_off = [file for file in sorted(files) if not _is_json(file)]
+    for file in cut_off:
+        file.unlink(missing_ok=True)
+    return cut_off
 
 
-def find_cut_off_state(stack: str | None, cwd: Path) -> list[Repair]:
-    """Return the restoration of a stack's state file if it cannot be read. Raise Failure if no copy can be read.
+def find_cut_off_state(stack: str | None, cwd: Path) -> Restoration | None:
+    """Return how to restore a stack's state file; None if it can be read. Raise Failure if no copy can be read.
 
     Needs readable attributes: without them, Pulumi does not say which stack is selected.
     """
     root = _root(cwd)
     if root is None:
-        return []
+        return None
     *_, project, name = (stack_file.project(cwd), *(stack or engine.selected(cwd)).split("/"))
     file = _newest(root / "stacks" / place / f"{name}.json{end}" for place in (project, ".") for end in COMPRESSIONS)
     if file is None or _is_json(file):
-        return []
+        return None
     copy = _newest(copy for copy in _copies(root, file, name) if _is_json(copy))
     if copy is None:
         raise Failure(
             f"the state {file} is cut off, and Pulumi's copies of it cannot be read or do not exist; "
             "restore this file from your own backup of the directory"
         )
-    return [Repair(file, copy)]
+    return Restoration(file, copy)
 
 
 def _copies(root: Path, file: Path, name: str) -> Iterator[Path]:

@@ -399,11 +399,11 @@ class RecoverReport(Report):
     """What `recover --json` prints."""
 
     stack: str
-    """Empty if files of the state must be repaired before Pulumi says which stack is selected."""
+    """Empty if the state's file must be restored before Pulumi says which stack is selected."""
     done: bool
     """Whether the stack is ready for the next `pulumi up`; false without a confirmation."""
     files: tuple[str, ...] = ()
-    """Repairs of files in the state's directory. If there are any, the rest is known only after them."""
+    """The restoration of the state's file in a directory. With one, the rest is known only afterwards."""
     lock: str = ""
     """Who left a lock, and when."""
     interrupted: tuple[str, ...] = ()

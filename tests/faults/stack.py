@@ -210,8 +210,8 @@ class TrialStack:
             os.killpg(process.pid, signal.SIGKILL)
         return is_reached
 
-    def recover(self, *options: str, answer: str = "y\ny\n") -> subprocess.CompletedProcess[str]:
-        """Run `mirrorctl recover` as a person who confirms it; files that were cut off have a question of their own."""
+    def recover(self, *options: str, answer: str = "y\n") -> subprocess.CompletedProcess[str]:
+        """Run `mirrorctl recover` as a person who confirms it once."""
         done = subprocess.run(
             [sys.executable, "-m", "mirrorctl", "recover", *options],
             cwd=self.workspace.directory,
