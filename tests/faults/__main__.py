@@ -6,8 +6,12 @@ Prints each trial as it is done, then the failures and one table; the exit code 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
 
 from tests.faults import answers, canaries, commands, differential, kills, load
 from tests.faults.table import Part, Row, table
@@ -25,15 +29,22 @@ PARTS: Mapping[str, Part] = {
 }
 
 
-def run(names: list[str], share: float) -> int:
-    """Run parts and print the table; return the exit code."""
-    rows: list[Row] = []
-    for name in names:
-        rows.append(PARTS[name](_say, share))
-        for failure in rows[-1].failures:
-            _say(f"FAILED {name}: {failure}")
+def run(names: Sequence[str], share: float, processes: int) -> int:
+    """Run parts, several at once, and print the table; return the exit code."""
+    with ProcessPoolExecutor(processes) as pool:
+        rows = list(pool.map(_run_part, names, repeat(share)))
+    for row in rows:
+        for failure in row.failures:
+            _say(f"FAILED {row.part}: {failure}")
     _say(table(rows))
     return 1 if any(row.failures for row in rows) else 0
+
+
+def _run_part(name: str, share: float) -> Row:
+    began = time.monotonic()
+    row = PARTS[name](_say, share)
+    _say(f"{name}: done in {(time.monotonic() - began) / 60:.0f} minutes, {len(row.failures)} failures")
+    return row
 
 
 def _say(text: str) -> None:
@@ -44,7 +55,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description="Trials of faults and interruptions.")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (default: all)")
     parser.add_argument("--share", type=float, default=1.0, help="run this share of each part (default: 1)")
+    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="parts at once (default: one per core)")
     chosen = parser.parse_args()
     if unknown := set(chosen.parts) - PARTS.keys():
         parser.error(f"unknown part {', '.join(sorted(unknown))}")
-    sys.exit(run(chosen.parts or list(PARTS), chosen.share))
+    sys.exit(run(chosen.parts or list(PARTS), chosen.share, chosen.processes))

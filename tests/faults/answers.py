@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import threading
 import uuid
-from collections.abc import Iterator
+from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import cycle
@@ -22,12 +23,13 @@ from localcloud.engine import Result
 from localcloud.faults import FAULTS, Exchange, FaultInjector
 from localcloud.http import free_port, serve
 from localcloud.tls import trust
+from tests.faults.secrets import leaks, places
 from tests.faults.stack import TrialCloud, TrialStack
 from tests.faults.table import Row, Say
 
-#: Seconds of the shortened silence.
-SILENCE = 2.0
-#: Chains of the long form: each begins with another kind of answer.
+#: Seconds of the silence in the short form.
+SHORT_SILENCE = 2.0
+#: Chains of the long form: in each of them, a call meets another kind of answer.
 CHAINS = len(FAULTS)
 #: Runs of one command, for trials that do not end.
 MAX_RUNS = 80
@@ -60,11 +62,31 @@ class Answer:
         return f"{self.kind} to {self.call}: {'; '.join(self.failures) or self.result}"
 
 
-class FaultyCloud(TrialCloud):
-    """A trial cloud that answers each call wrongly when it gets it for the first time."""
+class Kinds:
+    """Gives a call each kind of answer once, before any for the second time."""
 
-    def __init__(self, kinds: Iterator[str], calls: re.Pattern[str] | None = None) -> None:
-        self._kinds, self._calls, self._tried, self._choice = kinds, calls, set[str](), threading.Lock()
+    def __init__(self) -> None:
+        self._order, self._met = cycle(FAULTS), defaultdict[str, set[str]](set)
+
+    def choose(self, call: str) -> str:
+        """Return a kind that this call has not met."""
+        met = self._met[call]
+        if len(met) == len(FAULTS):
+            met.clear()
+        kind = next(kind for kind in self._order if kind not in met)
+        met.add(kind)
+        return kind
+
+
+class FaultyCloud(TrialCloud):
+    """A trial cloud that answers each call wrongly when it gets it for the first time.
+
+    `calls` selects calls by their paths; `silence` shortens a silence (seconds).
+    """
+
+    def __init__(self, kinds: Kinds, calls: re.Pattern[str] | None = None, silence: float | None = None) -> None:
+        self._kinds, self._calls, self._silence = kinds, calls, silence
+        self._tried, self._choice = set[str](), threading.Lock()
         #: The faults of the present run.
         self.answers: list[Answer] = []
         self.is_faulty = False
@@ -82,10 +104,12 @@ class FaultyCloud(TrialCloud):
             if not self.is_faulty or call in self._tried:
                 return
             self._tried.add(call)
-            kind = next(self._kinds)
+            kind = self._kinds.choose(call)
             self.answers.append(Answer(call, kind))
-        delay = SILENCE if kind == "silence" else 0.0
-        injector.add(replace(FAULTS[kind], path=f"^{re.escape(exchange.path)}$", method=exchange.method, delay=delay))
+        fault = replace(FAULTS[kind], path=f"^{re.escape(exchange.path)}$", method=exchange.method)
+        if fault.delay and self._silence is not None:
+            fault.delay = self._silence
+        injector.add(fault)
 
 
 def template(path: str) -> str:
@@ -144,28 +168,39 @@ def certificate_trial(directory: Path) -> tuple[list[Answer], list[str]]:
 
 def _run_chains(row: Row, say: Say, share: float, *, has_host: bool) -> Row:
     """Run up to as many chains as there are kinds of answers: every call then meets every kind."""
-    count = max(1, round(CHAINS * share))
+    count, kinds = max(1, round(CHAINS * share)), Kinds()
     for number in range(count):
-        with TemporaryDirectory() as directory:
-            answers, failures = run_chain(Path(directory), first=number * CHAINS // count, has_host=has_host)
+        try:
+            with TemporaryDirectory() as directory:
+                answers, failures, searched = run_chain(Path(directory), kinds, has_host=has_host)
+        except (RuntimeError, subprocess.TimeoutExpired) as error:
+            row.failures.append(f"stack {number + 1}: {error}")
+            continue
         for answer in answers:
             say(f"{row.part} {number + 1}/{count}: {answer}")
         row.faults += len(answers)
         row.failures += failures
+        row.places += searched
     return row
 
 
-def run_chain(directory: Path, *, first: int, has_host: bool = True) -> tuple[list[Answer], list[str]]:
-    """Create, change and destroy a stack among faults; return these and what is wrong."""
-    kinds = list(FAULTS)
-    with FaultyCloud(cycle(kinds[first:] + kinds[:first]), OF_HOSTS if has_host else None) as cloud:
+def run_chain(directory: Path, kinds: Kinds, *, has_host: bool = True) -> tuple[list[Answer], list[str], int]:
+    """Create, change and destroy a stack among faults.
+
+    Return these, what is wrong, and how many files and outputs were searched for secrets.
+    """
+    with FaultyCloud(kinds, OF_HOSTS if has_host else None) as cloud:
         stack = TrialStack(cloud, directory, f"answers-{uuid.uuid4().hex[:6]}", has_host=has_host)
         answers, failures = converge(stack, "up")
         stack.change()
-        for more in (converge(stack, "up"), converge(stack, "destroy")):
+        changed = converge(stack, "up")
+        secrets = stack.secrets()
+        for more in (changed, converge(stack, "destroy")):
             answers += more[0]
             failures += more[1]
-    return answers, failures + [str(answer) for answer in answers if answer.failures]
+        searched = places(stack.workspace.directory, stack.outputs)
+        failures += [f"a secret is in {place}" for place in leaks(searched, secrets)]
+    return answers, failures + [str(answer) for answer in answers if answer.failures], len(searched)
 
 
 def converge(stack: TrialStack, command: str) -> tuple[list[Answer], list[str]]:
@@ -209,7 +244,9 @@ def _left_over(stack: TrialStack) -> list[str]:
 
 def _run(stack: TrialStack, command: str) -> Result:
     more = () if stack.has_host and command == "up" else (CONTINUE,)
-    return stack.workspace.pulumi(command, "--yes", "--skip-preview", *OPTIONS, *more, events=True)
+    result = stack.workspace.pulumi(command, "--yes", "--skip-preview", *OPTIONS, *more, events=True)
+    stack.outputs[f"{command} {len(stack.outputs)}"] = result.output
+    return result
 
 
 def _follow(stack: TrialStack, result: Result, *, even_without_advice: bool = False) -> list[str]:

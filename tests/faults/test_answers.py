@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import cycle
 from pathlib import Path
 
 import pytest
 
 from localcloud.faults import FAULTS
-from tests.faults.answers import FaultyCloud, certificate_trial, converge
+from tests.faults.answers import SHORT_SILENCE, FaultyCloud, Kinds, certificate_trial, converge
 from tests.faults.stack import TrialStack
 from tests.plugins import REAL_PLUGINS
 
@@ -18,7 +17,7 @@ pytestmark = pytest.mark.skipif(REAL_PLUGINS, reason="the trials count the reque
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_a_creation_among_all_kinds_of_answers_converges(tmp_path: Path) -> None:
-    with FaultyCloud(cycle(FAULTS)) as cloud:
+    with FaultyCloud(Kinds(), silence=SHORT_SILENCE) as cloud:
         stack = TrialStack(cloud, tmp_path, "answers", has_host=False)
         answers, failures = converge(stack, "up")
     assert {answer.kind for answer in answers} == set(FAULTS)
