@@ -11,7 +11,7 @@ BENCH_REPEATS                  rounds for each number of rules (default: 3; 1 fr
 BENCH_PROGRAMS                 product, flat, product-fast, flat-fast (without checkpoints: mirrorctl fast), terraform;
                                default: all
 BENCH_TERRAFORM_PROVIDER       a folder with terraform-provider-harbor; without it, Terraform is left out
-E2E_PROVIDERS=plugins          plugins of PULUMI_HOME in place of the stand-ins
+E2E_PROVIDERS=plugins          plugins of PULUMI_HOME in place of the stand-ins; none is downloaded
 E2E_HARBOR_URL, E2E_HARBOR_PASSWORD, E2E_SOURCE_URL   a Harbor and a source in place of the simulators
 """
 
@@ -65,6 +65,8 @@ TERRAFORM: Mapping[str, Sequence[str]] = {
     "refresh": (*APPLY, "-refresh-only"),
     "destroy": ("terraform", "destroy", "-auto-approve", "-no-color"),
 }
+#: A missing plugin that the stack does not use would be looked for in each command.
+NO_DOWNLOADS = {"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true"}
 #: From this number of rules, one round takes half an hour, because each step with checkpoints writes the whole state.
 LONG = 1000
 #: Pairs of programs whose costs are compared.
@@ -356,7 +358,7 @@ def main() -> None:
         results = {}
         for size in sizes:
             rounds = int(repeats or (1 if size >= LONG else 3))
-            results[size] = measure(names, size, rounds, target, {**cloud.env, **plugin_home()})
+            results[size] = measure(names, size, rounds, target, {**cloud.env, **plugin_home(), **NO_DOWNLOADS})
             print(f"{size} rules measured", file=sys.stderr, flush=True)
     print("\n".join(table(results, names)))
 

@@ -137,6 +137,8 @@ class Workspace:
             "PULUMI_BACKEND_URL": (self.directory / "state").as_uri(),
             "PULUMI_CONFIG_PASSPHRASE": "local",
             "PULUMI_SKIP_UPDATE_CHECK": "true",
+            # Otherwise each command downloads the plugin of every installed package that has no stand-in: kubernetes.
+            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
             # The event log, the only machine-readable output of an `up`, needs this debugging flag.
             "PULUMI_DEBUG_COMMANDS": "true",
             **self.env,

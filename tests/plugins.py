@@ -13,8 +13,10 @@ REAL_PLUGINS = os.environ.get("E2E_PROVIDERS") == "plugins"
 
 
 def plugin_home() -> dict[str, str]:
-    """Where the real plugins are, if they are asked for."""
-    return {"PULUMI_HOME": os.environ["PULUMI_HOME"]} if REAL_PLUGINS else {}
+    """Return where the real plugins are, if they are asked for; the engine downloads those that are missing there."""
+    if not REAL_PLUGINS:
+        return {}
+    return {"PULUMI_HOME": os.environ["PULUMI_HOME"], "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "false"}
 
 
 @contextmanager
