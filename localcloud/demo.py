@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -72,16 +71,16 @@ def add_rules(workspace: Workspace, cloud: LocalCloud, config: dict[str, Any]) -
     file = workspace.directory / "regsync.yaml"
     file.write_text(yaml.safe_dump(regsync_file(host)))
     imported = workspace.directory / "imported.yaml"
-    code, output = run_mirrorctl(workspace, "import", "regsync", str(file), "--into", str(imported))
-    if code != 0:
-        raise DemoFailed(output)
+    done = workspace.mirrorctl("import", "regsync", str(file), "--into", str(imported))
+    if done.returncode != 0:
+        raise DemoFailed(done.stderr)
     rules = yaml.safe_load(imported.read_text())["config"]["harbor-mirror:rules"]
     # Of two namespaces, so that it becomes two rules in Harbor.
     repositories = ["library/redis", "team/app/api"]
     newest = {"endpoint": "hub", "repositories": repositories, "tags": {"latest": 2}, "project": "mirror"}
     config["harbor-mirror:rules"] |= {f"regsync-{name}": {**rule, "endpoint": "hub"} for name, rule in rules.items()}
     config["harbor-mirror:rules"]["newest"] = {**newest, "path": "newest"}
-    return output
+    return done.stdout
 
 
 def regsync_file(host: str) -> dict[str, Any]:
@@ -126,21 +125,8 @@ def switch_gate_off(outputs: Mapping[str, Any]) -> None:
 
 def mirrorctl(workspace: Workspace, *arguments: str) -> tuple[int, str]:
     """Run mirrorctl on the workspace's stack; return exit code and output."""
-    return run_mirrorctl(workspace, *arguments, "--stack", workspace.stack, "--cwd", str(workspace.directory))
-
-
-def run_mirrorctl(workspace: Workspace, *arguments: str) -> tuple[int, str]:
-    """Run mirrorctl; return exit code and output."""
-    done = subprocess.run(  # noqa: S603 - the arguments are ours
-        [sys.executable, "-m", "mirrorctl", *arguments],
-        cwd=PROJECT,
-        env=workspace.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    return done.returncode, done.stdout
+    done = workspace.mirrorctl(*arguments, "--stack", workspace.stack)
+    return done.returncode, done.stdout + done.stderr
 
 
 def rehearse(

@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -178,6 +179,21 @@ class Workspace:
         output = shown + (errors or "" if process.returncode else "")
         steps, diagnostics = _events(log) if events and log.exists() else ((), ())
         return Result(arguments, process.returncode, output, steps, diagnostics)
+
+    def mirrorctl(
+        self, *arguments: str, stdin: str | None = None, env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the checkout's mirrorctl to its end, with more environment variables in `env`."""
+        return subprocess.run(  # noqa: S603 - the arguments are ours
+            [sys.executable, "-m", "mirrorctl", *arguments],
+            cwd=self.directory,
+            env={**self.environment(), "PYTHONPATH": str(PROJECT), **(env or {})},
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_SECONDS,
+            check=False,
+        )
 
 
 def interrupt(process: subprocess.Popen[Any]) -> None:

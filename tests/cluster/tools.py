@@ -6,7 +6,6 @@ import hashlib
 import os
 import shutil
 import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 
@@ -67,13 +66,5 @@ def _verify_checksum(path: Path, chart: Chart) -> Path:
 
 def recover(workspace: Workspace) -> None:
     """Do what docs/cluster-operations.md says before the next `up`."""
-    done = subprocess.run(
-        [sys.executable, "-m", "mirrorctl", "recover", "--yes"],
-        cwd=workspace.directory,
-        env={**workspace.environment(), "PYTHONPATH": str(PROJECT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
+    done = workspace.mirrorctl("recover", "--yes")
+    assert done.returncode == 0, done.stdout + done.stderr

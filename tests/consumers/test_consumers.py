@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -100,8 +99,7 @@ def test_kubernetes_pulls_with_the_secret(mirror: Workspace, outputs: dict[str, 
 
 def print_images(mirror: Workspace, form: str) -> str:
     """Return what `mirrorctl images` prints for programs; notes for people go to standard error."""
-    options = ["--format", form, "--stack", mirror.stack, "--cwd", str(mirror.directory)]
-    done = run(sys.executable, "-m", "mirrorctl", "images", *options, env=mirror.environment(), cwd=PROJECT)
+    done = mirror.mirrorctl("images", "--format", form, "--stack", mirror.stack)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

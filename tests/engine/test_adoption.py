@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from typing import Any
 import pytest
 
 from harbor_mirror.harbor.client import Harbor, HarborError
-from localcloud.engine import PROJECT, Workspace
+from localcloud.engine import Workspace
 from localcloud.http import serve
 from localcloud.registry import RegistrySimulator
 from localcloud.tls import trust
@@ -122,14 +121,7 @@ def test_a_harbor_that_was_set_up_by_hand_keeps_everything(
     before = by_hand.objects()
 
     def mirrorctl(*arguments: str, **environment: str) -> dict[str, Any]:
-        result = subprocess.run(
-            [sys.executable, "-m", "mirrorctl", *arguments, "--json"],
-            cwd=stack.directory,
-            env={**stack.environment(), "PYTHONPATH": str(PROJECT), **environment},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        result = stack.mirrorctl(*arguments, "--json", env=environment)
         assert result.returncode == 0, result.stdout + result.stderr
         report: dict[str, Any] = json.loads(result.stdout)
         return report

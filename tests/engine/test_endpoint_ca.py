@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +10,7 @@ import pytest
 import trustme
 
 from harbor_mirror.harbor.endpoint import show_ca
-from localcloud.engine import PROJECT, Result
+from localcloud.engine import Result
 from localcloud.http import serve
 from localcloud.registry import RegistrySimulator
 from localcloud.tls import trust
@@ -55,15 +53,7 @@ def planned(result: Result) -> list[tuple[str, str]]:
 
 def mirrorctl(mirror: Mirror, *arguments: str) -> tuple[int, dict[str, Any]]:
     """Run a command for the stack; return its exit code and its report."""
-    workspace = mirror.workspace
-    result = subprocess.run(
-        [sys.executable, "-m", "mirrorctl", *arguments, "--stack", workspace.stack, "--json"],
-        cwd=workspace.directory,
-        env={**workspace.environment(), "PYTHONPATH": str(PROJECT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    result = mirror.workspace.mirrorctl(*arguments, "--stack", mirror.workspace.stack, "--json")
     return result.returncode, json.loads(result.stdout)
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
-from localcloud.engine import PROJECT, Workspace
+from localcloud.engine import Workspace
 from mirrorctl.offline.schemas import report_schema
 
 PROGRAM = """
@@ -37,14 +36,7 @@ class Stack:
         (self.workspace.directory / "__main__.py").write_text(PROGRAM.format(names=names))
 
     def recover(self, *options: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "mirrorctl", "recover", *options],
-            cwd=self.workspace.directory,
-            env={**self.workspace.environment(), "PYTHONPATH": str(PROJECT)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return self.workspace.mirrorctl("recover", *options)
 
     def recovered(self) -> str:
         """Return the output of a recovery after which the stack has no changes."""

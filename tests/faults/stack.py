@@ -10,7 +10,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Sized
@@ -21,7 +20,7 @@ from typing import Any, Literal
 from harbor_mirror.harbor.client import Harbor
 from localcloud.boot import Boot, boot_harbor
 from localcloud.cloud import LINODE_TOKEN, PARTNER_PASSWORD, PARTNER_USERNAME, LocalCloud
-from localcloud.engine import PROJECT, Workspace
+from localcloud.engine import Workspace
 from localcloud.faults import Exchange, FaultInjector
 from localcloud.harbor import HarborData
 from localcloud.http import free_port
@@ -212,16 +211,7 @@ class TrialStack:
 
     def recover(self, *options: str, answer: str = "y\n") -> subprocess.CompletedProcess[str]:
         """Run `mirrorctl recover` as a person who confirms it once."""
-        done = subprocess.run(
-            [sys.executable, "-m", "mirrorctl", "recover", *options],
-            cwd=self.workspace.directory,
-            env={**self.workspace.environment(), "PYTHONPATH": str(PROJECT)},
-            input=answer,
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_SECONDS,
-            check=False,
-        )
+        done = self.workspace.mirrorctl("recover", *options, stdin=answer)
         self.outputs[f"recover {len(self.outputs)}"] = done.stdout + done.stderr
         return done
 

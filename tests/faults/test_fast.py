@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from localcloud.engine import PROJECT, Workspace
+from localcloud.engine import Workspace
 from localcloud.harbor import HarborData, HarborSimulator
 from localcloud.http import free_port, serve
 from mirrorctl.live.engine import WITHOUT_CHECKPOINTS
@@ -53,14 +51,7 @@ class RuleStack(TrialStack):
     @contextmanager
     def fast(self, *options: str) -> Iterator[None]:
         """Run `mirrorctl fast` and set the variables that it prints for the commands inside."""
-        done = subprocess.run(
-            [sys.executable, "-m", "mirrorctl", "fast", *options],
-            cwd=self.workspace.directory,
-            env={**self.workspace.environment(), "PYTHONPATH": str(PROJECT)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = self.workspace.mirrorctl("fast", *options)
         assert done.returncode == 0, done.stderr
         variables = dict(word.split("=") for word in done.stdout.split())
         assert variables == WITHOUT_CHECKPOINTS
