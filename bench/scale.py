@@ -115,8 +115,8 @@ REGIONS = {"three regions, a cluster each": 3}
 def capacity(harbor: Harbor, image: Image) -> Limit:
     """Return the lowest limit of all regions together."""
     regions = REGIONS.get(harbor.name, 1)
-    one = first(replace(harbor, machines=harbor.machines // regions), image)
-    return Limit(one.what, one.pulls * regions)
+    single = first(replace(harbor, machines=harbor.machines // regions), image)
+    return Limit(single.what, single.pulls * regions)
 
 
 def rollout_seconds(harbor: Harbor, image: Image, nodes: int) -> float:

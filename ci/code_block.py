@@ -13,7 +13,7 @@ import re
 import sys
 import unicodedata
 
-#: GitHub rejects comments of more than 65,536 characters; this leaves room for the other parts of a comment.
+#: GitHub rejects comments of more than 65,536 characters; this leaves space for the other parts of a comment.
 MOST_CHARACTERS = 45_000
 MARK = re.compile(r"^(\s*)(\+-|\+\+|--|[-+~])( |$)")
 #: GitHub has no colour for a change in place except the one of "!".

@@ -131,7 +131,7 @@ class HarborGuest:
         device = environment.get("VOLUME_DEVICE", "")
         waited = 0.0
         while not self._stopping.is_set():
-            volume = next((one for one in self._instance.volumes if device in ("", _device(one))), None)
+            volume = next((attached for attached in self._instance.volumes if device in ("", _device(attached))), None)
             if volume is not None:
                 return volume.disk
             if not device:

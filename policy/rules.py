@@ -131,10 +131,11 @@ def _schedules_are_apart(args: StackValidationArgs, report: ReportViolation) -> 
         if resource.resource_type == REPLICATION and resource.props.get("enabled", True) is not False
         if (source := _source(resource)) is not None and (schedule := _schedule(resource)) is not None
     ]
-    for (one, its_source, its_schedule), (other, other_source, other_schedule) in combinations(rules, 2):
+    for (rule, its_source, its_schedule), (other, other_source, other_schedule) in combinations(rules, 2):
         if its_source == other_source and _meet(its_schedule, other_schedule):
             report(
-                f"the rule runs in the same minute as {one.name}, from the same source; H spreads rules: 0 H */6 * * *",
+                f"the rule runs in the same minute as {rule.name}, from the same source; "
+                "H spreads rules: 0 H */6 * * *",
                 other.urn,
             )
 
@@ -174,11 +175,13 @@ def _schedule(resource: PolicyResource) -> Schedule | None:
     return schedule if schedule.times else None
 
 
-def _meet(one: Schedule, other: Schedule) -> bool:
-    if one.times is None or other.times is None:
+def _meet(first: Schedule, other: Schedule) -> bool:
+    if first.times is None or other.times is None:
         return False
-    same_minute = set(one.times.minutes) & set(other.times.minutes) and set(one.times.hours) & set(other.times.hours)
-    return bool(same_minute) and any(one.times.on(day) and other.times.on(day) for day in DAYS)
+    same_minute = set(first.times.minutes) & set(other.times.minutes) and set(first.times.hours) & set(
+        other.times.hours
+    )
+    return bool(same_minute) and any(first.times.on(day) and other.times.on(day) for day in DAYS)
 
 
 def _all() -> Iterator[ResourceValidationPolicy | StackValidationPolicy]:

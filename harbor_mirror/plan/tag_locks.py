@@ -165,8 +165,8 @@ class _Group:
 
 def _filters(group: _Group, rule: Rule) -> Iterator[tuple[str, str]]:
     repositories = join(group.repositories)
-    room = STORED_LENGTH - filters_length(rule, repositories, "")
-    covering = cover(list(group.wanted), sorted(group.unwanted), room, MOST_POLICIES)
+    available = STORED_LENGTH - filters_length(rule, repositories, "")
+    covering = cover(list(group.wanted), sorted(group.unwanted), available, MOST_POLICIES)
     if covering is None:
         raise _too_many()
     for glob in covering:

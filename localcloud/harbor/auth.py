@@ -180,5 +180,5 @@ def good_csrf_cookie(cookie: str) -> bool:
         return False
 
 
-def _xor(one: bytes, other: bytes) -> bytes:
-    return bytes(a ^ b for a, b in zip(one, other, strict=True))
+def _xor(left: bytes, other: bytes) -> bytes:
+    return bytes(a ^ b for a, b in zip(left, other, strict=True))

@@ -54,19 +54,19 @@ class Address:
 
 def allocate(cloud: Cloud, region: str, *, reserved: bool = False, linode_id: int | None = None) -> Address:
     """Return a new address; released addresses are not reused soon, as at Linode."""
-    free = next(one for one in itertools.islice(cloud.pool, len(_POOL)) if one not in cloud.addresses)
+    free = next(candidate for candidate in itertools.islice(cloud.pool, len(_POOL)) if candidate not in cloud.addresses)
     address = cloud.addresses[free] = Address(free, region, linode_id, reserved)
     return address
 
 
 def pool() -> itertools.cycle[str]:
     """Return all usable addresses in a cycle, without gateways."""
-    return itertools.cycle(one for one in _POOL if not one.endswith(".1"))
+    return itertools.cycle(address for address in _POOL if not address.endswith(".1"))
 
 
 def release(cloud: Cloud, linode_id: int) -> None:
     """Release an instance's addresses: reserved ones stay in the account, others are deleted."""
-    for address in [one for one in cloud.addresses.values() if one.linode_id == linode_id]:
+    for address in [address for address in cloud.addresses.values() if address.linode_id == linode_id]:
         _unassign(cloud, address)
 
 
@@ -84,7 +84,7 @@ def reserved_for(cloud: Cloud, wanted: Any, region: str) -> Address:
 
 def of_instance(cloud: Cloud, linode_id: int) -> list[Address]:
     """Return the instance's public addresses, the first one first."""
-    return [one for one in cloud.addresses.values() if one.linode_id == linode_id]
+    return [address for address in cloud.addresses.values() if address.linode_id == linode_id]
 
 
 def set_rdns(cloud: Cloud, address: Address, name: str | None) -> None:
@@ -95,7 +95,7 @@ def set_rdns(cloud: Cloud, address: Address, name: str | None) -> None:
     if name is not None:
         if not _HOSTNAME.fullmatch(name):
             raise invalid("Domain is not valid.", "rdns")
-        zone = next((one for one in cloud.domains.values() if one.holds(name)), None)
+        zone = next((domain for domain in cloud.domains.values() if domain.holds(name)), None)
         if zone is not None and not zone.resolves(name, address.address):
             raise invalid(f"We were unable to perform a lookup for '{name}' at this time.", "rdns")
     address.rdns = name
@@ -130,7 +130,7 @@ def _instance(call: Call) -> Instance:
 
 
 def _list(call: Call) -> Json:
-    return call.page([one.json(call.cloud) for one in call.cloud.addresses.values()])
+    return call.page([address.json(call.cloud) for address in call.cloud.addresses.values()])
 
 
 def _create(call: Call) -> Json:
@@ -217,7 +217,7 @@ def _list_of_instance(call: Call) -> Json:
     v6 |= {"linode_id": instance.id, "region": instance.region, "prefix": 64}
     return {
         "ipv4": {
-            "public": [one.json(call.cloud) for one in of_instance(call.cloud, instance.id)],
+            "public": [address.json(call.cloud) for address in of_instance(call.cloud, instance.id)],
             "private": [],
             "shared": [],
             "reserved": [],

@@ -79,7 +79,7 @@ def _database(call: Call) -> Database:
 def _create(call: Call) -> Json:
     cloud, body = call.cloud, call.body
     problems = Problems()
-    taken = {one.label for one in cloud.databases.values()}
+    taken = {database.label for database in cloud.databases.values()}
     labels.check(problems, body.get("label"), LABEL_LENGTHS, taken, "databases")
     problems.unless(body.get("region") in cloud.regions, "region is not valid", "region")
     problems.unless(body.get("type") in cloud.types, "type is not valid", "type")
@@ -134,7 +134,7 @@ def _authority(call: Call) -> Json:
 
 
 def _list(call: Call) -> Json:
-    found: list[dict[str, Any]] = [one.json() for one in call.cloud.databases.values()]
+    found: list[dict[str, Any]] = [database.json() for database in call.cloud.databases.values()]
     return call.page(found)
 
 

@@ -71,17 +71,17 @@ class Config:
 
     def plug(self, volume_id: int) -> None:
         """Put a volume into the first free slot. Raise ApiError (400) if there is none."""
-        slot = next((one for one in SLOTS if one not in self.devices), None)
+        slot = next((name for name in SLOTS if name not in self.devices), None)
         if slot is None:
             raise invalid("No free device slots on this configuration profile", "config_id")
         self.devices[slot] = {"disk_id": None, "volume_id": volume_id}
 
     def unplug(self, volume_id: int) -> None:
         """Remove a volume."""
-        self.devices = {slot: one for slot, one in self.devices.items() if one["volume_id"] != volume_id}
+        self.devices = {slot: device for slot, device in self.devices.items() if device["volume_id"] != volume_id}
 
     def has(self, volume_id: int) -> bool:
-        return any(one["volume_id"] == volume_id for one in self.devices.values())
+        return any(device["volume_id"] == volume_id for device in self.devices.values())
 
 
 def deploy(cloud: Cloud, instance: Instance, image_label: str, swap: int) -> None:
@@ -129,9 +129,11 @@ def _resize_disk(call: Call) -> Json:
         raise busy()
     if instance.status != "offline":
         raise invalid("Linode must be powered off to resize a disk.")
-    room = call.cloud.types[instance.type]["disk"] - sum(one.size for one in instance.disks.values()) + disk.size
-    if not isinstance(size, int) or not 1 <= size <= room:
-        raise invalid(f"Must be 1-{room}", "size")
+    available = (
+        call.cloud.types[instance.type]["disk"] - sum(existing.size for existing in instance.disks.values()) + disk.size
+    )
+    if not isinstance(size, int) or not 1 <= size <= available:
+        raise invalid(f"Must be 1-{available}", "size")
     disk.size = size
     call.cloud.event("disk_resize", instance.entity, done=True)
     return {}

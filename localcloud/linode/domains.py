@@ -138,7 +138,7 @@ def _read_changes(zone: Domain, record: Json, body: Json) -> dict[str, Any]:
 
 
 OPERATIONS = [
-    Operation("GET", "/domains", lambda call: call.page([one.json() for one in call.cloud.domains.values()])),
+    Operation("GET", "/domains", lambda call: call.page([domain.json() for domain in call.cloud.domains.values()])),
     Operation("GET", "/domains/{id:int}", lambda call: _domain(call).json()),
     Operation("GET", "/domains/{id:int}/records", _list_records),
     Operation("POST", "/domains/{id:int}/records", _create_record),

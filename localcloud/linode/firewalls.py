@@ -93,7 +93,7 @@ def attach(cloud: Cloud, firewall: Firewall, linode_id: int) -> Device:
 def forget(cloud: Cloud, linode_id: int) -> None:
     """Remove the devices of a deleted instance."""
     for firewall in cloud.firewalls.values():
-        firewall.devices = {id: one for id, one in firewall.devices.items() if one.linode_id != linode_id}
+        firewall.devices = {id: device for id, device in firewall.devices.items() if device.linode_id != linode_id}
 
 
 def _covers(ports: str | None, port: int) -> bool:
@@ -104,11 +104,11 @@ def _covers(ports: str | None, port: int) -> bool:
 
 
 def _meant(rule: Json, source: str | None) -> bool:
-    networks = [one for addresses in (rule.get("addresses") or {}).values() for one in addresses or []]
+    networks = [network for addresses in (rule.get("addresses") or {}).values() for network in addresses or []]
     if source is None:
-        return rule["action"] == "ACCEPT" or any(one in _EVERYONE for one in networks)
+        return rule["action"] == "ACCEPT" or any(network in _EVERYONE for network in networks)
     wanted = ipaddress.ip_address(source)
-    return any(wanted in ipaddress.ip_network(one, strict=False) for one in networks)
+    return any(wanted in ipaddress.ip_network(network, strict=False) for network in networks)
 
 
 def _checked_rules(rules: Any) -> Json:
@@ -143,8 +143,8 @@ def _check_rule(problems: Problems, rule: Json, at: str) -> None:
     networks = [*(addresses.get("ipv4") or []), *(addresses.get("ipv6") or [])]
     problems.unless(0 < len(networks) <= MAX_ADDRESSES, f"Must have 1-{MAX_ADDRESSES} addresses", f"{at}.addresses")
     for family, parse in (("ipv4", ipaddress.IPv4Network), ("ipv6", ipaddress.IPv6Network)):
-        for one in addresses.get(family) or []:
-            problems.unless(_parses(parse, one), f"Must be an {family} network", f"{at}.addresses.{family}")
+        for address in addresses.get(family) or []:
+            problems.unless(_parses(parse, address), f"Must be an {family} network", f"{at}.addresses.{family}")
 
 
 def _parses(parse: Any, text: Any) -> bool:
@@ -181,7 +181,7 @@ def _linode(cloud: Cloud, id: Any) -> Instance:
 
 
 def _list(call: Call) -> Json:
-    return call.page([one.json(call.cloud) for one in call.cloud.firewalls.values()])
+    return call.page([firewall.json(call.cloud) for firewall in call.cloud.firewalls.values()])
 
 
 def _create(call: Call) -> Json:
@@ -191,7 +191,7 @@ def _create(call: Call) -> Json:
         problems,
         body.get("label"),
         LABEL_LENGTHS,
-        {one.label for one in cloud.firewalls.values()},
+        {firewall.label for firewall in cloud.firewalls.values()},
         "Cloud Firewalls",
     )
     problems.check()
@@ -209,7 +209,7 @@ def _update(call: Call) -> Json:
     firewall, body = _firewall(call), call.body
     problems = Problems()
     if "label" in body:
-        others = {one.label for one in call.cloud.firewalls.values() if one is not firewall}
+        others = {other.label for other in call.cloud.firewalls.values() if other is not firewall}
         labels.check(problems, body["label"], LABEL_LENGTHS, others, "Cloud Firewalls")
     status = body.get("status", firewall.status)
     problems.unless(status in ("enabled", "disabled"), "Must be one of enabled, disabled", "status")
@@ -245,7 +245,7 @@ def _add_device(call: Call) -> Json:
     if call.body.get("type") != "linode":
         raise invalid("Must be one of linode", "type")
     instance = _linode(call.cloud, call.body.get("id"))
-    if any(one.guards(instance.id) for one in call.cloud.firewalls.values()):
+    if any(firewall.guards(instance.id) for firewall in call.cloud.firewalls.values()):
         raise invalid("Linode is already assigned to a firewall", "id")
     device = attach(call.cloud, firewall, instance.id)
     call.cloud.event("firewall_device_add", firewall.entity, instance.entity, done=True)
@@ -262,7 +262,9 @@ def _remove_device(call: Call) -> Json:
 def _list_of_instance(call: Call) -> Json:
     if call.id not in call.cloud.instances:
         raise not_found()
-    return call.page([one.json(call.cloud) for one in call.cloud.firewalls.values() if one.guards(call.id)])
+    return call.page(
+        [firewall.json(call.cloud) for firewall in call.cloud.firewalls.values() if firewall.guards(call.id)]
+    )
 
 
 OPERATIONS = [

@@ -83,7 +83,7 @@ def _idle(call: Call) -> Instance:
 
 
 def _list(call: Call) -> Json:
-    return call.page([show(one) for one in call.cloud.instances.values()])
+    return call.page([show(instance) for instance in call.cloud.instances.values()])
 
 
 def _create(call: Call) -> Json:
@@ -148,7 +148,7 @@ def _check_new(cloud: Cloud, body: Json) -> None:
 
 
 def _labels(cloud: Cloud, but: Instance | None = None) -> set[str]:
-    return {one.label for one in cloud.instances.values() if one is not but}
+    return {instance.label for instance in cloud.instances.values() if instance is not but}
 
 
 def _check_tags(problems: Problems, tags: Any) -> None:

@@ -101,7 +101,7 @@ def _pool(call: Call) -> Pool:
 def _create(call: Call) -> Json:
     cloud, body = call.cloud, call.body
     problems = Problems()
-    taken = {one.label for one in cloud.clusters.values()}
+    taken = {cluster.label for cluster in cloud.clusters.values()}
     labels.check(problems, body.get("label"), LABEL_LENGTHS, taken, "Kubernetes clusters")
     problems.unless(body.get("region") in cloud.regions, "region is not valid", "region")
     problems.unless(body.get("k8s_version") in VERSIONS, "k8s_version is not valid", "k8s_version")
@@ -243,7 +243,9 @@ def _versions(call: Call) -> Json:
 _ONE = "/lke/clusters/{id:int}"
 OPERATIONS = [
     Operation("GET", "/lke/versions", _versions, public=True),
-    Operation("GET", "/lke/clusters", lambda call: call.page([one.json() for one in call.cloud.clusters.values()])),
+    Operation(
+        "GET", "/lke/clusters", lambda call: call.page([cluster.json() for cluster in call.cloud.clusters.values()])
+    ),
     Operation("POST", "/lke/clusters", _create),
     Operation("GET", _ONE, lambda call: _cluster(call).json()),
     Operation("PUT", _ONE, _update),

@@ -59,7 +59,7 @@ def _filtered(items: Sequence[Mapping[str, Any]], header: str) -> tuple[list[Map
     if order_by is None:
         return found, False
     # Order equal values by age, so that "newest first" is right within one second.
-    ranked = sorted(enumerate(found), key=lambda one: (_field(one[1], order_by), one[0]), reverse=order == "desc")
+    ranked = sorted(enumerate(found), key=lambda item: (_field(item[1], order_by), item[0]), reverse=order == "desc")
     return [item for _, item in ranked], True
 
 

@@ -60,25 +60,25 @@ class Instance:
     def addresses(self) -> list[str]:
         """The public IPv4 addresses."""
         with self.cloud.lock:
-            return [one.address for one in addresses.of_instance(self.cloud, self.id)]
+            return [address.address for address in addresses.of_instance(self.cloud, self.id)]
 
     @property
     def firewall(self) -> list[dict[str, Any]]:
         """The inbound rules of the firewalls it is behind."""
         with self.cloud.lock:
-            return [rule for one in self._firewalls() for rule in one.rules["inbound"]]
+            return [rule for firewall in self._firewalls() for rule in firewall.rules["inbound"]]
 
     @property
     def volumes(self) -> list[Volume]:
         """The volumes that are attached and ready, the first attached first."""
         with self.cloud.lock:
-            mine = [one for one in self.cloud.volumes.values() if one.linode_id == self.id and one.io_ready]
-            return sorted(mine, key=lambda one: one.attached_at)
+            mine = [volume for volume in self.cloud.volumes.values() if volume.linode_id == self.id and volume.io_ready]
+            return sorted(mine, key=lambda volume: volume.attached_at)
 
     def allows(self, port: int, source: str | None = None) -> bool:
         """Return whether the firewalls allow TCP connections to `port` from `source` (None: from anywhere)."""
         with self.cloud.lock:
-            return all(one.allows(port, source) for one in self._firewalls())
+            return all(firewall.allows(port, source) for firewall in self._firewalls())
 
     @property
     def reads_user_data(self) -> bool:
@@ -90,7 +90,7 @@ class Instance:
         self.console.append(line)
 
     def _firewalls(self) -> list[firewalls.Firewall]:
-        return [one for one in self.cloud.firewalls.values() if one.guards(self.id)]
+        return [firewall for firewall in self.cloud.firewalls.values() if firewall.guards(self.id)]
 
 
 def provision(instance: Instance, event: Event, boot: bool) -> None:

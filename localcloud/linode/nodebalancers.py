@@ -62,7 +62,7 @@ def _balancer(call: Call) -> NodeBalancer:
 def _create(call: Call) -> Json:
     cloud, body = call.cloud, call.body
     problems = Problems()
-    taken = {one.label for one in cloud.nodebalancers.values()}
+    taken = {balancer.label for balancer in cloud.nodebalancers.values()}
     labels.check(problems, body.get("label"), LABEL_LENGTHS, taken, "NodeBalancers")
     problems.unless(body.get("region") in cloud.regions, "region is not valid", "region")
     firewall = body.get("firewall_id")
@@ -106,7 +106,9 @@ def _no_vpcs(call: Call) -> Json:
 
 OPERATIONS = [
     Operation(
-        "GET", "/nodebalancers", lambda call: call.page([one.json() for one in call.cloud.nodebalancers.values()])
+        "GET",
+        "/nodebalancers",
+        lambda call: call.page([balancer.json() for balancer in call.cloud.nodebalancers.values()]),
     ),
     Operation("POST", "/nodebalancers", _create),
     Operation("GET", "/nodebalancers/{id:int}", lambda call: _balancer(call).json()),

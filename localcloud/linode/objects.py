@@ -53,7 +53,7 @@ class Bucket:
             "created": self.created,
             "hostname": f"{self.label}.{host}",
             "objects": len(self.objects),
-            "size": sum(len(one.content) for one in self.objects.values()),
+            "size": sum(len(item.content) for item in self.objects.values()),
             "s3_endpoint": host,
             "endpoint_type": endpoint["endpoint_type"],
         }
@@ -80,8 +80,12 @@ class Key:
             "limited": self.access is not None,
             "bucket_access": self.access,
             "regions": [
-                {"id": one["region"], "s3_endpoint": one["s3_endpoint"], "endpoint_type": one["endpoint_type"]}
-                for one in known
+                {
+                    "id": endpoint["region"],
+                    "s3_endpoint": endpoint["s3_endpoint"],
+                    "endpoint_type": endpoint["endpoint_type"],
+                }
+                for endpoint in known
             ],
         }
 
@@ -152,21 +156,21 @@ def _create_key(call: Call) -> Json:
     cloud, label, access = call.cloud, call.body.get("label"), call.body.get("bucket_access")
     if not isinstance(label, str) or not 1 <= len(label) <= 50:
         raise invalid("Length must be 1-50 characters", "label")
-    for one in access or []:
-        if (one.get("region"), one.get("bucket_name")) not in cloud.buckets:
+    for grant in access or []:
+        if (grant.get("region"), grant.get("bucket_name")) not in cloud.buckets:
             raise invalid("The specified bucket was not found", "bucket_access")
-        if one.get("permissions") not in ("read_only", "read_write"):
+        if grant.get("permissions") not in ("read_only", "read_write"):
             raise invalid("Must be one of read_only, read_write", "bucket_access")
-    regions = list(call.body.get("regions") or [one["region"] for one in access or []] or cloud.endpoints)
+    regions = list(call.body.get("regions") or [grant["region"] for grant in access or []] or cloud.endpoints)
     id = cloud.next_id()
     named = [
         {
-            "cluster": _cluster(cloud.endpoints[one["region"]]),
-            "region": one["region"],
-            "bucket_name": one["bucket_name"],
-            "permissions": one["permissions"],
+            "cluster": _cluster(cloud.endpoints[grant["region"]]),
+            "region": grant["region"],
+            "bucket_name": grant["bucket_name"],
+            "permissions": grant["permissions"],
         }
-        for one in access or []
+        for grant in access or []
     ]
     key = Key(id, label, f"LOCAL{id:015d}", f"local-secret-{id:027d}", named or None, list(dict.fromkeys(regions)))
     cloud.keys[id] = key
@@ -187,8 +191,8 @@ def _delete_key(call: Call) -> Json:
 
 def _list_buckets(call: Call) -> Json:
     region = call.params.get("region")
-    mine = [one for one in call.cloud.buckets.values() if region in (None, one.region)]
-    return call.page([one.json(call.cloud) for one in mine])
+    mine = [bucket for bucket in call.cloud.buckets.values() if region in (None, bucket.region)]
+    return call.page([bucket.json(call.cloud) for bucket in mine])
 
 
 OPERATIONS = [
@@ -204,7 +208,7 @@ OPERATIONS = [
     Operation(
         "GET",
         "/object-storage/keys",
-        lambda call: call.page([one.json(call.cloud) for one in call.cloud.keys.values()]),
+        lambda call: call.page([key.json(call.cloud) for key in call.cloud.keys.values()]),
     ),
     Operation("POST", "/object-storage/keys", _create_key),
     Operation("GET", "/object-storage/keys/{id:int}", lambda call: _key(call).json(call.cloud)),

@@ -34,14 +34,21 @@ def application(cloud: Cloud) -> Starlette:
 
 def _answer(cloud: Cloud, request: Request, body: bytes) -> Response:
     name, path = request.path_params["bucket"], request.path_params["key"]
-    key = next((one for one in cloud.keys.values() if one.access_key == signatures.access_key(request.headers)), None)
+    key = next(
+        (
+            candidate
+            for candidate in cloud.keys.values()
+            if candidate.access_key == signatures.access_key(request.headers)
+        ),
+        None,
+    )
     if key is None:
         return _refused(403, "InvalidAccessKeyId")
     query = f"?{request.url.query}" if request.url.query else ""
     url = f"https://{request.headers['host']}{request.scope['raw_path'].decode()}{query}"
     if not signatures.is_genuine(request.method, url, request.headers, body, key.secret_key):
         return _refused(403, "SignatureDoesNotMatch")
-    bucket = next((one for (_, label), one in cloud.buckets.items() if label == name), None)
+    bucket = next((candidate for (_, label), candidate in cloud.buckets.items() if label == name), None)
     if bucket is None:
         return _refused(404, "NoSuchBucket")
     if not _may(key, bucket, request.method):
@@ -63,7 +70,7 @@ def _answer(cloud: Cloud, request: Request, body: bytes) -> Response:
 def _may(key: Key, bucket: Bucket, method: str) -> bool:
     if key.access is None:
         return True
-    granted = [one["permissions"] for one in key.access if one["bucket_name"] == bucket.label]
+    granted = [grant["permissions"] for grant in key.access if grant["bucket_name"] == bucket.label]
     return "read_write" in granted or (method in READING and "read_only" in granted)
 
 

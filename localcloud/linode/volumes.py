@@ -79,7 +79,7 @@ def _instance(cloud: Cloud, id: Any) -> Instance:
 
 
 def _labels(cloud: Cloud, but: Volume | None = None) -> set[str]:
-    return {one.label for one in cloud.volumes.values() if one is not but}
+    return {volume.label for volume in cloud.volumes.values() if volume is not but}
 
 
 def _check_size(size: Any, least: int) -> None:
@@ -90,7 +90,7 @@ def _check_size(size: Any, least: int) -> None:
 
 
 def _list(call: Call) -> Json:
-    return call.page([one.json(call.cloud) for one in call.cloud.volumes.values()])
+    return call.page([volume.json(call.cloud) for volume in call.cloud.volumes.values()])
 
 
 def _create(call: Call) -> Json:
@@ -212,7 +212,7 @@ def _delete(call: Call) -> Json:
 def _list_of_instance(call: Call) -> Json:
     if call.id not in call.cloud.instances:
         raise not_found()
-    return call.page([one.json(call.cloud) for one in call.cloud.volumes.values() if one.linode_id == call.id])
+    return call.page([volume.json(call.cloud) for volume in call.cloud.volumes.values() if volume.linode_id == call.id])
 
 
 OPERATIONS = [

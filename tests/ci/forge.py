@@ -31,17 +31,17 @@ class Forge:
         self.app = Starlette(
             routes=[
                 Route(f"{github}/issues/7/comments", self.entries(self.comments), methods=["GET", "POST"]),
-                Route(f"{github}/issues/comments/{{id:int}}", self.one(self.comments), methods=["PATCH"]),
+                Route(f"{github}/issues/comments/{{id:int}}", self.change(self.comments), methods=["PATCH"]),
                 Route(f"{github}/issues", self.entries(self.issues), methods=["GET", "POST"]),
-                Route(f"{github}/issues/{{id:int}}", self.one(self.issues), methods=["PATCH"]),
+                Route(f"{github}/issues/{{id:int}}", self.change(self.issues), methods=["PATCH"]),
                 Route(f"{github}/pulls", self.entries(self.requests), methods=["GET", "POST"]),
-                Route(f"{github}/pulls/{{id:int}}", self.one(self.requests), methods=["PATCH"]),
+                Route(f"{github}/pulls/{{id:int}}", self.change(self.requests), methods=["PATCH"]),
                 Route(f"{gitlab}/merge_requests", self.entries(self.requests), methods=["GET", "POST"]),
-                Route(f"{gitlab}/merge_requests/{{id:int}}", self.one(self.requests), methods=["PUT"]),
+                Route(f"{gitlab}/merge_requests/{{id:int}}", self.change(self.requests), methods=["PUT"]),
                 Route(f"{gitlab}/merge_requests/7/notes", self.entries(self.comments), methods=["GET", "POST"]),
-                Route(f"{gitlab}/merge_requests/7/notes/{{id:int}}", self.one(self.comments), methods=["PUT"]),
+                Route(f"{gitlab}/merge_requests/7/notes/{{id:int}}", self.change(self.comments), methods=["PUT"]),
                 Route(f"{gitlab}/issues", self.entries(self.issues), methods=["GET", "POST"]),
-                Route(f"{gitlab}/issues/{{id:int}}", self.one(self.issues), methods=["PUT"]),
+                Route(f"{gitlab}/issues/{{id:int}}", self.change(self.issues), methods=["PUT"]),
                 Route("/api/v4/user", self.user),
             ]
         )
@@ -83,7 +83,7 @@ class Forge:
 
         return answer
 
-    def one(self, entries: list[dict[str, Any]]) -> Any:
+    def change(self, entries: list[dict[str, Any]]) -> Any:
         async def answer(request: Request) -> Response:
             entry = next(entry for entry in entries if entry["id"] == request.path_params["id"])
             change = await request.json()

@@ -28,12 +28,12 @@ class Part:
 
     @property
     def cluster(self) -> Any:
-        (found,) = [one for one in self.account.clusters.values() if one.label == self.label]
+        (found,) = [cluster for cluster in self.account.clusters.values() if cluster.label == self.label]
         return found
 
     @property
     def database(self) -> Any:
-        (found,) = [one for one in self.account.databases.values() if one.label == f"{self.label}-db"]
+        (found,) = [database for database in self.account.databases.values() if database.label == f"{self.label}-db"]
         return found
 
 

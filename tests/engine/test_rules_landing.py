@@ -70,29 +70,29 @@ def made(target: Target, samples: str) -> Iterator[dict[str, Made]]:
             for number, case in enumerate(CASES)
         }
         try:
-            _wait(client, [execution for one in cases.values() for execution in one.executions.values()])
+            _wait(client, [execution for made in cases.values() for execution in made.executions.values()])
             yield cases
         finally:
-            for one in cases.values():
-                _remove(client, one)
+            for made in cases.values():
+                _remove(client, made)
 
 
-def _make(client: Harbor, one: Made) -> Made:
+def _make(client: Harbor, made: Made) -> Made:
     registries = {}
-    for key, endpoint in one.mirror.endpoints.items():
-        name = f"{one.prefix}-{key}"
+    for key, endpoint in made.mirror.endpoints.items():
+        name = f"{made.prefix}-{key}"
         body = {"name": name, "type": endpoint.type, "url": endpoint.url}
         client.request("POST", "/registries", body={**body, "insecure": endpoint.insecure})
         registries[key] = _id(client, "/registries", name)
-    for key, rule in one.mirror.rules.items():
-        name = f"{one.prefix}-{key}"
-        own = replace(rule.policy, name=name, namespace=f"{one.prefix}-{rule.namespace}")
+    for key, rule in made.mirror.rules.items():
+        name = f"{made.prefix}-{key}"
+        own = replace(rule.policy, name=name, namespace=f"{made.prefix}-{rule.namespace}")
         body = to_json(own, registries[rule.endpoint])
         client.request("POST", "/replication/policies", body=body)
-        one.policies[key] = _id(client, "/replication/policies", name)
+        made.policies[key] = _id(client, "/replication/policies", name)
         if rule.enabled:
-            one.executions[key] = client.start(one.policies[key])
-    return one
+            made.executions[key] = client.start(made.policies[key])
+    return made
 
 
 def _id(client: Harbor, path: str, name: str) -> int:
@@ -101,35 +101,35 @@ def _id(client: Harbor, path: str, name: str) -> int:
 
 def _wait(client: Harbor, executions: list[int]) -> None:
     until = time.monotonic() + PATIENCE_SECONDS
-    while executions := [one for one in executions if client.execution(one)["status"] in RUNNING]:
+    while executions := [execution for execution in executions if client.execution(execution)["status"] in RUNNING]:
         assert time.monotonic() < until, f"{len(executions)} executions still run"
         time.sleep(0.2)
 
 
-def _remove(client: Harbor, one: Made) -> None:
-    for policy_id in one.policies.values():
+def _remove(client: Harbor, made: Made) -> None:
+    for policy_id in made.policies.values():
         client.request("DELETE", f"/replication/policies/{policy_id}")
-    for key in one.mirror.endpoints:
-        client.request("DELETE", f"/registries/{_id(client, '/registries', f'{one.prefix}-{key}')}")
-    for project in _projects(client, one):
+    for key in made.mirror.endpoints:
+        client.request("DELETE", f"/registries/{_id(client, '/registries', f'{made.prefix}-{key}')}")
+    for project in _projects(client, made):
         for repository in client.repositories(project):
             name = repository["name"].removeprefix(f"{project}/").replace("/", "%252F")
             client.request("DELETE", f"/projects/{project}/repositories/{name}")
         client.request("DELETE", f"/projects/{project}")
 
 
-def _projects(client: Harbor, one: Made) -> set[str]:
+def _projects(client: Harbor, made: Made) -> set[str]:
     """Return the projects that images were copied to."""
-    return {entry["name"] for entry in client.projects()} & {one.project(name) for name in one.mirror.projects}
+    return {entry["name"] for entry in client.projects()} & {made.project(name) for name in made.mirror.projects}
 
 
-def _landed(client: Harbor, one: Made) -> dict[str, int]:
+def _landed(client: Harbor, made: Made) -> dict[str, int]:
     """Return repository -> number of tags, with the project names of the case."""
     found = {}
-    for project in _projects(client, one):
+    for project in _projects(client, made):
         for repository in client.repositories(project):
             tags = [tag for artifact in client.artifacts(repository["name"]) for tag in artifact.get("tags") or []]
-            found[repository["name"].removeprefix(f"{one.prefix}-")] = len(tags)
+            found[repository["name"].removeprefix(f"{made.prefix}-")] = len(tags)
     return found
 
 
@@ -143,14 +143,14 @@ def test_harbor_accepts_each_case_and_copies_to_the_predicted_destination(
     assert wrong == {}
 
 
-def _wrong(client: Harbor, one: Made, lands: Mapping[str, int]) -> list[object]:
+def _wrong(client: Harbor, made: Made, lands: Mapping[str, int]) -> list[object]:
     """Return the differences between a case's prediction and its result in Harbor."""
-    executions = [client.execution(execution) for execution in one.executions.values()]
+    executions = [client.execution(execution) for execution in made.executions.values()]
     wrong: list[object] = [found for found in executions if found["status"] != "Succeed"]
-    landed = _landed(client, one)
+    landed = _landed(client, made)
     wrong += [landed] if landed != lands else []
-    for key, rule in one.mirror.rules.items():
-        kept, wanted = client.policy(one.policies[key]), to_json(rule.policy, 0)
+    for key, rule in made.mirror.rules.items():
+        kept, wanted = client.policy(made.policies[key]), to_json(rule.policy, 0)
         as_wanted = (
             kept["trigger"]["type"] == wanted["trigger"]["type"]
             and kept["trigger"].get("trigger_settings") == wanted["trigger"].get("trigger_settings")

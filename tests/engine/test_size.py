@@ -53,8 +53,8 @@ def size_in(text: str) -> int:
 def test_check_refuses_exactly_what_the_engine_cannot_pass_to_the_program(stack: Workspace) -> None:
     pad(stack, LIMIT)
     (report,) = check_files(stack.directory, "large").files
-    room = LIMIT - (size_in(report.faults[0].reason) - LIMIT)
-    pad(stack, room)
+    space = LIMIT - (size_in(report.faults[0].reason) - LIMIT)
+    pad(stack, space)
     (report,) = check_files(stack.directory, "large").files
     assert report.ok
     assert "rulesDir" in [caution.path for caution in report.cautions]
@@ -62,7 +62,7 @@ def test_check_refuses_exactly_what_the_engine_cannot_pass_to_the_program(stack:
     assert result.code == 0, result.output
     assert f"the settings take {LIMIT:,} of the {LIMIT:,} bytes" in str(result.diagnostics)
 
-    pad(stack, room + 1)
+    pad(stack, space + 1)
     (report,) = check_files(stack.directory, "large").files
     (fault,) = report.faults
     assert fault.path == "padding:text"

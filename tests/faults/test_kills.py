@@ -33,7 +33,7 @@ def test_a_stack_with_a_host_that_was_killed_twice_recovers(tmp_path: Path) -> N
         assert stack.killed("up", Point(SERVER_WRITE, "after", signal.SIGKILL))
         assert cloud.writes[-1].endswith("/linode/instances")
 
-        # The lock of a process that still runs is no remains of a killed one.
+        # A process that still runs keeps its lock.
         (lock,) = (stack.workspace.directory / "state/.pulumi/locks").rglob("*.json")
         content = lock.read_text()
         lock.write_text(json.dumps({**json.loads(content), "pid": os.getpid()}))

@@ -336,8 +336,8 @@ def _unlike(wanted: Any, value: Any, path: str) -> Iterator[str]:
     elif isinstance(wanted, list) and isinstance(value, list):
         if len(wanted) != len(value):
             yield f"{path} has {len(value)} entries, recorded {len(wanted)}"
-        for number, (one, other) in enumerate(zip(wanted, value, strict=False)):
-            yield from _unlike(one, other, f"{path}[{number}]")
+        for number, (first, other) in enumerate(zip(wanted, value, strict=False)):
+            yield from _unlike(first, other, f"{path}[{number}]")
     elif isinstance(wanted, str) and isinstance(value, str) and "\n" in wanted + value:
         yield from _unlike(wanted.splitlines(), value.splitlines(), path)
     elif not (wanted in ("", None) and value in ("", None)) and not agrees(wanted, value):

@@ -167,7 +167,7 @@ class Cloud:
         body = {"label": "host", "region": "us-east", "type": "g6-standard-2", "image": "linode/debian13"}
         metadata = {"metadata": {"user_data": base64.b64encode(data).decode()}} if data is not None else {}
         made = self.do("POST", "/linode/instances", body | {"root_pass": "Root-Pass-123"} | metadata | more)
-        return next(one for one in self.api.instances if one.id == made["id"])
+        return next(instance for instance in self.api.instances if instance.id == made["id"])
 
     def delete(self, instance: Instance) -> None:
         self.do("DELETE", f"/linode/instances/{instance.id}")

@@ -179,8 +179,8 @@ def test_an_endpoint_with_a_ca_certificate(harbor: RunningHarbor) -> None:
 def filters(characters: int) -> list[dict[str, str]]:
     """Filters whose compact JSON has this many characters."""
     empty = [{"type": "name", "value": "tool"}, {"type": "tag", "value": "", "decoration": "matches"}]
-    room = characters - len(json.dumps(empty, separators=(",", ":")))
-    return [empty[0], {**empty[1], "value": "x" * room}]
+    available = characters - len(json.dumps(empty, separators=(",", ":")))
+    return [empty[0], {**empty[1], "value": "x" * available}]
 
 
 @pytest.mark.parametrize(

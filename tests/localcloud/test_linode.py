@@ -91,14 +91,16 @@ class Account:
 
     def host(self, **more: Any) -> Json:
         made = self.do("POST", "/linode/instances", HOST | more)
-        return self.until(f"/linode/instances/{made['id']}", lambda one: one["status"] in ("running", "offline"))
+        return self.until(
+            f"/linode/instances/{made['id']}", lambda instance: instance["status"] in ("running", "offline")
+        )
 
     def volume(self, **more: Any) -> Json:
         made = self.do("POST", "/volumes", {"label": "data", "region": "us-east", "size": 20} | more)
-        return self.until(f"/volumes/{made['id']}", lambda one: one["status"] == "active")
+        return self.until(f"/volumes/{made['id']}", lambda volume: volume["status"] == "active")
 
     def detached(self, volume: Json) -> Json:
-        return self.until(f"/volumes/{volume['id']}", lambda one: one["linode_id"] is None)
+        return self.until(f"/volumes/{volume['id']}", lambda volume: volume["linode_id"] is None)
 
     def firewall(self, **more: Any) -> Json:
         return self.do("POST", "/networking/firewalls", {"label": "web", "rules": RULES} | more)
@@ -176,7 +178,7 @@ def test_lists_are_filtered_and_ordered(account: Account) -> None:
 
     def list_labels(wanted: Json) -> list[str]:
         listed = account.do("GET", "/volumes", headers={"X-Filter": json.dumps(wanted)})
-        return [one["label"] for one in listed["data"]]
+        return [item["label"] for item in listed["data"]]
 
     assert list_labels({"label": "b"}) == ["b"]
     assert list_labels({"tags": "tag-c"}) == ["c"]
@@ -194,9 +196,9 @@ def test_an_instance_is_provisioned_booted_and_runs(account: Account) -> None:
     made = account.do("POST", "/linode/instances", HOST)
     seen = {made["status"]}
 
-    def running(one: Json) -> bool:
-        seen.add(one["status"])
-        return bool(one["status"] == "running")
+    def running(instance: Json) -> bool:
+        seen.add(instance["status"])
+        return bool(instance["status"] == "running")
 
     account.until(f"/linode/instances/{made['id']}", running)
     assert seen == {"provisioning", "booting", "running"}
@@ -282,14 +284,14 @@ def test_power(account: Account) -> None:
     path = f"/linode/instances/{host['id']}"
     until(lambda: account.api.instances[0].guest)
     account.do("POST", f"{path}/shutdown", {})
-    account.until(path, lambda one: one["status"] == "offline")
+    account.until(path, lambda instance: instance["status"] == "offline")
     assert account.guests.stopped == ["host"]
     account.do("POST", f"{path}/boot")
-    account.until(path, lambda one: one["status"] == "running")
+    account.until(path, lambda instance: instance["status"] == "running")
     until(lambda: account.api.instances[0].guest)
     assert account.refused("POST", f"{path}/boot") == [{"reason": "Linode already booted."}]
     account.do("POST", f"{path}/reboot", {})
-    account.until(path, lambda one: one["status"] == "running")
+    account.until(path, lambda instance: instance["status"] == "running")
     until(lambda: len(account.guests.booted) == 3)
     assert account.guests.stopped == ["host", "host"]
 
@@ -306,11 +308,13 @@ def test_resize(account: Account) -> None:
     path = f"/linode/instances/{host['id']}"
     body = {"type": "g6-standard-4", "migration_type": "cold", "allow_auto_disk_resize": False}
     account.do("POST", f"{path}/resize", body)
-    grown = account.until(path, lambda one: one["status"] == "running" and one["type"] == "g6-standard-4")
+    grown = account.until(
+        path, lambda instance: instance["status"] == "running" and instance["type"] == "g6-standard-4"
+    )
     assert grown["specs"]["vcpus"] == 4
     before = account.do("GET", f"{path}/disks")["data"]
     account.do("POST", f"{path}/resize", {"type": "g6-standard-6", "allow_auto_disk_resize": True})
-    account.until(path, lambda one: one["status"] == "running" and one["type"] == "g6-standard-6")
+    account.until(path, lambda instance: instance["status"] == "running" and instance["type"] == "g6-standard-6")
     after = account.do("GET", f"{path}/disks")["data"]
     assert sum(disk["size"] for disk in before) == 81920
     assert sum(disk["size"] for disk in after) == 327680
@@ -324,7 +328,7 @@ def test_deletion_is_over_when_its_event_is_finished(account: Account) -> None:
     assert account.do("GET", "/account/events", headers=header)["data"] == []
     account.do("DELETE", f"/linode/instances/{host['id']}")
     event = account.do("GET", "/account/events", headers=header)["data"][0]
-    done = account.until(f"/account/events/{event['id']}", lambda one: one["status"] == "finished")
+    done = account.until(f"/account/events/{event['id']}", lambda event: event["status"] == "finished")
     assert (done["percent_complete"], done["entity"]["label"]) == (100, "host")
     assert account.ask("GET", f"/linode/instances/{host['id']}").status_code == 404
     account.host()
@@ -385,7 +389,7 @@ def test_stale_devices_lose_the_volume_at_the_next_boot(account: Account) -> Non
     account.do("PUT", f"{path}/configs/{config['id']}", {"devices": stale, "interfaces": None})
     assert [volume.label for volume in instance.volumes] == ["data"]
     account.do("POST", f"{path}/reboot", {"config_id": config["id"]})
-    account.until(path, lambda one: one["status"] == "running")
+    account.until(path, lambda instance: instance["status"] == "running")
     assert instance.volumes == []
     assert "not in the configuration profile" in instance.console[-1]
 
@@ -438,7 +442,7 @@ def test_volumes_grow_and_never_shrink(account: Account) -> None:
     volume = account.volume()
     path = f"/volumes/{volume['id']}"
     assert account.do("POST", f"{path}/resize", {"size": 30})["status"] == "resizing"
-    assert account.until(path, lambda one: one["status"] == "active")["size"] == 30
+    assert account.until(path, lambda volume: volume["status"] == "active")["size"] == 30
     assert account.refused("POST", f"{path}/resize", {"size": 20})[0]["field"] == "size"
 
 
@@ -489,7 +493,7 @@ def test_a_reserved_address_can_be_added_and_removed(account: Account) -> None:
     assert account.do("POST", path, body)["linode_id"] == host["id"]
     assert account.refused("POST", path, body)[0]["field"] == "address"
     public = account.do("GET", path)["ipv4"]["public"]
-    assert {one["address"] for one in public} == {address, *host["ipv4"]}
+    assert {entry["address"] for entry in public} == {address, *host["ipv4"]}
     account.do("DELETE", f"{path}/{address}")
     assert account.do("GET", f"/networking/reserved/ips/{address}")["linode_id"] is None
     account.refused("DELETE", f"{path}/{host['ipv4'][0]}")
@@ -603,7 +607,7 @@ def test_what_a_rule_may_not_be(account: Account, change: Json, field: str) -> N
 
 
 def test_buckets_and_keys(account: Account) -> None:
-    regions = {one["region"] for one in account.do("GET", "/object-storage/endpoints")["data"]}
+    regions = {endpoint["region"] for endpoint in account.do("GET", "/object-storage/endpoints")["data"]}
     assert "sg-sin-2" in regions
     account.do("POST", "/object-storage/buckets", {"region": "us-east", "label": "blobs", "acl": "private"})
     bucket = "/object-storage/buckets/us-east/blobs"
@@ -636,5 +640,5 @@ def test_an_instance_that_never_runs(account: Account) -> None:
     account.api.cloud.never_running = False
     account.host(label="sound")
     assert account.do("GET", f"/linode/instances/{made['id']}")["status"] == "provisioning"
-    assert [one.label for one in account.guests.booted] == ["sound"]
+    assert [guest.label for guest in account.guests.booted] == ["sound"]
     account.delete_host(made)

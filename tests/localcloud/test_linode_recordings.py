@@ -84,7 +84,7 @@ def _replay(phases: list[dict[str, Any]]) -> Account:
         api.cloud.never_running = "never-running" in phases[0]["phase"]
         with httpx.Client(base_url=server.url, timeout=PATIENCE, verify=False) as http:
             account = Account(api, http)
-            for phase in (one for one in phases if one["phase"] not in LEFT_OUT):
+            for phase in (phase for phase in phases if phase["phase"] not in LEFT_OUT):
                 calls = phase["calls"]
                 for number, call in enumerate(calls):
                     _ask(account, phase["phase"], call, final=not _repeated(call, calls[number + 1 :]))
@@ -138,10 +138,10 @@ def _ask(account: Account, phase: str, call: dict[str, Any], *, final: bool) -> 
         found = _compare(answer, response.json(), "")
         if not final:
             # A poll that was repeated: what changes meanwhile may have changed sooner or later than there.
-            found = [one for one in found if not re.search(r"is null, recorded|, recorded null", one)]
+            found = [finding for finding in found if not re.search(r"is null, recorded|, recorded null", finding)]
         _learn(account, answer, response.json())
     where = _IP.sub("IP", re.sub(r"/\d+(?=/|$)", "/N", call["path"]))
-    account.findings += [f"{phase}: {call['method']} {where}: {one}" for one in found]
+    account.findings += [f"{phase}: {call['method']} {where}: {finding}" for finding in found]
     account.agreed += not found
 
 
@@ -151,12 +151,12 @@ def _keys(path: str) -> list[Any]:
 
 def _ours(account: Account, value: Any, key: str = "") -> Any:
     if isinstance(value, dict):
-        return {name: _ours(account, one, name) for name, one in value.items()}
+        return {name: _ours(account, item, name) for name, item in value.items()}
     if key == "tags" and isinstance(value, list):
         # The recorded program used tags of two letters; the real API asks for three.
-        return [one if len(one) > 2 else f"tag-{one}" for one in value]
+        return [tag if len(tag) > 2 else f"tag-{tag}" for tag in value]
     if isinstance(value, list):
-        return [_ours(account, one, key) for one in value]
+        return [_ours(account, item, key) for item in value]
     if (isinstance(value, int) and key in _IDS) or (isinstance(value, str) and _IP.fullmatch(value)):
         return account.names.get(value, value)
     return value
@@ -167,8 +167,8 @@ def _learn(account: Account, recorded: Any, ours: Any, key: str = "") -> None:
         for name in recorded.keys() & ours.keys():
             _learn(account, recorded[name], ours[name], name)
     elif isinstance(recorded, list) and isinstance(ours, list):
-        for one, other in zip(recorded, ours, strict=False):
-            _learn(account, one, other, key)
+        for theirs, other in zip(recorded, ours, strict=False):
+            _learn(account, theirs, other, key)
     elif (isinstance(recorded, int) and key in _IDS) or (isinstance(recorded, str) and _IP.fullmatch(recorded)):
         account.names.setdefault(recorded, ours)
 
@@ -192,7 +192,7 @@ def _compare(recorded: Any, ours: Any, at: str) -> list[str]:
     if isinstance(recorded, list) and isinstance(ours, list):
         if len(ours) < len(recorded):
             return [f"{at} is shorter"]
-        return [one for pair in zip(recorded, ours, strict=False) for one in _compare(*pair, f"{at}[]")]
+        return [difference for pair in zip(recorded, ours, strict=False) for difference in _compare(*pair, f"{at}[]")]
     return [] if _kind(recorded) == _kind(ours) else [f"{at} is {_kind(ours)}, recorded {_kind(recorded)}"]
 
 
@@ -213,9 +213,11 @@ def _remove_behind_its_back(account: Account, path: str) -> None:
 def test_answers_what_the_plugin_was_answered() -> None:
     """1,147 of 1,440 calls agree in status (1,435) and in every field; the others differ as DIFFERENCES says."""
     accounts = [_replay(phases) for phases in recorded()]
-    findings = [one for account in accounts for one in account.findings]
-    unexplained = [one for one in findings if not any(re.search(known, one) for known in (*DIFFERENCES, MOMENTARY))]
-    unused = [known for known in DIFFERENCES if not any(re.search(known, one) for one in findings)]
+    findings = [finding for account in accounts for finding in account.findings]
+    unexplained = [
+        finding for finding in findings if not any(re.search(known, finding) for known in (*DIFFERENCES, MOMENTARY))
+    ]
+    unused = [known for known in DIFFERENCES if not any(re.search(known, finding) for finding in findings)]
     assert unexplained == []
     assert unused == [], "these differences are gone: take them out"
     assert sum(account.calls for account in accounts) == 1440

@@ -165,8 +165,8 @@ def test_replication_is_updated_as_recorded(stack: RecordedStack) -> None:
 
     assert stack.up("06-update-rep-schedule-manual-nofilters", manual) == ["update rep"]
     # One block with name and tag sends the tag alone.
-    one = filters({"name": "library/nginx", "tag": "1.*"})
-    assert stack.up("07-update-rep-filter-name-and-tag-in-one", one) == ["update rep"]
+    single = filters({"name": "library/nginx", "tag": "1.*"})
+    assert stack.up("07-update-rep-filter-name-and-tag-in-one", single) == ["update rep"]
     with pytest.raises(StepFailed, match=r"unexpected status code got: 400 expected: 200"):
         stack.up("08-update-rep-bad-cron", lambda wanted: wanted["rep"].update(schedule="0 3 * * *"))
     # The refused value is the state's now, and the next diff is against it.

@@ -19,7 +19,7 @@ SECRET = "S3CRET-value"
 NO_SECRETS = {"service", "objectStorage", "maintenanceWindow", "defaults"}
 #: Every key of the configuration, in stacks that are right.
 STACKS = [stack(case, source="http://registry.example.com") for case in configurations("good")]
-FULL = max((one for one in STACKS if "host" in one), key=lambda one: len(json.dumps(one)))
+FULL = max((stack for stack in STACKS if "host" in stack), key=lambda stack: len(json.dumps(stack)))
 VALUES: tuple[Any, ...] = (
     None, True, False, 0, -1, 7, 10**30, 0.5, float("inf"), float("nan"), "", " ", "x", "\0", "\n", "\ud800", "ü", "٣",
     "*", "**", "{", "}", "[", "[a-", "\\", "{a,b", "a" * 5000, "0 0 31 2 *", "0 0 0 31 2 *", "@daily", "http://[", "//",

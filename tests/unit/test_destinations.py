@@ -35,7 +35,7 @@ def test_destinations_agree_with_recorded_executions() -> None:
             assert landing(source, row["namespace"], row["count"]) == place, row
             counted += 1
         if "contains only" in row["text"]:
-            (name,) = (one["value"] for one in row["filters"] if one["type"] == "name")
+            (name,) = (entry["value"] for entry in row["filters"] if entry["type"] == "name")
             assert landing(name, row["namespace"], row["count"]) is None, row
             with pytest.raises(Refused):
                 check(name, row["namespace"], row["count"])
@@ -132,11 +132,11 @@ HUB, QUAY = "docker.io", "quay.io"
 )
 def test_two_sources_with_one_destination_collide(rules: list[Landing], place: str) -> None:
     found = collisions(rules)
-    (one,) = found.certain
-    assert one.destination == place
-    assert one.rules == tuple(rule.rule for rule in rules)
-    assert len(one.sources) == 2
-    assert f"are copied to {place}, where" in one.reason
+    (collision,) = found.certain
+    assert collision.destination == place
+    assert collision.rules == tuple(rule.rule for rule in rules)
+    assert len(collision.sources) == 2
+    assert f"are copied to {place}, where" in collision.reason
     assert found.possible == ()
 
 
@@ -174,10 +174,10 @@ def test_the_same_source_or_other_destinations_do_not_collide(rules: list[Landin
 def test_globs_that_may_collide_are_named_with_an_example(rules: list[Landing], place: str) -> None:
     found = collisions(rules)
     assert found.certain == ()
-    (one,) = found.possible
-    assert one.destination == place
-    assert set(one.rules) == {rule.rule for rule in rules}
-    assert f"may be copied to {place}, where" in one.reason
+    (collision,) = found.possible
+    assert collision.destination == place
+    assert set(collision.rules) == {rule.rule for rule in rules}
+    assert f"may be copied to {place}, where" in collision.reason
 
 
 COMPONENT = st.sampled_from(["a", "b", "*", "**", "{a,b}", "a*"])
@@ -196,7 +196,7 @@ SOURCES = [f"{x}{y}{z}" for x in ("a", "b") for y in ("", "/a", "/b") for z in (
 @given(st.lists(RULE, min_size=1, max_size=3, unique_by=lambda rule: rule.rule))
 def test_every_collision_of_sample_repositories_is_reported(rules: list[Landing]) -> None:
     found = collisions(rules)
-    named = {frozenset(one.rules) for one in (*found.certain, *found.possible)}
+    named = {frozenset(collision.rules) for collision in (*found.certain, *found.possible)}
     places: dict[str, dict[str, str]] = {}
     for rule in rules:
         for source in SOURCES:
@@ -206,12 +206,13 @@ def test_every_collision_of_sample_repositories_is_reported(rules: list[Landing]
     for sources in places.values():
         if len(sources) > 1:
             assert any(rules_ <= set(sources.values()) or set(sources.values()) <= rules_ for rules_ in named)
-    for one in found.certain:
-        assert len(one.sources) > 1
-        for source in one.sources:
+    for collision in found.certain:
+        assert len(collision.sources) > 1
+        for source in collision.sources:
             assert any(
                 source.startswith(f"{rule.source}/")
-                and landing(source.removeprefix(f"{rule.source}/"), rule.namespace, rule.flatten) == one.destination
+                and landing(source.removeprefix(f"{rule.source}/"), rule.namespace, rule.flatten)
+                == collision.destination
                 for rule in rules
             )
 

@@ -51,7 +51,7 @@ def rule(type_: str, repositories: str, **given: Any) -> Findings:
 
 
 def words(findings: Findings) -> str:
-    return " | ".join([f"{one.field}: {one.reason}" for one in findings.refused] + list(findings.cautions))
+    return " | ".join([f"{refusal.field}: {refusal.reason}" for refusal in findings.refused] + list(findings.cautions))
 
 
 # --- The catalogue ----------------------------------------------------------------------------------------------------
@@ -65,7 +65,7 @@ def test_every_type_of_the_configuration_has_an_entry() -> None:
 def test_the_examples_of_an_entry_are_valid(entry: Any) -> None:
     secret = GOOGLE_KEY if entry.type == "google-gcr" else "fake"
     found = endpoint(entry.type, entry.url_example, entry.username_example, secret)
-    assert [one.field for one in found.refused] == ([] if entry.provider_name else ["type"])
+    assert [refusal.field for refusal in found.refused] == ([] if entry.provider_name else ["type"])
     assert entry.docs.startswith("https://")
     assert entry.credential
     assert entry.anonymous
@@ -234,7 +234,9 @@ def test_a_wrong_endpoint_is_rejected_with_an_example(
 ) -> None:
     found = endpoint(type_, url, username, secret)
     assert says in words(found)
-    assert any(shown in one.example for one in found.refused if f"{one.field}: {one.reason}".startswith(says))
+    assert any(
+        shown in refusal.example for refusal in found.refused if f"{refusal.field}: {refusal.reason}".startswith(says)
+    )
 
 
 @pytest.mark.parametrize("type_", GOOD)
@@ -243,7 +245,9 @@ def test_no_message_repeats_a_secret(type_: str) -> None:
     for url in (None, "http://example.com/path"):
         for username in (None, "AWS", "me"):
             found = endpoint(type_, url, username, secret)
-            assert "hunter2" not in "".join([words(found), *(str(one) + str(one.value) for one in found.refused)])
+            assert "hunter2" not in "".join(
+                [words(found), *(str(refusal) + str(refusal.value) for refusal in found.refused)]
+            )
 
 
 def test_doubtful_values_get_a_caution() -> None:

@@ -272,10 +272,10 @@ def _parts(settings: dict[str, Any]) -> Iterable[dict[str, Any]]:
     if not isinstance(tags, list):
         return [settings]
     rule = Rule.read({**settings, "tags": tags})
-    room = STORED_LENGTH - filters_length(rule, join(rule.repositories), "")
+    available = STORED_LENGTH - filters_length(rule, join(rule.repositories), "")
     parts: list[list[str]] = [[]]
     for tag in tags:
-        if parts[-1] and len(f"{{{','.join([*parts[-1], tag])}}}") > room:
+        if parts[-1] and len(f"{{{','.join([*parts[-1], tag])}}}") > available:
             parts.append([])
         parts[-1].append(tag)
     return [{**settings, "tags": part if len(part) > 1 else part[0]} for part in parts]
