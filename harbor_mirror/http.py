@@ -123,14 +123,10 @@ def retry_after(response: httpx.Response) -> float | None:
         return None
 
 
-#: How `describe_error` begins for a certificate.
-CERTIFICATE_REJECTED = "its TLS certificate is not accepted"
-
-
 def describe_error(error: httpx.TransportError) -> str:
     """Return what failed between us and a server, for users."""
-    if _is_certificate_error(error):
-        return f"{CERTIFICATE_REJECTED} ({_text(error)})"
+    if is_certificate_error(error):
+        return f"its TLS certificate is not accepted ({_text(error)})"
     if isinstance(error, LimitExceeded):
         return str(error)
     if isinstance(error, httpx.ConnectTimeout):
@@ -258,7 +254,7 @@ def _trusted(authorities: str) -> ssl.SSLContext:
 
 
 def _repeats_error(error: BaseException) -> bool:
-    if not isinstance(error, httpx.TransportError) or isinstance(error, LimitExceeded) or _is_certificate_error(error):
+    if not isinstance(error, httpx.TransportError) or isinstance(error, LimitExceeded) or is_certificate_error(error):
         return False
     return isinstance(error, httpx.ConnectError | httpx.ConnectTimeout) or error.request.method in READS
 
@@ -268,8 +264,11 @@ def _last_outcome(state: tenacity.RetryCallState) -> Any:
     return state.outcome and state.outcome.result()
 
 
-def _is_certificate_error(error: httpx.TransportError) -> bool:
-    return "certificate" in str(error).lower()
+def is_certificate_error(error: BaseException | None) -> bool:
+    """Return whether we reject a server's certificate: the cause of httpx's error says so."""
+    return error is not None and (
+        isinstance(error, ssl.SSLCertVerificationError) or is_certificate_error(error.__cause__ or error.__context__)
+    )
 
 
 def _text(error: Exception) -> str:

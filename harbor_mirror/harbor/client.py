@@ -24,7 +24,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 
 from harbor_mirror.config.faults import HIDDEN
-from harbor_mirror.http import CERTIFICATE_REJECTED, CONCURRENCY, TIMEOUT, Retry, describe_error, new_client, send
+from harbor_mirror.http import CONCURRENCY, TIMEOUT, Retry, describe_error, is_certificate_error, new_client, send
 from harbor_mirror.secret_texts import Secrets
 
 Json = dict[str, Any]
@@ -484,13 +484,16 @@ def wait_until_healthy(
     reported = ""
     with new_client(timeout=HEALTH_TIMEOUT) as client:
         while True:
-            state = _health(client, f"{url.rstrip('/')}{path}")
+            try:
+                state = _health(client, f"{url.rstrip('/')}{path}")
+            except httpx.TransportError as error:
+                state = describe_error(error)
+                if not is_new and is_certificate_error(error):
+                    raise NotHealthy(None, f"Harbor at {url}: {state}. {TRUST}", "GET", path) from None
             waited = clock() - started
             if state is None:
                 report(f"Harbor at {url} is healthy after {waited:.0f} s.")
                 return
-            if not is_new and CERTIFICATE_REJECTED in state:
-                raise NotHealthy(None, f"Harbor at {url}: {state}. {TRUST}", "GET", path)
             if waited + interval_seconds > timeout_seconds:
                 message = f"Harbor at {url} is not ready after {waited:.0f} s. Last state seen: {state}."
                 raise NotHealthy(None, message, "GET", path)
@@ -501,11 +504,11 @@ def wait_until_healthy(
 
 
 def _health(client: httpx.Client, address: str) -> str | None:
-    """Return None if Harbor is healthy, else a description of its state."""
+    """Return None if Harbor is healthy, else a description of its state. Raise httpx.TransportError."""
     try:
         response = client.get(address)
-    except httpx.TransportError as error:
-        return describe_error(error)
+    except httpx.TransportError:
+        raise
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return str(error)
     if response.status_code != 200:
