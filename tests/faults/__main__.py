@@ -43,7 +43,7 @@ def run(names: Sequence[str], share: float, processes: int) -> int:
 def _run_part(name: str, share: float) -> Row:
     began = time.monotonic()
     row = PARTS[name](_say, share)
-    _say(f"{name}: done in {(time.monotonic() - began) / 60:.0f} minutes, {len(row.failures)} failures")
+    _say(f"{name}: done in {(time.monotonic() - began) / 60:.0f} minutes\n{table([row])}")
     return row
 
 

@@ -12,6 +12,7 @@ import subprocess
 import threading
 import uuid
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import cycle
@@ -31,6 +32,8 @@ from tests.faults.table import Row, Say
 SHORT_SILENCE = 2.0
 #: Chains of the long form: in each of them, a call meets another kind of answer.
 CHAINS = len(FAULTS)
+#: Chains that run side by side.
+AT_ONCE = 3
 #: Runs of one command, for trials that do not end.
 MAX_RUNS = 80
 #: One step after the other: without CONTINUE, a run that fails has made no call after the one that met the fault.
@@ -66,16 +69,17 @@ class Kinds:
     """Gives a call each kind of answer once, before any for the second time."""
 
     def __init__(self) -> None:
-        self._order, self._met = cycle(FAULTS), defaultdict[str, set[str]](set)
+        self._order, self._met, self._choice = cycle(FAULTS), defaultdict[str, set[str]](set), threading.Lock()
 
     def choose(self, call: str) -> str:
         """Return a kind that this call has not met."""
-        met = self._met[call]
-        if len(met) == len(FAULTS):
-            met.clear()
-        kind = next(kind for kind in self._order if kind not in met)
-        met.add(kind)
-        return kind
+        with self._choice:
+            met = self._met[call]
+            if len(met) == len(FAULTS):
+                met.clear()
+            kind = next(kind for kind in self._order if kind not in met)
+            met.add(kind)
+            return kind
 
 
 class FaultyCloud(TrialCloud):
@@ -169,18 +173,23 @@ def certificate_trial(directory: Path) -> tuple[list[Answer], list[str]]:
 def _run_chains(row: Row, say: Say, share: float, *, has_host: bool) -> Row:
     """Run up to as many chains as there are kinds of answers: every call then meets every kind."""
     count, kinds = max(1, round(CHAINS * share)), Kinds()
-    for number in range(count):
+
+    def run(number: int) -> None:
         try:
             with TemporaryDirectory() as directory:
                 answers, failures, searched = run_chain(Path(directory), kinds, has_host=has_host)
         except (RuntimeError, subprocess.TimeoutExpired) as error:
-            row.failures.append(f"stack {number + 1}: {error}")
-            continue
+            row.failures.append(f"stack {number}: {error}")
+            return
         for answer in answers:
-            say(f"{row.part} {number + 1}/{count}: {answer}")
+            say(f"{row.part} {number}/{count}: {answer}")
         row.faults += len(answers)
         row.failures += failures
         row.places += searched
+
+    # A chain waits most of the time: for silent servers and between the attempts of the plugins.
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(run, range(1, count + 1)))
     return row
 
 
