@@ -43,7 +43,13 @@ class Harbor:
         refused = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
         # Open a connection for each request, so that a replaced Harbor answers the next one.
         limits = httpx.Limits(max_keepalive_connections=0)
-        self._client = httpx.Client(verify=not insecure, timeout=TIMEOUT_SECONDS, cookies=refused, limits=limits)
+        self._client = httpx.Client(
+            verify=not insecure,
+            timeout=TIMEOUT_SECONDS,
+            cookies=refused,
+            limits=limits,
+            follow_redirects=True,  # as Go's client does
+        )
 
     def close(self) -> None:
         self._client.close()

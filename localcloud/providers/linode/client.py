@@ -59,7 +59,7 @@ class Linode:
         self.skip_ready_poll = bool(config.get("skipInstanceReadyPoll"))
         self.skip_delete_poll = bool(config.get("skipInstanceDeletePoll"))
         self.skip_reboots = bool(config.get("skipImplicitReboots"))
-        self._client = httpx.Client(timeout=TIMEOUT_SECONDS)
+        self._client = httpx.Client(timeout=TIMEOUT_SECONDS, follow_redirects=True)  # as Go's client does
         self._authorities = environment.get("SSL_CERT_FILE") or certifi.where()
         self._closed = threading.Event()
         self._types: dict[str, Values] = {}
