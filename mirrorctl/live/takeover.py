@@ -41,6 +41,10 @@ from mirrorctl.output.reports import Announced
 from mirrorctl.stack_file import PLACEHOLDERS
 
 PROVIDER = "harbor"
+NO_IMPORT_OF_WEBHOOKS = (
+    "an import would write its URL, which may have a secret, into the state in plain text: "
+    "`mirrorctl recover` deletes it in Harbor, and the next `pulumi up` creates it again"
+)
 COMPONENT = "harbor-mirror:mirror:"
 Setting = dict[str, Any]
 
@@ -175,7 +179,7 @@ def _add_projects(harbor: Harbor, adopted: Adopted, projects: Mapping[str, Json]
         _add_retention(harbor, adopted, name, project)
         rules, webhooks = (import_ids.list_of_part(project, kind) for kind in (IMMUTABLE_TAGS, WEBHOOK))
         _add_immutable_tags(adopted, name, harbor.get_all(rules), rules)
-        _add_webhooks(adopted, name, harbor.get_all(webhooks), webhooks)
+        _add_webhooks(adopted, name, harbor.get_all(webhooks))
         members = harbor.get_all(import_ids.list_of_part(project, MEMBERS["user"]))
         if not groups and any(member["entity_type"] == member_mapping.GROUP for member in members):
             groups = {group["id"]: group for group in harbor.get_all("/usergroups")}
@@ -193,14 +197,13 @@ def _add_immutable_tags(adopted: Adopted, name: str, rules: Sequence[Json], path
         listed.append(immutable_tags_mapping.to_configuration(rule))
 
 
-def _add_webhooks(adopted: Adopted, name: str, webhooks: Sequence[Json], path: str) -> None:
+def _add_webhooks(adopted: Adopted, name: str, webhooks: Sequence[Json]) -> None:
     for webhook in webhooks:
         if reason := webhook_mapping.obstacle(webhook):
             adopted.left_out.append(f"webhook {webhook['name']} of project {name}: {reason}; it stays as it is")
             continue
         listed = adopted.configuration["projects"][name].setdefault("webhooks", {})
         listed[webhook["name"]] = webhook_mapping.to_configuration(webhook)
-        adopted.ids[join_path("projects", name, "webhooks", webhook["name"])] = f"{path}/{webhook['id']}"
 
 
 def _add_members(
@@ -400,8 +403,10 @@ def _import_protection(adopted: Adopted, planned: PlannedProject) -> None:
         reason = "an import reads no excluded repositories" if rule.repositories.excludes else ""
         take(IMMUTABLE_TAGS, f"{name}-immutable-{rule.slug}", "immutableTags", index, reason=reason)
     for webhook in planned.webhooks:
-        reason = "an import reads no events and no project, and its secrets are set again"
-        take(WEBHOOK, f"{name}-webhook-{webhook.name}", "webhooks", webhook.name, reason=reason)
+        announced = Announced(
+            op="create", type=WEBHOOK, name=f"{name}-webhook-{webhook.name}", reason=NO_IMPORT_OF_WEBHOOKS
+        )
+        adopted.announced.append(announced)
         setting = adopted.configuration["projects"][name]["webhooks"][webhook.name]
         for key in ("url", "authHeader"):
             if setting.pop(key, None):

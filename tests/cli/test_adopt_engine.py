@@ -19,6 +19,7 @@ from tests.cli.conftest import Run
 from tests.cli.harbor_fixture import PASSWORD
 from tests.cli.protection import LEFT_OUT, protect
 from tests.cli.simulated_mirror import SimulatedMirror
+from tests.faults.secrets import leaks, places
 from tests.plugins import plugins
 
 SECRETS = {
@@ -124,8 +125,13 @@ def objects(simulated: SimulatedMirror) -> dict[str, Any]:
         if project["metadata"].get("prevent_vul") == "true":
             found[f"{path}/severity"] = project["metadata"]["severity"]
         found[f"{path}/allowlist"] = allowlist["items"], allowlist.get("expires_at"), project.get("registry_id")
-        for part in ("immutabletagrules", "webhook/policies", "members"):
+        for part in ("immutabletagrules", "members"):
             found[f"{path}/{part}"] = [_plain(entry) for entry in client.get_all(f"{path}/{part}")]
+        # They are created again.
+        hooks = client.get_all(f"{path}/webhook/policies")
+        found[f"{path}/webhook/policies"] = {
+            hook["name"]: {**_plain(hook), "id": 0, "creation_time": ""} for hook in hooks
+        }
     found |= {robot["name"]: _plain(robot) for robot in client.robots() if robot["name"] != "robot$mirror-hand"}
     found |= {f"quota {entry['id']}": entry["hard"] for entry in client.quotas()}
     for path in (GC_SCHEDULE, PURGE_SCHEDULE):
@@ -170,10 +176,12 @@ def test_the_engine_imports_an_adopted_harbor_without_replacing_anything(
         announced = {(change["op"], change["type"], change["name"]) for change in report["announced"]}
         ours = {(step.op, step.type, step.name) for step in planned if not step.type.startswith("harbor-mirror:")}
         assert ours <= announced
+        assert stack.mirrorctl("recover", "--yes").stdout.startswith("delete ProjectWebhook ")
 
         stack.up().ok()
         again = stack.preview("--diff")
         assert not again.changes, again.output
+        assert leaks(places(folder, {}), {"Bearer Hook-Secret-1", PASSWORD}) == []
     assert objects(by_hand) == before, "what was announced sets what is there"
     assert {policy["name"] for policy in by_hand.client.policies()} == {"nginx", "Base-images", "stopped"}
     environment = {**stack.environment(), "HARBOR_URL": ""}
