@@ -12,6 +12,7 @@ from localcloud.engine import Workspace, names
 from localcloud.faults import Fault
 from tests.cluster.conftest import CLUSTER
 from tests.cluster.tools import recover
+from tests.faults.secrets import leaks, places
 
 PROGRAM = Path(__file__).parent / "program" / "__main__.py"
 
@@ -99,3 +100,5 @@ def test_what_linode_created_without_an_answer_is_recovered(part: Part, cloud: L
     assert not names(done.changes, "replace")
     assert {*part.account.clusters, *part.account.firewalls, *part.account.databases} == known
     assert part.workspace.preview("--expect-no-changes").code == 0
+    # The history keeps what an import reads from Linode.
+    assert leaks(places(part.workspace.directory, {}), {part.database.password}) == []
