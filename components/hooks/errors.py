@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import pulumi
 
+from .messages import show
+
 
 @dataclass(frozen=True)
 class Failed:
@@ -25,8 +27,9 @@ def explain_failure(
     The operation still fails. If it succeeds, the hook does nothing.
     """
 
-    def explain(args: pulumi.ErrorHookArgs) -> bool:
-        pulumi.log.error(guidance(Failed(args.failed_operation, args.name, " ".join(args.errors))), resource)
+    async def explain(args: pulumi.ErrorHookArgs) -> bool:
+        text = guidance(Failed(args.failed_operation, args.name, " ".join(args.errors)))
+        await show(pulumi.log.error, text, resource)
         return False
 
     return pulumi.ResourceHookBinding(on_error=[pulumi.ErrorHook(hook, explain)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pulumi
 
 from .errors import Failed, explain_failure
+from .messages import show
 
 #: Parts of Linode's error when a label is taken, of any kind of resource.
 NAME_TAKEN = ("must be unique", "already exists", "already in use")
@@ -64,12 +65,12 @@ def announce_replacement(
     The engine enforces `protect` itself, but its error does not say what to do.
     """
 
-    def announce(_: pulumi.ResourceHookArgs) -> None:
+    async def announce(_: pulumi.ResourceHookArgs) -> None:
         if not exists or not pulumi.runtime.is_dry_run():
             return
         if protect:
             raise ReplacementForbidden(FORBIDDEN.format(label=label, reason=reason))
-        pulumi.log.warn(REPLACED.format(label=label, reason=reason), resource)
+        await show(pulumi.log.warn, REPLACED.format(label=label, reason=reason), resource)
 
     hook = pulumi.ResourceHook(f"{name}-announced", announce, pulumi.ResourceHookOptions(on_dry_run=True))
     return pulumi.ResourceHookBinding(before_create=[hook])
