@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import threading
 import uuid
 from collections import defaultdict
@@ -178,8 +177,9 @@ def _run_chains(row: Row, say: Say, share: float, *, has_host: bool) -> Row:
         try:
             with TemporaryDirectory() as directory:
                 answers, failures, searched = run_chain(Path(directory), kinds, has_host=has_host)
-        except (RuntimeError, subprocess.TimeoutExpired) as error:
-            row.failures.append(f"stack {number}: {error}")
+        except Exception as error:  # noqa: BLE001 - the other stacks go on
+            row.failures.append(f"stack {number}: {error!r}")
+            say(f"{row.part} {number}/{count}: {error!r}")
             return
         for answer in answers:
             say(f"{row.part} {number}/{count}: {answer}")
@@ -203,10 +203,12 @@ def run_chain(directory: Path, kinds: Kinds, *, has_host: bool = True) -> tuple[
         answers, failures = converge(stack, "up")
         stack.change()
         changed = converge(stack, "up")
-        secrets = stack.secrets()
-        for more in (changed, converge(stack, "destroy")):
-            answers += more[0]
-            failures += more[1]
+        failures += changed[1]
+        # Without convergence, the stack has no outputs to search for.
+        secrets = stack.secrets() if not failures else set[str]()
+        answers_to_destroy, left = converge(stack, "destroy")
+        answers += changed[0] + answers_to_destroy
+        failures += left
         searched = places(stack.workspace.directory, stack.outputs)
         failures += [f"a secret is in {place}" for place in leaks(searched, secrets)]
     return answers, failures + [str(answer) for answer in answers if answer.failures], len(searched)
