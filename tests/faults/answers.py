@@ -177,7 +177,7 @@ def _run_chains(row: Row, say: Say, share: float, *, has_host: bool) -> Row:
         try:
             with TemporaryDirectory() as directory:
                 answers, failures, searched = run_chain(Path(directory), kinds, has_host=has_host)
-        except Exception as error:  # noqa: BLE001 - the other stacks go on
+        except Exception as error:
             row.failures.append(f"stack {number}: {error!r}")
             say(f"{row.part} {number}/{count}: {error!r}")
             return
