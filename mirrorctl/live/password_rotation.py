@@ -39,7 +39,8 @@ def rotate_password(harbor: Harbor, connection: Connection, new: str) -> Rotatio
     if not _is_accepted(connection, new):
         if has_stack:
             _restore(connection, had_setting=had_setting)
-        reason = with_advice(refusal) if refusal else "Harbor still rejects the new one; run the command again"
+        still = f"Harbor at {connection.url} still rejects the new one; run the command again"
+        reason = with_advice(refusal) if refusal else still
         raise Failure(f"the password is unchanged: {reason}")
     return RotationReport(harbor=connection.url, username=connection.username, stack_updated=has_stack)
 

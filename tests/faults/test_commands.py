@@ -28,3 +28,9 @@ def test_a_command_says_what_failed_where_and_what_to_do(commands: Commands, com
         call = calls[number % len(calls)]
         failures += [f"{kind} to {' '.join(call)}: {text}" for text in commands.trial(command, call, kind)]
     assert failures + commands.trial_of_certificate(command) == []
+
+
+def test_a_rotation_that_harbor_did_not_do_names_harbor(commands: Commands) -> None:
+    command, call = "rotate-admin-password", ("PUT", "/api/v2.0/users/{id}/password")
+    assert call in commands.calls(command)
+    assert commands.trial(command, call, "page instead of JSON") == []
