@@ -81,22 +81,17 @@ def _points(calls: list[str]) -> list[tuple[int, str]]:
     return list(product(range(1, len(calls) + 1), WAYS))
 
 
-#: Every fifth point in `make test`; all of them in CI.
-every = pytest.mark.parametrize("step", [5, pytest.param(1, marks=pytest.mark.slow)])
-
-
 def _calls(server: Machine) -> list[str]:
     return server.text("/stub/rclone-calls").splitlines()
 
 
-@every
-def test_failing_calls_of_a_backup_delete_nothing_and_are_reported(server: Machine, target: Target, step: int) -> None:
+def test_failing_calls_of_a_backup_delete_nothing_and_are_reported(server: Machine, target: Target) -> None:
     status, output = _back_up(server, "20260104T000000Z")
     assert status == 0, output
     assert target.complete() == {"20260103T000000Z", "20260104T000000Z"}
     calls = _calls(server)
     assert sum("purge" in call for call in calls) == 4
-    for number, way in _points(calls)[::step]:
+    for number, way in _points(calls):
         target.put_back()
         before = target.complete()
         server.path("/mnt/harbor/backup-last").write_text("20260103T000000Z\n")
@@ -172,8 +167,7 @@ def test_target_that_is_not_mounted_is_refused(server: Machine) -> None:
     assert "is not on a mounted file system of its own" in output
 
 
-@every
-def test_failing_calls_of_a_restore_change_no_data(server: Machine, step: int) -> None:
+def test_failing_calls_of_a_restore_change_no_data(server: Machine) -> None:
     old = server.path(f"{BLOB}/4/data").read_text()
     server.stub("rclone-calls", "")
     command = ("/usr/local/sbin/harbor-restore", "20260101T000000Z", "--yes")
@@ -182,7 +176,7 @@ def test_failing_calls_of_a_restore_change_no_data(server: Machine, step: int) -
     assert server.text("/mnt/harbor/data/registry/docker/registry/v2/tags/latest") == "layer 1"
     calls = _calls(server)
     _push(server, "layer 4")
-    for number, way in _points(calls)[::step]:
+    for number, way in _points(calls):
         server.stub("rclone-calls", "")
         server.stub("rclone-fails-at", str(number))
         server.stub("rclone-fails-how", way)
