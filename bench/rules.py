@@ -38,7 +38,7 @@ from typing import Protocol
 import yaml
 
 from localcloud.cloud import LocalCloud
-from localcloud.engine import PROJECT, Workspace
+from localcloud.engine import NO_DOWNLOADS, PROJECT, Workspace
 from localcloud.harbor import HarborData, HarborSimulator
 from localcloud.http import free_port, serve
 from mirrorctl.live.engine import WITHOUT_CHECKPOINTS
@@ -65,8 +65,6 @@ TERRAFORM: Mapping[str, Sequence[str]] = {
     "refresh": (*APPLY, "-refresh-only"),
     "destroy": ("terraform", "destroy", "-auto-approve", "-no-color"),
 }
-#: A missing plugin that the stack does not use would be looked for in each command.
-NO_DOWNLOADS = {"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true"}
 #: From this number of rules, one round takes half an hour, because each step with checkpoints writes the whole state.
 LONG = 1000
 #: Pairs of programs whose costs are compared.

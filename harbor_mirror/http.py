@@ -123,7 +123,7 @@ def retry_after(response: httpx.Response) -> float | None:
         return None
 
 
-def describe_error(error: httpx.TransportError) -> str:
+def describe_error(error: httpx.HTTPError | httpx.InvalidURL) -> str:
     """Return what failed between us and a server, for users."""
     if is_certificate_error(error):
         return f"its TLS certificate is not accepted ({_text(error)})"

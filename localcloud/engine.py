@@ -22,6 +22,8 @@ import yaml
 PROJECT = Path(__file__).resolve().parent.parent
 #: Files of the checkout that the engine and the program need.
 PROGRAM = ("Pulumi.yaml", "__main__.py", "components", "harbor_mirror", "mirrorctl", ".venv")
+#: Without it, each command looks for the plugin of every installed package that has none and no stand-in: kubernetes.
+NO_DOWNLOADS = {"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true"}
 #: Far above what a command takes on a busy machine: one that takes longer hangs.
 COMMAND_SECONDS = 1200
 #: An interrupted engine ends its plugins and saves the state.
@@ -138,8 +140,7 @@ class Workspace:
             "PULUMI_BACKEND_URL": (self.directory / "state").as_uri(),
             "PULUMI_CONFIG_PASSPHRASE": "local",
             "PULUMI_SKIP_UPDATE_CHECK": "true",
-            # Otherwise each command downloads the plugin of every installed package that has no stand-in: kubernetes.
-            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+            **NO_DOWNLOADS,
             # The event log, the only machine-readable output of an `up`, needs this debugging flag.
             "PULUMI_DEBUG_COMMANDS": "true",
             **self.env,

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from localcloud.engine import NO_DOWNLOADS
 from localcloud.providers import Providers
 
 REAL_PLUGINS = os.environ.get("E2E_PROVIDERS") == "plugins"
@@ -16,7 +17,7 @@ def plugin_home() -> dict[str, str]:
     """Return where the real plugins are, if they are asked for; the engine downloads those that are missing there."""
     if not REAL_PLUGINS:
         return {}
-    return {"PULUMI_HOME": os.environ["PULUMI_HOME"], "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "false"}
+    return {"PULUMI_HOME": os.environ["PULUMI_HOME"], **dict.fromkeys(NO_DOWNLOADS, "false")}
 
 
 @contextmanager

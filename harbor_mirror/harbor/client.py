@@ -486,7 +486,7 @@ def wait_until_healthy(
         while True:
             try:
                 state = _health(client, f"{url.rstrip('/')}{path}")
-            except httpx.TransportError as error:
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
                 state = describe_error(error)
                 if not is_new and is_certificate_error(error):
                     raise NotHealthy(None, f"Harbor at {url}: {state}. {TRUST}", "GET", path) from None
@@ -504,13 +504,8 @@ def wait_until_healthy(
 
 
 def _health(client: httpx.Client, address: str) -> str | None:
-    """Return None if Harbor is healthy, else a description of its state. Raise httpx.TransportError."""
-    try:
-        response = client.get(address)
-    except httpx.TransportError:
-        raise
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        return str(error)
+    """Return None if Harbor is healthy, else a description of its state. Raise httpx.HTTPError or httpx.InvalidURL."""
+    response = client.get(address)
     if response.status_code != 200:
         meaning = {404: "another server answers there", 502: "Harbor's proxy is up, its core is not"}
         return f"HTTP {response.status_code}, {meaning.get(response.status_code, 'not the health of a Harbor')}"

@@ -12,6 +12,8 @@ GARBAGE_COLLECTION = "harbor:index/garbageCollection:GarbageCollection"
 ROBOT = "harbor:index/robotAccount:RobotAccount"
 IMMUTABLE_TAGS = "harbor:index/immutableTagRule:ImmutableTagRule"
 WEBHOOK = "harbor:index/projectWebhook:ProjectWebhook"
+#: Why webhooks are not imported (docs/adr/0008).
+NO_IMPORT_OF_WEBHOOKS = "an import would write its URL, which may have a secret, into the state in plain text"
 #: By the kind of member.
 MEMBERS = {
     "user": "harbor:index/projectMemberUser:ProjectMemberUser",

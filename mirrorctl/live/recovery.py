@@ -44,10 +44,7 @@ LISTED = {**LABELLED, ADDRESS: "/networking/ips"}
 SERVER = "the next `pulumi up` replaces the server, because its user data cannot be read back; the volume stays"
 REPLACEMENT = "the killed run created it to replace the server; the next `pulumi up` creates it again; the volume stays"
 LOST_SECRET = "its secret was known to the killed run only; the next `pulumi up` creates a new one"  # noqa: S105
-WEBHOOK_SECRET = (
-    "its URL may have a secret, which an import would write into the state in plain text; "  # noqa: S105
-    "the next `pulumi up` creates it again"
-)
+WEBHOOK = f"{import_ids.NO_IMPORT_OF_WEBHOOKS}; the next `pulumi up` creates it again"
 UNUSED = "nothing uses it yet, and its firewall cannot be read back; the next `pulumi up` creates it again"
 UNNAMED = "reserved in this region and in use by nobody; import it only if the killed run reserved it: --address {}"
 
@@ -269,7 +266,7 @@ class Recovery:
         elif creation.type in import_ids.PARTS:
             identifier = self._part(creation)
             if creation.type == import_ids.WEBHOOK:
-                fields = {"action": "delete", "reason": WEBHOOK_SECRET}
+                fields = {"action": "delete", "reason": WEBHOOK}
         elif creation.type == import_ids.ROBOT and (robot := self._robots.get(f"{ROBOT_PREFIX}{name}")):
             identifier, fields = import_ids.of_robot(robot), {"action": "delete", "reason": LOST_SECRET}
         if identifier and identifier not in self._known_ids(creation.type):

@@ -41,11 +41,11 @@ from mirrorctl.output.reports import Announced
 from mirrorctl.stack_file import PLACEHOLDERS
 
 PROVIDER = "harbor"
-NO_IMPORT_OF_WEBHOOKS = (
-    "an import would write its URL, which may have a secret, into the state in plain text: "
+COMPONENT = "harbor-mirror:mirror:"
+CREATED_AGAIN = (
+    f"{import_ids.NO_IMPORT_OF_WEBHOOKS}: "
     "`mirrorctl recover` deletes it in Harbor, and the next `pulumi up` creates it again"
 )
-COMPONENT = "harbor-mirror:mirror:"
 Setting = dict[str, Any]
 
 
@@ -403,9 +403,7 @@ def _import_protection(adopted: Adopted, planned: PlannedProject) -> None:
         reason = "an import reads no excluded repositories" if rule.repositories.excludes else ""
         take(IMMUTABLE_TAGS, f"{name}-immutable-{rule.slug}", "immutableTags", index, reason=reason)
     for webhook in planned.webhooks:
-        announced = Announced(
-            op="create", type=WEBHOOK, name=f"{name}-webhook-{webhook.name}", reason=NO_IMPORT_OF_WEBHOOKS
-        )
+        announced = Announced(op="create", type=WEBHOOK, name=f"{name}-webhook-{webhook.name}", reason=CREATED_AGAIN)
         adopted.announced.append(announced)
         setting = adopted.configuration["projects"][name]["webhooks"][webhook.name]
         for key in ("url", "authHeader"):

@@ -173,23 +173,22 @@ def _run_chains(row: Row, say: Say, share: float, *, has_host: bool) -> Row:
     """Run up to as many chains as there are kinds of answers: every call then meets every kind."""
     count, kinds = max(1, round(CHAINS * share)), Kinds()
 
-    def run(number: int) -> None:
+    def run(number: int) -> tuple[list[Answer], list[str], int]:
         try:
             with TemporaryDirectory() as directory:
-                answers, failures, searched = run_chain(Path(directory), kinds, has_host=has_host)
+                chain = run_chain(Path(directory), kinds, has_host=has_host)
         except Exception as error:
-            row.failures.append(f"stack {number}: {error!r}")
-            say(f"{row.part} {number}/{count}: {error!r}")
-            return
-        for answer in answers:
+            return [], [f"stack {number}: {error!r}"], 0
+        for answer in chain[0]:
             say(f"{row.part} {number}/{count}: {answer}")
-        row.faults += len(answers)
-        row.failures += failures
-        row.places += searched
+        return chain
 
     # A chain waits most of the time: for silent servers and between the attempts of the plugins.
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        list(pool.map(run, range(1, count + 1)))
+        for answers, failures, searched in pool.map(run, range(1, count + 1)):
+            row.faults += len(answers)
+            row.failures += failures
+            row.places += searched
     return row
 
 

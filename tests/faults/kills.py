@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -62,8 +61,8 @@ def _run(row: Row, chains: Sequence[Points], say: Say, *, has_host: bool) -> Row
         try:
             with TemporaryDirectory() as directory:
                 chain = run_chain(Path(directory), chosen, has_host=has_host)
-        except (RuntimeError, subprocess.TimeoutExpired) as error:
-            row.failures.append(f"stack {number}: {error}")
+        except Exception as error:
+            row.failures.append(f"stack {number}: {error!r}")
             continue
         for result in chain.trials:
             say(f"{row.part} {number}/{len(chains)}: {result}")
