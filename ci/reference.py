@@ -102,7 +102,7 @@ def _table(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
     yield "| --- | --- | --- | --- |"
     for name, field in model.model_fields.items():
         key = field.alias or name
-        description = " ".join((field.description or "").split())
+        description = " ".join(schema["properties"][key].get("description", "").split())
         cells = [f"`{prefix}{key}`", _type(schema, schema["properties"][key], field), _default(field)]
         yield f"| {' | '.join(map(_cell, cells))} | {_cell(description)}{_cell(_example(field))} |"
 

@@ -141,6 +141,8 @@ class Workspace:
             "PULUMI_CONFIG_PASSPHRASE": "local",
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             **NO_DOWNLOADS,
+            # Less garbage collection: it takes a sixth of the CPU time of the engine's short commands.
+            "GOGC": "400",
             # The event log, the only machine-readable output of an `up`, needs this debugging flag.
             "PULUMI_DEBUG_COMMANDS": "true",
             **self.env,

@@ -9,10 +9,15 @@ import os
 import subprocess
 from pathlib import Path
 
+import httpx
+
 from localcloud.engine import PROJECT
 
 PACKAGES = ("pulumi_linode", "pulumiverse_harbor", "pulumi_random")
-#: Enough for three downloads; without a network, the command fails at once.
+#: Where the engine looks for a plugin if its package names no other server.
+DOWNLOADS = "https://get.pulumi.com"
+CONNECT_SECONDS = 10
+#: Enough for a download.
 INSTALL_SECONDS = 180
 
 
@@ -27,6 +32,8 @@ def install() -> str | None:
         wanted = json.loads(importlib.resources.files(package).joinpath("pulumi-plugin.json").read_text())
         server = ["--server", wanted["server"]] if wanted.get("server") else []
         version = wanted.get("version") or importlib.metadata.version(package)
+        if not (home() / "plugins" / f"resource-{wanted['name']}-v{version}").is_dir() and (reason := _unreachable()):
+            return reason
         command = ["pulumi", "plugin", "install", "resource", wanted["name"], version, *server, "--color", "never"]
         try:
             done = subprocess.run(  # noqa: S603 - the arguments are the packages' own
@@ -45,4 +52,13 @@ def install() -> str | None:
             return f"{wanted['name']} {version}: no answer within {INSTALL_SECONDS} s"
         if done.returncode != 0:
             return f"{wanted['name']} {version}: {(done.stderr or done.stdout).strip().splitlines()[-1]}"
+    return None
+
+
+def _unreachable() -> str | None:
+    """Return why plugins cannot be downloaded: without a network, the engine tries five times before it says so."""
+    try:
+        httpx.head(DOWNLOADS, timeout=CONNECT_SECONDS)
+    except httpx.HTTPError as error:
+        return f"{DOWNLOADS}: {error}"
     return None

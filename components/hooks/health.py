@@ -13,7 +13,7 @@ from .threads import run_in_thread
 #: A first boot installs Docker and pulls about ten images: minutes on a small Linode. A host that is not healthy
 #: after this long has failed; the operator reads why on its console.
 HEALTHY_WITHIN_SECONDS = 20 * 60.0
-POLL_SECONDS = 2.0
+POLL_SECONDS = 0.5
 
 
 def wait_for_health(

@@ -8,8 +8,10 @@ import re
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, ConfigDict
 from pydantic.alias_generators import to_camel
+
+from .described import Described
 
 EXAMPLE_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 #: A host in a URL: a name in ASCII, or an IPv6 address in brackets.
@@ -120,12 +122,10 @@ Version = Annotated[str, AfterValidator(_version)]
 Sha256 = Annotated[str, AfterValidator(_sha256)]
 
 
-class Section(BaseModel):
+class Section(Described):
     """A frozen part of the configuration: unknown keys are errors, and types are not converted."""
 
-    model_config = ConfigDict(
-        frozen=True, strict=True, extra="forbid", alias_generator=to_camel, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", alias_generator=to_camel)
 
     @classmethod
     def read(cls, raw: object) -> Any:

@@ -105,9 +105,10 @@ def _with_short_forms(section: str, schema: dict[str, Any]) -> dict[str, Any]:
         if any(isinstance(part, BeforeValidator) for part in field.metadata):
             key = field.alias or name
             text = {"type": "string", "minLength": 1}
-            full = {inner: value for inner, value in schema["properties"][key].items() if inner != "description"}
+            full = dict(schema["properties"][key])
+            description = full.pop("description", "")
             short = [text, {"type": "array", "items": text}]
-            schema["properties"][key] = {"anyOf": [*short, full], "description": field.description or ""}
+            schema["properties"][key] = {"anyOf": [*short, full], "description": description}
     return schema
 
 

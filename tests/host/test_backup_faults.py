@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from itertools import product
+from itertools import cycle, product
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,9 @@ from tests.host.machine import STUBS, Machine
 
 Make = Callable[..., Machine]
 WAYS = ("error", "not-found", "half", "killed")
+FORMS = pytest.mark.parametrize(
+    "is_long", [pytest.param(False, id="short"), pytest.param(True, id="long", marks=pytest.mark.slow)]
+)
 BLOB = "/mnt/harbor/data/registry/docker/registry/v2/blobs/sha256/aa"
 
 
@@ -76,22 +79,26 @@ def _back_up(server: Machine, stamp: str) -> tuple[int, str]:
     return server.run("/usr/local/sbin/harbor-backup")
 
 
-def _points(calls: list[str]) -> list[tuple[int, str]]:
-    """Return the number of each call with each way in which it fails."""
-    return list(product(range(1, len(calls) + 1), WAYS))
+def _points(calls: list[str], *, is_long: bool) -> list[tuple[int, str]]:
+    """Return the number of each call with the ways in which it fails: all of them in the long form, else one."""
+    numbers = range(1, len(calls) + 1)
+    return list(product(numbers, WAYS)) if is_long else list(zip(numbers, cycle(WAYS), strict=False))
 
 
 def _calls(server: Machine) -> list[str]:
     return server.text("/stub/rclone-calls").splitlines()
 
 
-def test_failing_calls_of_a_backup_delete_nothing_and_are_reported(server: Machine, target: Target) -> None:
+@FORMS
+def test_failing_calls_of_a_backup_delete_nothing_and_are_reported(
+    server: Machine, target: Target, is_long: bool
+) -> None:
     status, output = _back_up(server, "20260104T000000Z")
     assert status == 0, output
     assert target.complete() == {"20260103T000000Z", "20260104T000000Z"}
     calls = _calls(server)
     assert sum("purge" in call for call in calls) == 4
-    for number, way in _points(calls):
+    for number, way in _points(calls, is_long=is_long):
         target.put_back()
         before = target.complete()
         server.path("/mnt/harbor/backup-last").write_text("20260103T000000Z\n")
@@ -167,7 +174,8 @@ def test_target_that_is_not_mounted_is_refused(server: Machine) -> None:
     assert "is not on a mounted file system of its own" in output
 
 
-def test_failing_calls_of_a_restore_change_no_data(server: Machine) -> None:
+@FORMS
+def test_failing_calls_of_a_restore_change_no_data(server: Machine, is_long: bool) -> None:
     old = server.path(f"{BLOB}/4/data").read_text()
     server.stub("rclone-calls", "")
     command = ("/usr/local/sbin/harbor-restore", "20260101T000000Z", "--yes")
@@ -176,7 +184,7 @@ def test_failing_calls_of_a_restore_change_no_data(server: Machine) -> None:
     assert server.text("/mnt/harbor/data/registry/docker/registry/v2/tags/latest") == "layer 1"
     calls = _calls(server)
     _push(server, "layer 4")
-    for number, way in _points(calls):
+    for number, way in _points(calls, is_long=is_long):
         server.stub("rclone-calls", "")
         server.stub("rclone-fails-at", str(number))
         server.stub("rclone-fails-how", way)
