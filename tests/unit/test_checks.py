@@ -78,8 +78,9 @@ def test_every_field_has_a_description_and_every_required_field_an_example() -> 
     sections = [value for value in vars(config).values() if isinstance(value, type) and issubclass(value, Section)]
     assert len(sections) > 10
     for section in sections:
+        properties = section.model_json_schema()["properties"]
         for name, field in section.model_fields.items():
-            assert field.description, f"{section.__name__}.{name}"
+            assert properties[field.alias or name]["description"], f"{section.__name__}.{name}"
             assert field.examples or not field.is_required(), f"{section.__name__}.{name}"
 
 
