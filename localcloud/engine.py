@@ -24,8 +24,8 @@ PROJECT = Path(__file__).resolve().parent.parent
 PROGRAM = ("Pulumi.yaml", "__main__.py", "components", "harbor_mirror", "mirrorctl", ".venv")
 #: Without it, each command looks for the plugin of every installed package that has none and no stand-in: kubernetes.
 NO_DOWNLOADS = {"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true"}
-#: Far above what a command takes on a busy machine: one that takes longer hangs.
-COMMAND_SECONDS = 1200
+#: More than the 20 minutes for which `up` waits until Harbor is healthy: a command that takes longer hangs.
+COMMAND_SECONDS = 1500
 #: An interrupted engine ends its plugins and saves the state.
 INTERRUPT_SECONDS = 20
 

@@ -36,6 +36,13 @@ FAILED = (
     "Linode did not {operation} the {what} {label}. Run `pulumi up` again: it keeps what exists and does the rest. "
     "See docs/host-failures.md, While `pulumi up` runs"
 )
+#: The state still has the server that the volume was on before. Linode's plugin would therefore detach the volume first,
+#: also from the new server, which uses it by then.
+NOT_UPDATED = (
+    "Linode did not update the volume {label}. Run `pulumi refresh --target '**{name}'`, then `pulumi up`: without the "
+    "refresh, `pulumi up` may detach the volume from the running server, and Harbor would be down until you reboot it. "
+    "See docs/host-failures.md, While `pulumi up` runs"
+)
 
 
 class ReplacementForbidden(Exception):
@@ -52,7 +59,9 @@ def explain_creation(name: str, what: str, label: str, resource: pulumi.Resource
             text = TAKEN if is_taken else HALF_MADE if NOT_RUNNING in failed.errors else FAILED
         elif "[404]" in failed.errors:
             text = GONE
-        return text.format(what=what, label=label, operation=failed.operation)
+        elif failed.operation == "update" and what == "volume":
+            text = NOT_UPDATED
+        return text.format(what=what, label=label, operation=failed.operation, name=failed.name)
 
     return explain_failure(f"{name}-refused", resource, guidance)
 

@@ -117,6 +117,25 @@ def test_every_failure_of_linode_during_creation_names_a_solution(stack: Host, c
 
 
 @pytest.mark.slow
+def test_a_volume_that_seems_not_to_be_attached_stays_at_the_running_server(stack: Host, cloud: LocalCloud) -> None:
+    stack.up().ok()
+    stack.change(image="linode/ubuntu24.04")
+    # The plugin looks once after it has detached the volume, and again after it has attached it.
+    cloud.linode.faults.add(Fault(r"/volumes/\d+$", method="GET", skip=1, status=500))
+    said = stack.refused(stack.up())
+    assert said.startswith(f"Linode did not update the volume {stack.label}-data. Run `pulumi refresh --target '**")
+    (server,) = stack.servers
+    calls = len(cloud.linode.faults.requests)
+
+    # Follow the suggested solution.
+    stack.workspace.refresh("--target", said.split("'")[1]).ok()
+    stack.up().ok()
+    assert stack.servers == [server]
+    assert not [path for _, path in cloud.linode.faults.calls()[calls:] if path.endswith("/detach")]
+    assert stack.preview("--expect-no-changes").code == 0
+
+
+@pytest.mark.slow
 def test_the_preview_announces_a_replacement_and_rejects_it_with_protect(stack: Host) -> None:
     stack.up().ok()
     (before,) = stack.servers

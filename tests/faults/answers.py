@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import threading
 import uuid
 from collections import defaultdict
@@ -48,7 +49,8 @@ ADVICE = re.compile(
     r"`pulumi [a-z]|run pulumi [a-z]|`mirrorctl [a-z]|docs/[a-z-]+\.md|\bset [a-z.]+ to\b|run it again|again:", re.I
 )
 CONNECTING = "Error connecting to the Linode API"
-RECOVER, REFRESH = "mirrorctl recover", "pulumi refresh"
+RECOVER = "mirrorctl recover"
+REFRESH = re.compile(r"`pulumi (refresh[^`]*)`")
 
 
 @dataclass
@@ -263,8 +265,8 @@ def _follow(stack: TrialStack, result: Result, *, even_without_advice: bool = Fa
     """Do what the messages of a failed run advise, besides running it again; return what is wrong with that."""
     if RECOVER in result.output or even_without_advice:
         return _recover(stack)
-    if REFRESH in result.output:
-        refreshed = stack.workspace.refresh()
+    if advised := REFRESH.search(result.output):
+        refreshed = stack.workspace.pulumi(*shlex.split(advised[1]), "--yes", "--skip-preview")
         return [f"refresh: {refreshed.output[-2000:]}"] if refreshed.code != 0 else []
     return []
 
