@@ -110,8 +110,11 @@ class Runner:
         try:
             for future in [self._pool.submit(job.run) for job in jobs]:
                 future.result()
-        except Exception:
-            self._end(execution, "Stopped" if self._stopping.is_set() else "Failed", "")
+        except Exception as error:
+            if self._stopping.is_set():
+                self._end(execution, "Stopped", "")
+            else:
+                self._end(execution, "Failed", f"internal: {error!r}")
             return
         if execution.abandoned:
             return

@@ -213,9 +213,14 @@ class Applied:
         execution = self.harbor.start(number)
         until(lambda: self.harbor.execution(execution)["status"] != "InProgress", seconds=RUN_SECONDS, every=0.05)
         status = self.harbor.execution(execution)["status"]
-        assert status == ("Failed" if landings is None else "Succeed"), (planned, self.harbor.execution(execution))
+        assert status == ("Failed" if landings is None else "Succeed"), (planned, self._explained(execution))
         self.expected |= landings or set()
         return 1
+
+    def _explained(self, execution: int) -> list[str]:
+        """Return an execution and the logs of its tasks that failed."""
+        failed = [task["id"] for task in self.harbor.tasks(execution) if task["status"] == "Failed"]
+        return [f"{self.harbor.execution(execution)}", *(self.harbor.task_log(execution, task) for task in failed)]
 
     def landed(self) -> set[Landing]:
         """Return every tag in the configuration's projects."""
