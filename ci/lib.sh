@@ -27,7 +27,10 @@ fail() {
   exit 1
 }
 
+# Removed at the end with all temporary files of programs: Pulumi's Kubernetes plugin leaves the cluster's credentials in
+# one.
 work=$(mktemp -d)
+export TMPDIR=$work
 resume=""
 finish() {
   rm -rf "$work"

@@ -39,8 +39,8 @@ class Server:
             log_level="error",
             access_log=False,
             lifespan="off",
-            # nginx's in front of Harbor. Python's clients keep a connection for five seconds, as long as uvicorn does by
-            # default: a request that comes just then is lost.
+            # As Harbor's nginx. Python's clients keep a connection for five seconds, and so does uvicorn by default: a
+            # request that comes just then is lost.
             timeout_keep_alive=65,
             timeout_graceful_shutdown=1,
             ssl_certfile=certificate,

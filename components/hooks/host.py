@@ -36,8 +36,8 @@ FAILED = (
     "Linode did not {operation} the {what} {label}. Run `pulumi up` again: it keeps what exists and does the rest. "
     "See docs/host-failures.md, While `pulumi up` runs"
 )
-#: The state still has the server that the volume was on before. Linode's plugin would therefore detach the volume first,
-#: also from the new server, which uses it by then.
+#: The state still has the server that the volume was on before. Linode's plugin would therefore detach the volume
+#: first, also from the new server, which uses it by then.
 NOT_UPDATED = (
     "Linode did not update the volume {label}. Run `pulumi refresh --target '**{name}'`, then `pulumi up`: without the "
     "refresh, `pulumi up` may detach the volume from the running server, and Harbor would be down until you reboot it. "

@@ -92,19 +92,21 @@ class TrialCloud(LocalCloud):
         injector.after = lambda exchange: self._meet(exchange, "after")
 
     def _meet(self, exchange: Exchange, when: str) -> None:
-        if exchange.method not in WRITES or exchange.path == LOGIN or self.point is None:
+        # Another thread removes the point as soon as the process has ended.
+        point = self.point
+        if exchange.method not in WRITES or exchange.path == LOGIN or point is None:
             return
         with self._lock:
             if when == "before":
                 self.writes.append(f"{exchange.method} {exchange.path}")
-                if len(self.writes) == self.point.number:
+                if len(self.writes) == point.number:
                     # Other writes may begin before this one has its answer.
                     self._target = exchange
-            if self.process is None or when != self.point.when or exchange is not self._target:
+            if self.process is None or when != point.when or exchange is not self._target:
                 return
             process, self.process = self.process, None
-        process.send_signal(self.point.signal)
-        if self.point.signal == signal.SIGKILL:
+        process.send_signal(point.signal)
+        if point.signal == signal.SIGKILL:
             process.wait()
 
     def left_over(self) -> dict[str, int]:
