@@ -193,6 +193,17 @@ def test_every_script_switches_commands_in_the_log_off_and_on(path: Path, tmp_pa
     assert len(on) > 16
 
 
+def test_scripts_remove_what_programs_leave_in_the_directory_of_temporary_files(tmp_path: Path) -> None:
+    (tmp_path / "ci").mkdir()
+    (tmp_path / "tmp").mkdir()
+    start = (
+        f'. {PROJECT}/ci/lib.sh\nprintf %s token >"$(mktemp)"\npython -c "import tempfile; tempfile.mkstemp()"\nfalse\n'
+    )
+    (tmp_path / "ci/run.sh").write_text(start)
+    assert script(str(tmp_path / "ci/run.sh"), env={"TMPDIR": str(tmp_path / "tmp")}).code == 1
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
 #: Each service needs something that the other does not.
 ONLY_GITHUB = {"ci/fetch_proposal.sh", "ci/require_maintainer.sh", "ci/changed.sh"}
 ONLY_GITLAB = {"ci/preview_merge_requests.sh"}

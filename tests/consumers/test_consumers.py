@@ -39,6 +39,7 @@ def source(cloud: LocalCloud) -> str:
     return f"{cloud.hub_url.removeprefix('http://')}/library/nginx"
 
 
+@pytest.mark.slow
 def test_another_program_reads_references_and_a_pull_secret(
     mirror: Workspace, outputs: dict[str, Any], source: str, tmp_path: Path
 ) -> None:

@@ -45,6 +45,7 @@ def updated(result: Result, kind: str) -> list[str]:
     return [step.name for step in result.changes if step.type == kind]
 
 
+@pytest.mark.slow
 def test_each_property_of_a_rule_changes_alone(mirror: Mirror) -> None:
     """Create an equal rule for each property, then change one property of each rule."""
     rules = mirror.section("rules")

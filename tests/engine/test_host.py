@@ -170,6 +170,7 @@ def test_the_preview_announces_a_replacement_and_rejects_it_with_protect(stack: 
     assert names(result.changes, "delete-replaced") == ["harbor-instance", "harbor-ready"]
 
 
+@pytest.mark.slow
 def test_settings_change_without_a_new_server_and_their_secrets_stay_hidden(stack: Host, cloud: LocalCloud) -> None:
     redis = {"host": "redis.internal", "username": "harbor", "tls": False}
     stack.change(objectStorage={"blobs": True}, backup={"keep": 3}, service={"workers": 6}, redis=redis)

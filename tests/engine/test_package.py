@@ -49,6 +49,7 @@ def program(
             client.request("DELETE", "/projects/team-images")
 
 
+@pytest.mark.slow
 def test_the_example_creates_its_rule_and_a_second_up_changes_nothing(program: OtherProgram, target: Target) -> None:
     preview = program.preview()
     assert preview.code == 0, preview.output

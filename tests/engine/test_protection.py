@@ -40,6 +40,7 @@ def test_a_gate_set_in_harbor_is_not_switched_off(mirror: Mirror) -> None:
     assert mirror.workspace.preview("--expect-no-changes").code == 0
 
 
+@pytest.mark.slow
 def test_protection_is_created_changed_and_removed(mirror: Mirror) -> None:
     project = mirror.section("projects")[mirror.name]
     project |= {

@@ -86,6 +86,7 @@ def test_attributes_and_a_lock_that_a_kill_left_empty_are_removed(stack: Stack) 
     stack.workspace.up().ok()
 
 
+@pytest.mark.slow
 def test_a_state_file_that_was_cut_off_is_restored_from_the_newest_copy(stack: Stack) -> None:
     complete = stack.state.read_bytes()
     (end_of_run,) = (stack.root / "backups").rglob("*.json")

@@ -288,12 +288,10 @@ def command(stack: Canaries) -> None:
 
 
 def sample(stack: Canaries) -> None:
-    """Plan, deploy and comment once, with one command of each kind."""
+    """Plan and deploy once, with one command of each kind."""
     stack.mirrorctl("resolve")
     stack.pulumi("preview", "--diff", "--save-plan", "engine-plan.json")
     stack.pulumi("up", "--yes", "--skip-preview", "--debug", "--logflow", "-v=9", "--event-log", "events.json")
-    comment = stack.script("preview.sh", STACK, "HEAD").output
-    stack.publish("comment", f"preview-{STACK}", text=comment)
     stack.mirrorctl("report", "--html", "page.html", "--json")
     stack.mirrorctl("drift", "--verbose")
 

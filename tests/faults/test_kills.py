@@ -28,7 +28,7 @@ pytestmark = [
 ]
 
 
-def test_a_stack_with_a_host_that_was_killed_twice_recovers(tmp_path: Path) -> None:
+def test_a_stack_with_a_host_that_was_killed_recovers(tmp_path: Path) -> None:
     with TrialCloud() as cloud:
         stack = TrialStack(cloud, tmp_path, "trial-killed")
         assert stack.killed("up", Point(SERVER_WRITE, "after", signal.SIGKILL))
@@ -58,6 +58,12 @@ def test_a_stack_with_a_host_that_was_killed_twice_recovers(tmp_path: Path) -> N
         stack.workspace.up().ok()
         assert stack.faults() == []
 
+
+@pytest.mark.slow
+def test_a_destruction_that_was_interrupted_continues(tmp_path: Path) -> None:
+    with TrialCloud() as cloud:
+        stack = TrialStack(cloud, tmp_path, "trial-destroyed")
+        stack.workspace.up().ok()
         assert str(destroyed(stack, Point(3, "before", signal.SIGTERM))).endswith(": recovered")
 
 
