@@ -30,8 +30,9 @@ SECRET_MARK = "4dabf18193072939515e22adb298388d"  # noqa: S105 - a key name
 WITHOUT_CHECKPOINTS = {"PULUMI_SKIP_CHECKPOINTS": "true", "PULUMI_EXPERIMENTAL": "true"}
 #: Steps of a preview that create something.
 CREATING = frozenset({"create", "create-replacement", "replace"})
-#: Fields of a resource in the state that order its deletion; `pulumi import` leaves them empty.
-ORDER = ("dependencies", "propertyDependencies", "deletedWith")
+#: Fields of a resource in the state that `pulumi import` leaves empty: what orders its deletion, and hooks, which say
+#: what to do if it fails.
+NOT_IMPORTED = ("dependencies", "propertyDependencies", "deletedWith", "resourceHooks")
 #: What the engine says of an empty or cut-off file of the state, or of a lock.
 CUT_OFF = re.compile(r"\bEOF$|unexpected end of JSON input$")
 UNREADABLE = "a file of the state is cut off: `mirrorctl recover` repairs it if the state is in a directory"
@@ -84,14 +85,14 @@ class Lock:
 class Creation:
     """A resource that the next update would create; `inputs` hide secrets, and unknown values are the engine's mark.
 
-    `order` is what the state would have of it in the fields of ORDER.
+    `not_imported` is what the state would have of it in the fields of NOT_IMPORTED.
     """
 
     urn: str
     type: str
     name: str
     inputs: Mapping[str, Any]
-    order: Mapping[str, Any]
+    not_imported: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def creations(stack: str | None, cwd: Path) -> Creations:
             step["newState"]["type"],
             step["urn"].rsplit("::", 1)[-1],
             step["newState"].get("inputs") or {},
-            {key: step["newState"][key] for key in ORDER if step["newState"].get(key)},
+            {key: step["newState"][key] for key in NOT_IMPORTED if step["newState"].get(key)},
         )
         for step in steps
     ]
@@ -217,34 +218,36 @@ def refresh(urns: Sequence[str], stack: str | None, cwd: Path) -> None:
 
 
 def complete_state(created: Sequence[Creation], stack: str | None, cwd: Path) -> None:
-    """Give imported resources their dependencies, and remove the marks of interrupted operations. Raise Failure.
+    """Give imported resources what an import omits, and remove the marks of interrupted operations. Raise Failure.
 
     Without dependencies, the next `destroy` would delete an endpoint before the rules that use it.
     """
     exported = json.loads(_run(["stack", "export", *_stack_option(stack)], cwd))
     deployment = exported["deployment"]
     resources: list[dict[str, Any]] = deployment.get("resources") or []
-    orders = {creation.urn: creation.order for creation in created}
+    omitted = {creation.urn: creation.not_imported for creation in created}
     known = {resource["urn"] for resource in resources}
     for resource in resources:
         if not resource.get("dependencies") and not resource.get("delete"):
-            resource.update(_known_order(orders.get(resource["urn"], {}), known))
+            resource.update(_completion(omitted.get(resource["urn"], {}), known))
     deployment["resources"] = _sorted_by_references(resources)
     # An import drops the marks.
     _run(["stack", "import", *_stack_option(stack)], cwd, json.dumps(exported))
 
 
-def _known_order(order: Mapping[str, Any], known: set[str]) -> dict[str, Any]:
-    """Return the fields of ORDER without resources that the state does not have."""
+def _completion(omitted: Mapping[str, Any], known: set[str]) -> dict[str, Any]:
+    """Return the fields of NOT_IMPORTED without resources that the state does not have."""
     result: dict[str, Any] = {}
-    if dependencies := [urn for urn in order.get("dependencies", ()) if urn in known]:
+    if dependencies := [urn for urn in omitted.get("dependencies", ()) if urn in known]:
         result["dependencies"] = dependencies
-    if properties := order.get("propertyDependencies"):
+    if properties := omitted.get("propertyDependencies"):
         result["propertyDependencies"] = {
             name: [urn for urn in urns or () if urn in known] for name, urns in properties.items()
         }
-    if order.get("deletedWith") in known:
-        result["deletedWith"] = order["deletedWith"]
+    if omitted.get("deletedWith") in known:
+        result["deletedWith"] = omitted["deletedWith"]
+    if "resourceHooks" in omitted:
+        result["resourceHooks"] = omitted["resourceHooks"]
     return result
 
 

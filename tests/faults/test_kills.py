@@ -55,6 +55,9 @@ def test_a_stack_with_a_host_that_was_killed_recovers(tmp_path: Path) -> None:
         assert "the stack is currently locked" in stack.workspace.up().output
 
         assert stack.recover("--yes").returncode == 0
+        # The imported server is replaced; its deletion has the same guidance as that of any server.
+        cloud.linode.faults.add(Fault(r"/linode/instances/\d+$", 409, method="DELETE"))
+        assert "Linode did not delete the server" in stack.workspace.up().output
         stack.workspace.up().ok()
         assert stack.faults() == []
 
