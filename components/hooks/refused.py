@@ -41,8 +41,12 @@ GUIDANCE = {
     ),
     # The provider reports most failures to read an object as "not found".
     "code got: 404|did not exist|not found": (
-        "{what}: {name}, or what it belongs to, cannot be read in Harbor or does not exist. Run `pulumi refresh`, then "
-        "`pulumi up`"
+        "{what}: {name}, or what it belongs to, cannot be read in Harbor or does not exist. Run `pulumi refresh`, or "
+        "`mirrorctl recover` if that fails, then `pulumi up`"
+    ),
+    "code got: 405": (
+        "{what}: the plugin does not know the ID of {name}, because its creation was interrupted: `mirrorctl recover` "
+        "removes it from the state; then " + AGAIN
     ),
     "": (
         "{what}: Harbor did not {operation} {name}. `mirrorctl doctor` shows what is wrong with Harbor. If its answer "

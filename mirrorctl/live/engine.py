@@ -9,7 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -215,6 +215,20 @@ def refresh(urns: Sequence[str], stack: str | None, cwd: Path) -> None:
     """Read resources again; those that do not exist leave the state. Raise Failure."""
     targets = [option for urn in urns for option in ("--target", urn)]
     _run(["refresh", "--yes", "--skip-preview", *targets, *_stack_option(stack)], cwd, seconds=UPDATE_SECONDS)
+
+
+def forget(urns: Set[str], stack: str | None, cwd: Path) -> None:
+    """Remove resources, and what others say of them, from the state. Raise Failure."""
+    exported = json.loads(_run(["stack", "export", *_stack_option(stack)], cwd))
+    resources = [item for item in exported["deployment"]["resources"] if item["urn"] not in urns]
+    for item in resources:
+        item["dependencies"] = [urn for urn in item.get("dependencies") or () if urn not in urns]
+        item["propertyDependencies"] = {
+            name: [urn for urn in found or () if urn not in urns]
+            for name, found in (item.get("propertyDependencies") or {}).items()
+        }
+    exported["deployment"]["resources"] = resources
+    _run(["stack", "import", *_stack_option(stack)], cwd, json.dumps(exported))
 
 
 def complete_state(created: Sequence[Creation], stack: str | None, cwd: Path) -> None:

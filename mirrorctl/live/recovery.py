@@ -93,7 +93,9 @@ class Recovery:
         if plan.lock:
             engine.cancel(stack, cwd)
         self._delete([item for item in plan.left if item.action == "delete"])
-        if refreshed := [*self._gone, *self._half_done()]:
+        if unreadable := self._without_number():
+            engine.forget(unreadable, stack, cwd)
+        if refreshed := [urn for urn in (*self._gone, *self._half_done()) if urn not in unreadable]:
             engine.refresh(refreshed, stack, cwd)
         if self._gone:
             # What was a replacement of a resource that is gone is a creation now.
@@ -144,6 +146,13 @@ class Recovery:
             urn = operation["resource"]["urn"]
             if operation["type"] != "creating" and urn in known and urn not in self._gone:
                 yield urn
+
+    def _without_number(self) -> set[str]:
+        """Return what is gone and cannot be refreshed.
+
+        Harbor's plugin gives a retention policy that it did not create, after a false success, the ID `/retentions/`.
+        """
+        return {item["urn"] for item in self._resources if item["urn"] in self._gone and item["id"].endswith("/")}
 
     # Connections
 

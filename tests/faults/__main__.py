@@ -1,6 +1,7 @@
 """The long forms of all trials: `make faults`, or `python -m tests.faults --share 0.25 kills` for a quarter of a part.
 
-Prints each trial as it is done, then the failures and one table; the exit code is 1 if anything failed.
+Prints each trial as it is done, the failures of each part at its end, and one table; the exit code is 1 if anything
+failed.
 """
 
 from __future__ import annotations
@@ -33,9 +34,6 @@ def run(names: Sequence[str], share: float, processes: int) -> int:
     """Run parts, several at once, and print the table; return the exit code."""
     with ProcessPoolExecutor(processes) as pool:
         rows = list(pool.map(_run_part, names, repeat(share)))
-    for row in rows:
-        for failure in row.failures:
-            _say(f"FAILED {row.part}: {failure}")
     _say(table(rows))
     return 1 if any(row.failures for row in rows) else 0
 
@@ -43,6 +41,8 @@ def run(names: Sequence[str], share: float, processes: int) -> int:
 def _run_part(name: str, share: float) -> Row:
     began = time.monotonic()
     row = PARTS[name](_say, share)
+    for failure in row.failures:
+        _say(f"FAILED {row.part}: {failure}")
     _say(f"{name}: done in {(time.monotonic() - began) / 60:.0f} minutes\n{table([row])}")
     return row
 

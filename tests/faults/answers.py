@@ -263,12 +263,13 @@ def _run(stack: TrialStack, command: str) -> Result:
 
 def _follow(stack: TrialStack, result: Result, *, even_without_advice: bool = False) -> list[str]:
     """Do what the messages of a failed run advise, besides running it again; return what is wrong with that."""
-    if RECOVER in result.output or even_without_advice:
-        return _recover(stack)
     if advised := REFRESH.search(result.output):
         refreshed = stack.workspace.pulumi(*shlex.split(advised[1]), "--yes", "--skip-preview")
-        return [f"refresh: {refreshed.output[-2000:]}"] if refreshed.code != 0 else []
-    return []
+        if refreshed.code == 0:
+            return []
+    if RECOVER in result.output or even_without_advice:
+        return _recover(stack)
+    return [f"refresh: {refreshed.output[-2000:]}"] if advised else []
 
 
 def _recover(stack: TrialStack) -> list[str]:

@@ -70,6 +70,28 @@ def test_a_destruction_that_was_interrupted_continues(tmp_path: Path) -> None:
         assert str(destroyed(stack, Point(3, "before", signal.SIGTERM))).endswith(": recovered")
 
 
+@pytest.mark.slow
+def test_a_retention_policy_without_a_number_leaves_the_state(tmp_path: Path) -> None:
+    with TrialCloud() as cloud:
+        stack = TrialStack(cloud, tmp_path, "trial-number", has_host=False)
+        stack.workspace.up().ok()
+        state = json.loads(stack.workspace.export())
+        (policy,) = [
+            found for found in state["deployment"]["resources"] if found.get("id", "").startswith("/retentions/")
+        ]
+        policy["id"] = "/retentions/"
+        stack.workspace.pulumi("stack", "import", stdin=json.dumps(state)).ok()
+        stack.change()
+        # What changes the policy, too: the plugin cannot read or write it.
+        config = stack.workspace.configuration()
+        config["harbor-mirror:projects"]["mirror"]["retention"]["keep"] = [{"mostRecentlyPushed": 11}]
+        stack.workspace.configure(config)
+        assert "`mirrorctl recover`" in stack.workspace.up().output
+        assert stack.recover("--yes").returncode == 0, stack.outputs
+        stack.workspace.up().ok()
+        assert stack.faults() == []
+
+
 def test_a_stack_whose_state_knows_nothing_of_what_a_killed_run_created_recovers(tmp_path: Path) -> None:
     with TrialCloud() as cloud:
         stack = TrialStack(cloud, tmp_path, "trial-unknown", has_host=False)
