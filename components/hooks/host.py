@@ -36,6 +36,12 @@ FAILED = (
     "Linode did not {operation} the {what} {label}. Run `pulumi up` again: it keeps what exists and does the rest. "
     "See docs/host-failures.md, While `pulumi up` runs"
 )
+#: Linode creates these a second time without an error.
+WITHOUT_UNIQUE_NAME = ("address", "bucket or access key")
+LOST = (
+    "Linode did not create the {what} {label}, or its answer was lost. Run `mirrorctl recover`, which finds what "
+    "exists, then `pulumi up`. See docs/host-failures.md, While `pulumi up` runs"
+)
 #: The state still has the server that the volume was on before. Linode's plugin would therefore detach the volume
 #: first, also from the new server, which uses it by then.
 NOT_UPDATED = (
@@ -56,7 +62,12 @@ def explain_creation(name: str, what: str, label: str, resource: pulumi.Resource
         text = FAILED
         if failed.operation == "create":
             is_taken = any(part in failed.errors for part in NAME_TAKEN)
-            text = TAKEN if is_taken else HALF_MADE if NOT_RUNNING in failed.errors else FAILED
+            if is_taken:
+                text = TAKEN
+            elif NOT_RUNNING in failed.errors:
+                text = HALF_MADE
+            elif what in WITHOUT_UNIQUE_NAME:
+                text = LOST
         elif "[404]" in failed.errors:
             text = GONE
         elif failed.operation == "update" and what == "volume":

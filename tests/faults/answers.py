@@ -273,7 +273,8 @@ def _follow(stack: TrialStack, result: Result, *, even_without_advice: bool = Fa
 
 
 def _recover(stack: TrialStack) -> list[str]:
-    done = stack.recover("--yes")
+    # A person confirms, because Linode keeps no name for an address.
+    done = stack.recover()
     return [f"recover: {done.stdout}{done.stderr}"] if done.returncode != 0 else []
 
 
