@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import traceback
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -210,12 +210,20 @@ class Applied:
                 raise AssertionError(f"{planned.name} is disabled and was started")
             return 0
         landings = predict(planned, images)
+        if self._is_left_to_chance(planned, landings):
+            return 0
         execution = self.harbor.start(number)
         until(lambda: self.harbor.execution(execution)["status"] != "InProgress", seconds=RUN_SECONDS, every=0.05)
         status = self.harbor.execution(execution)["status"]
         assert status == ("Failed" if landings is None else "Succeed"), (planned, self._explained(execution))
-        self.expected |= landings or set()
+        self.expected |= set(landings or ())
         return 1
+
+    def _is_left_to_chance(self, planned: PlannedRule, landings: Sequence[Landing] | None) -> bool:
+        """Return whether several images get the same tag, and an immutable tag may refuse all but the first to come."""
+        project, places = self.declared.projects.get(planned.project), list(landings or ())
+        is_shared = len(set(places)) < len(places) or not self.expected.isdisjoint(places)
+        return project is not None and bool(project.immutable_tags) and is_shared
 
     def _explained(self, execution: int) -> list[str]:
         """Return an execution and the logs of its tasks that failed."""
@@ -255,9 +263,9 @@ class Applied:
                 self.harbor.request("DELETE", f"/projects/{project}/repositories/{path}")
 
 
-def predict(planned: PlannedRule, images: Mapping[str, frozenset[str]]) -> set[Landing] | None:
-    """Return where the plan says that a run copies the source's images; None for a run that fails."""
-    landings: set[Landing] = set()
+def predict(planned: PlannedRule, images: Mapping[str, frozenset[str]]) -> list[Landing] | None:
+    """Return where the plan says that a run copies each image of the source; None for a run that fails."""
+    landings: list[Landing] = []
     # Harbor asks the source for each of these names, and the run fails if one does not exist.
     names = specific(planned.landing.repositories)
     if not set(names or ()) <= images.keys():
@@ -270,7 +278,7 @@ def predict(planned: PlannedRule, images: Mapping[str, frozenset[str]]) -> set[L
             place = destination(repository, planned.namespace, planned.flatten)
         except Refused:
             return None
-        landings |= {(place, tag) for tag in kept}
+        landings += [(place, tag) for tag in kept]
     return landings
 
 
