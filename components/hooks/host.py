@@ -61,8 +61,7 @@ def explain_creation(name: str, what: str, label: str, resource: pulumi.Resource
     def guidance(failed: Failed) -> str:
         text = FAILED
         if failed.operation == "create":
-            is_taken = any(part in failed.errors for part in NAME_TAKEN)
-            if is_taken:
+            if any(part in failed.errors for part in NAME_TAKEN):
                 text = TAKEN
             elif NOT_RUNNING in failed.errors:
                 text = HALF_MADE
