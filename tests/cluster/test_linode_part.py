@@ -85,20 +85,22 @@ def test_linodes_part_is_created_stays_and_goes(part: Part) -> None:
     assert not part.account.nodebalancers
 
 
+# A stack for each kind: what else began before the failure, and so meets a second fault, is left to chance.
 @pytest.mark.slow
-def test_what_linode_created_without_an_answer_is_recovered(part: Part, cloud: LocalCloud) -> None:
-    for kinds in (("lke/clusters", "networking/firewalls"), ("postgresql/instances", "nodebalancers")):
-        for kind in kinds:
-            cloud.linode.faults.add(Fault(f"/{kind}$", method="POST", close="before", takes_effect=True))
-        assert part.workspace.up().code != 0
-        refused = part.workspace.up()
-        assert refused.code != 0
-        assert f"{part.label} already, and this stack does not know it" in refused.output.replace("-db", "")
-        known = {*part.account.clusters, *part.account.firewalls, *part.account.databases}
-        recover(part.workspace)
+@pytest.mark.parametrize("kind", ["lke/clusters", "networking/firewalls", "postgresql/instances", "nodebalancers"])
+def test_what_linode_created_without_an_answer_is_recovered(part: Part, cloud: LocalCloud, kind: str) -> None:
+    fault = Fault(f"/{kind}$", method="POST", close="before", takes_effect=True)
+    cloud.linode.faults.add(fault)
+    assert part.workspace.up().code != 0
+    assert fault.fired == 1
+    refused = part.workspace.up()
+    assert refused.code != 0
+    assert f"{part.label} already, and this stack does not know it" in refused.output.replace("-db", "")
+    recover(part.workspace)
     done = part.workspace.up().ok()
     assert not names(done.changes, "replace")
-    assert {*part.account.clusters, *part.account.firewalls, *part.account.databases} == known
+    for made in (part.account.clusters, part.account.firewalls, part.account.databases, part.account.nodebalancers):
+        assert len(made) == 1
     assert part.workspace.preview("--expect-no-changes").code == 0
     # The history keeps what an import reads from Linode.
     assert leaks(places(part.workspace.directory, {}), {part.database.password}) == []
