@@ -24,7 +24,7 @@ from harbor_mirror.host.pins import pins
 
 from .arguments import encrypt
 from .hooks.health import wait_for_health
-from .hooks.host import announce_replacement, explain_creation
+from .hooks.host import LOST, NOT_UPDATED, announce_replacement, explain_creation
 from .host_checks import SERVER_TAG, VERSION_TAG, ExistingHost, look_up
 from .own_bucket import OwnBucket, OwnBucketArgs
 
@@ -132,7 +132,7 @@ class HarborHost(pulumi.ComponentResource):
             public=True,
             reserved=True,
             region=self._host.region,
-            opts=_with(self._kept, explain_creation(f"{name}-address", "address", label, self)),
+            opts=_with(self._kept, explain_creation(f"{name}-address", "address", label, self, not_created=LOST)),
         )
         firewall = linode.Firewall(
             f"{name}-firewall",
@@ -233,7 +233,9 @@ class HarborHost(pulumi.ComponentResource):
             # Attached after the first boot, which waits for it: Linode rejects it on an instance that never booted.
             linode_id=instance.id.apply(int),
             tags=tags,
-            opts=_with(self._kept, explain_creation(f"{self._name}-data", "volume", label, self)),
+            opts=_with(
+                self._kept, explain_creation(f"{self._name}-data", "volume", label, self, not_updated=NOT_UPDATED)
+            ),
         )
 
     def _create_gate(self, instance: linode.Instance, volume: linode.Volume) -> None:

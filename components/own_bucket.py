@@ -12,7 +12,7 @@ import pulumi_random as random
 
 from harbor_mirror.host import Bucket
 
-from .hooks.host import explain_creation
+from .hooks.host import LOST, explain_creation
 
 #: Bucket names are shared by all customers of Linode: random bytes make ours unique.
 RANDOM_BYTES = 4
@@ -44,7 +44,9 @@ class OwnBucket(pulumi.ComponentResource):
     def __init__(self, name: str, args: OwnBucketArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("harbor-mirror:host:OwnBucket", name, {}, opts)
         kept = pulumi.ResourceOptions(parent=self, protect=args.protect, retain_on_delete=args.protect)
-        explained = pulumi.ResourceOptions(hooks=explain_creation(name, "bucket or access key", args.label, self))
+        explained = pulumi.ResourceOptions(
+            hooks=explain_creation(name, "bucket or access key", args.label, self, not_created=LOST)
+        )
         suffix = random.RandomId(f"{name}-bucket", byte_length=RANDOM_BYTES, opts=kept)
         bucket = linode.ObjectStorageBucket(
             name,

@@ -36,16 +36,15 @@ FAILED = (
     "Linode did not {operation} the {what} {label}. Run `pulumi up` again: it keeps what exists and does the rest. "
     "See docs/host-failures.md, While `pulumi up` runs"
 )
-#: Linode creates these a second time without an error.
-WITHOUT_UNIQUE_NAME = ("address", "bucket or access key")
+#: Of what Linode creates a second time without an error: addresses and access keys.
 LOST = (
     "Linode did not create the {what} {label}, or its answer was lost. Run `mirrorctl recover`, which finds what "
     "exists, then `pulumi up`. See docs/host-failures.md, While `pulumi up` runs"
 )
-#: The state still has the server that the volume was on before. Linode's plugin would therefore detach the volume
+#: Of a volume: the state still has the server that it was on before. Linode's plugin would therefore detach the volume
 #: first, also from the new server, which uses it by then.
 NOT_UPDATED = (
-    "Linode did not update the volume {label}. Run `pulumi refresh --target '**{name}'`, then `pulumi up`: without the "
+    "Linode did not update the {what} {label}. Run `pulumi refresh --target '**{name}'`, then `pulumi up`: without the "
     "refresh, `pulumi up` may detach the volume from the running server, and Harbor would be down until you reboot it. "
     "See docs/host-failures.md, While `pulumi up` runs"
 )
@@ -55,22 +54,29 @@ class ReplacementForbidden(Exception):
     """A protected server would be replaced."""
 
 
-def explain_creation(name: str, what: str, label: str, resource: pulumi.Resource) -> pulumi.ResourceHookBinding:
-    """Return a hook that explains the provider's error for a `what` of this `label` and says what to do."""
+def explain_creation(
+    name: str,
+    what: str,
+    label: str,
+    resource: pulumi.Resource,
+    *,
+    not_created: str = FAILED,
+    not_updated: str = FAILED,
+) -> pulumi.ResourceHookBinding:
+    """Return a hook that explains the provider's error for a `what` of this `label` and says what to do.
+
+    `not_created` and `not_updated` are its texts where the error itself says nothing more.
+    """
 
     def guidance(failed: Failed) -> str:
-        text = FAILED
+        text = {"create": not_created, "update": not_updated}.get(failed.operation, FAILED)
         if failed.operation == "create":
             if any(part in failed.errors for part in NAME_TAKEN):
                 text = TAKEN
             elif NOT_RUNNING in failed.errors:
                 text = HALF_MADE
-            elif what in WITHOUT_UNIQUE_NAME:
-                text = LOST
         elif "[404]" in failed.errors:
             text = GONE
-        elif failed.operation == "update" and what == "volume":
-            text = NOT_UPDATED
         return text.format(what=what, label=label, operation=failed.operation, name=failed.name)
 
     return explain_failure(f"{name}-refused", resource, guidance)

@@ -221,12 +221,9 @@ def forget(urns: Set[str], stack: str | None, cwd: Path) -> None:
     """Remove resources, and what others say of them, from the state. Raise Failure."""
     exported = json.loads(_run(["stack", "export", *_stack_option(stack)], cwd))
     resources = [item for item in exported["deployment"]["resources"] if item["urn"] not in urns]
+    known = {item["urn"] for item in resources}
     for item in resources:
-        item["dependencies"] = [urn for urn in item.get("dependencies") or () if urn not in urns]
-        item["propertyDependencies"] = {
-            name: [urn for urn in found or () if urn not in urns]
-            for name, found in (item.get("propertyDependencies") or {}).items()
-        }
+        item.update(_known_dependencies(item, known))
     exported["deployment"]["resources"] = resources
     _run(["stack", "import", *_stack_option(stack)], cwd, json.dumps(exported))
 
@@ -242,27 +239,32 @@ def complete_state(created: Sequence[Creation], stack: str | None, cwd: Path) ->
     omitted = {creation.urn: creation.not_imported for creation in created}
     known = {resource["urn"] for resource in resources}
     for resource in resources:
-        if not resource.get("dependencies") and not resource.get("delete"):
-            resource.update(_completion(omitted.get(resource["urn"], {}), known))
+        if resource["urn"] in omitted and not resource.get("dependencies") and not resource.get("delete"):
+            resource.update(_completion(omitted[resource["urn"]], known))
     deployment["resources"] = _sorted_by_references(resources)
     # An import drops the marks.
     _run(["stack", "import", *_stack_option(stack)], cwd, json.dumps(exported))
 
 
-def _completion(omitted: Mapping[str, Any], known: set[str]) -> dict[str, Any]:
+def _completion(omitted: Mapping[str, Any], known: Set[str]) -> dict[str, Any]:
     """Return the fields of NOT_IMPORTED without resources that the state does not have."""
-    result: dict[str, Any] = {}
-    if dependencies := [urn for urn in omitted.get("dependencies", ()) if urn in known]:
-        result["dependencies"] = dependencies
-    if properties := omitted.get("propertyDependencies"):
-        result["propertyDependencies"] = {
-            name: [urn for urn in urns or () if urn in known] for name, urns in properties.items()
-        }
+    result = _known_dependencies(omitted, known)
     if omitted.get("deletedWith") in known:
         result["deletedWith"] = omitted["deletedWith"]
     if "resourceHooks" in omitted:
         result["resourceHooks"] = omitted["resourceHooks"]
     return result
+
+
+def _known_dependencies(resource: Mapping[str, Any], known: Set[str]) -> dict[str, Any]:
+    """Return a resource's dependencies without resources that the state does not have."""
+    return {
+        "dependencies": [urn for urn in resource.get("dependencies") or () if urn in known],
+        "propertyDependencies": {
+            name: [urn for urn in urns or () if urn in known]
+            for name, urns in (resource.get("propertyDependencies") or {}).items()
+        },
+    }
 
 
 def _sorted_by_references(resources: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -135,6 +135,35 @@ def test_a_volume_that_seems_not_to_be_attached_stays_at_the_running_server(stac
     assert stack.preview("--expect-no-changes").code == 0
 
 
+# A stack for each: what else began before the failure is left to chance.
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("what", "path"), [("address", "/networking/ips$"), ("bucket or access key", "/object-storage/keys$")]
+)
+def test_what_linode_creates_twice_without_an_error_exists_once(
+    stack: Host, cloud: LocalCloud, what: str, path: str
+) -> None:
+    stack.change(objectStorage={"blobs": True})
+    account = cloud.linode.cloud
+    addresses, keys = set(account.addresses), set(account.keys)
+    lost = cloud.linode.faults.add(Fault(path, method="POST", close="before", takes_effect=True))
+    refused = stack.up()
+    assert refused.code != 0
+    assert lost.fired == 1
+    assert f"Linode did not create the {what} {stack.label}" in refused.output
+    assert "or its answer was lost. Run `mirrorctl recover`" in refused.output
+
+    # Follow the suggested solution, as a person who sees what is found.
+    recovered = stack.workspace.mirrorctl("recover", stdin="yes\n")
+    assert recovered.returncode == 0, recovered.stdout + recovered.stderr
+    stack.up().ok()
+    assert len(account.addresses.keys() - addresses) == 1
+    made = [account.keys[key].label for key in account.keys.keys() - keys]
+    assert made
+    assert len(made) == len(set(made))
+    assert stack.preview("--expect-no-changes").code == 0
+
+
 @pytest.mark.slow
 def test_the_preview_announces_a_replacement_and_rejects_it_with_protect(stack: Host) -> None:
     stack.up().ok()
