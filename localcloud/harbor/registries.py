@@ -167,7 +167,7 @@ def _answers(registry: Registry) -> bool:
             client.ping()
     except RegistryError as error:
         return error.status == 401 and registry.credential is None
-    except (RegistryUnreachable, ValueError, KeyError):
+    except RegistryUnreachable:
         return False
     return True
 

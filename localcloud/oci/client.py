@@ -9,10 +9,9 @@ import json
 import re
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 import certifi
 import httpx
@@ -106,12 +105,12 @@ class Remote:
     def catalog(self) -> list[str]:
         """Return all repositories, page by page."""
         path = f"/v2/_catalog?n={CATALOG_PAGE}"
-        return [name for page in self._pages(path, "registry:catalog:*") for name in page["repositories"] or []]
+        return [str(name) for name in self._pages(path, "registry:catalog:*", "repositories")]
 
     def tags(self, repository: str) -> list[str]:
         """Return all tags, page by page, in the registry's order."""
         path = f"/v2/{repository}/tags/list"
-        return [tag for page in self._pages(path, _pull(repository)) for tag in page["tags"] or []]
+        return [str(tag) for tag in self._pages(path, _pull(repository), "tags")]
 
     def manifest(self, repository: str, reference: str) -> Manifest:
         """Return the manifest under a tag or digest, of whatever kind, with the digest of its bytes."""
@@ -137,16 +136,17 @@ class Remote:
     def referrers(self, repository: str, digest: str) -> list[str]:
         """Return the digests of the manifests that refer to this one."""
         path = f"/v2/{repository}/referrers/{digest}"
-        return [str(entry["digest"]) for entry in self._request("GET", path, _pull(repository)).json()["manifests"]]
+        return [str(entry["digest"]) for entry in _items(self._request("GET", path, _pull(repository)), "manifests")]
 
     def blob(self, repository: str, digest: str) -> bytes:
         return self._request("GET", f"/v2/{repository}/blobs/{digest}", _pull(repository)).content
 
-    def _pages(self, path: str, scope: str) -> Iterator[Any]:
+    def _pages(self, path: str, scope: str, key: str) -> Iterator[Any]:
+        """Return the items of a list, page by page."""
         next_page: str | None = path
         while next_page:
             response = self._request("GET", next_page, scope)
-            yield response.json()
+            yield from _items(response, key)
             next_page = response.links.get("next", {}).get("url")
 
     def _request(self, method: str, path: str, scope: str, accept: str = "*/*") -> httpx.Response:
@@ -171,19 +171,27 @@ class Remote:
         if time.monotonic() < ends - _EARLY_SECONDS:
             return token
         query = {"service": parameters.get("service", "")} | ({"scope": scope} if scope else {})
-        url = str(httpx.URL(parameters["realm"]).copy_merge_params(query))
-        response = self._send("GET", url, {}, self._basic)
+        response = self._send("GET", parameters.get("realm", ""), {}, self._basic, query)
         if response.status_code != 200:
             raise RegistryError(response.status_code, response.text)
-        answer = response.json()
-        token = answer.get("token") or answer.get("access_token") or ""
-        self._tokens[scope] = (token, time.monotonic() + (answer.get("expires_in") or _TOKEN_SECONDS))
+        answer = _document(response)
+        token, seconds = str(answer.get("token") or answer.get("access_token") or ""), answer.get("expires_in")
+        if not isinstance(seconds, int | float) or not seconds:
+            seconds = _TOKEN_SECONDS
+        self._tokens[scope] = (token, time.monotonic() + seconds)
         return token
 
-    def _send(self, method: str, url: str, headers: dict[str, str], auth: httpx.Auth | None = None) -> httpx.Response:
+    def _send(
+        self,
+        method: str,
+        url: str,
+        headers: dict[str, str],
+        auth: httpx.Auth | None = None,
+        query: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
         try:
-            return self._http.request(method, url, headers=headers, auth=auth)
-        except httpx.HTTPError as error:
+            return self._http.request(method, httpx.URL(url).copy_merge_params(query or {}), headers=headers, auth=auth)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise RegistryUnreachable(f'{method.capitalize()} "{url}": {_reason(url, error)}') from error
 
 
@@ -203,6 +211,25 @@ def _challenge(response: httpx.Response) -> tuple[str, dict[str, str]]:
     return scheme.lower(), dict(re.findall(r'(\w+)="([^"]*)"', rest))
 
 
+def _document(response: httpx.Response) -> dict[str, Any]:
+    """Return the JSON object of a response. Raise RegistryError for any other body, as Harbor's adapter does."""
+    try:
+        document = response.json()
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise RegistryError(response.status_code, response.text)
+    return document
+
+
+def _items(response: httpx.Response, key: str) -> list[Any]:
+    """Return a list in the JSON object of a response. Raise RegistryError for anything else."""
+    items = _document(response).get(key) or []
+    if not isinstance(items, list):
+        raise RegistryError(response.status_code, response.text)
+    return items
+
+
 def _pull(repository: str) -> str:
     return f"repository:{repository}:pull"
 
@@ -211,10 +238,12 @@ def _media_type(response: httpx.Response) -> str:
     return str(response.headers.get("Content-Type", "")).partition(";")[0]
 
 
-def _reason(url: str, error: httpx.HTTPError) -> str:
+def _reason(url: str, error: Exception) -> str:
     """Return the message of Go's net/http for the same failure."""
-    parts = urlsplit(url)
-    address = f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+    if isinstance(error, httpx.InvalidURL):
+        return str(error)
+    parts = httpx.URL(url)
+    address = f"{parts.host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
     text = str(error)
     if isinstance(error, httpx.TimeoutException):
         return "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
@@ -222,7 +251,7 @@ def _reason(url: str, error: httpx.HTTPError) -> str:
         if "refused" in text:
             return f"dial tcp {address}: connect: connection refused"
         if "name" in text.lower():
-            return f"dial tcp: lookup {parts.hostname}: no such host"
+            return f"dial tcp: lookup {parts.host}: no such host"
         return f"dial tcp {address}: {text}"
     if isinstance(error, httpx.RemoteProtocolError):
         return "EOF"

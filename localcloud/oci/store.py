@@ -64,9 +64,9 @@ def references(body: bytes) -> list[Descriptor]:
     document = json.loads(body)
     if not isinstance(document, dict):
         raise ValueError("a manifest is a JSON object")
-    entries: list[Any] = [document["config"]] if "config" in document else []
-    entries += (document.get("layers") or []) + (document.get("manifests") or [])
     try:
+        entries: list[Any] = [document["config"]] if "config" in document else []
+        entries += (document.get("layers") or []) + (document.get("manifests") or [])
         return [
             Descriptor(
                 str(entry["mediaType"]),

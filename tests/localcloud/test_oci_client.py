@@ -105,6 +105,42 @@ def test_an_unknown_host_and_a_cut_connection() -> None:
         remote.ping()
 
 
+@pytest.mark.parametrize(
+    "body", ["", "<html>", "null", "[]", "[1", '"text"', "7", '{"repositories": "library", "tags": 1}']
+)
+def test_an_answer_that_is_no_list_is_an_error_with_its_text(body: str) -> None:
+    registry = RegistrySimulator()
+    with serve(registry.app) as server, Remote(server.url) as remote:
+        for ask in (remote.catalog, lambda: remote.tags("library/nginx")):
+            registry.faults.add(Fault(r"/_catalog|/tags/list", status=200, body=body))
+            with pytest.raises(RegistryError) as caught:
+                ask()
+            assert str(caught.value) == f"http status code: 200, body: {body}"
+
+
+@pytest.mark.parametrize("body", ["", "<html>", "null", "[]", "[1", '"text"', "7"])
+def test_a_token_that_cannot_be_read_is_an_error_with_its_text(body: str) -> None:
+    registry = RegistrySimulator("bot", "secret", token_flow=True)
+    with serve(registry.app) as server, Remote(server.url, "bot", "secret") as remote:
+        registry.faults.add(Fault("/token", status=200, body=body))
+        with pytest.raises(RegistryError) as caught:
+            remote.ping()
+        assert str(caught.value) == f"http status code: 200, body: {body}"
+
+
+def test_a_challenge_without_a_usable_realm_is_no_answer() -> None:
+    for realm in ('service="x"', 'realm="nowhere"', 'realm="http://["', 'realm="http://a:b"'):
+        registry = RegistrySimulator("bot", "secret")
+        challenge = {"WWW-Authenticate": f"Bearer {realm}"}
+        registry.faults.add(Fault("/v2/", status=401, headers=challenge, times=None))
+        with (
+            serve(registry.app) as server,
+            Remote(server.url, "bot", "secret") as remote,
+            pytest.raises(RegistryUnreachable),
+        ):
+            remote.ping()
+
+
 def test_the_password_stays_out_of_errors() -> None:
     with Remote("http://127.0.0.1:1", "bot", "s3cret") as remote, pytest.raises(RegistryUnreachable) as caught:
         remote.ping()
