@@ -74,20 +74,19 @@ def test_a_destruction_that_was_interrupted_continues(tmp_path: Path) -> None:
 def test_a_retention_policy_without_a_number_leaves_the_state(tmp_path: Path) -> None:
     with TrialCloud() as cloud:
         stack = TrialStack(cloud, tmp_path, "trial-number", has_host=False)
-        stack.workspace.up().ok()
-        state = json.loads(stack.workspace.export())
-        (policy,) = [
-            found for found in state["deployment"]["resources"] if found.get("id", "").startswith("/retentions/")
-        ]
-        policy["id"] = "/retentions/"
-        stack.workspace.pulumi("stack", "import", stdin=json.dumps(state)).ok()
-        stack.change()
-        # What changes the policy, too: the plugin cannot read or write it.
-        config = stack.workspace.configuration()
-        config["harbor-mirror:projects"]["mirror"]["retention"]["keep"] = [{"mostRecentlyPushed": 11}]
-        stack.workspace.configure(config)
-        assert "`mirrorctl recover`" in stack.workspace.up().output
+        # The plugin updates the policy that it could not create, at a path without a number, and believes the answer.
+        faults = cloud.harbors[-1].faults
+        faults.add(Fault("/retentions$", 500, method="POST"))
+        faults.add(Fault("/retentions/$", 200, "<html>Welcome</html>", "PUT"))
+        assert stack.workspace.up().code != 0
+        resources = json.loads(stack.workspace.export())["deployment"]["resources"]
+        assert "/retentions/" in [resource.get("id") for resource in resources]
+
+        refused = stack.workspace.up()
+        assert refused.code != 0
+        assert "`mirrorctl recover`" in refused.output
         assert stack.recover("--yes").returncode == 0, stack.outputs
+        stack.change()
         stack.workspace.up().ok()
         assert stack.faults() == []
 
