@@ -96,11 +96,13 @@ def test_what_linode_created_without_an_answer_is_recovered(part: Part, cloud: L
     refused = part.workspace.up()
     assert refused.code != 0
     assert f"{part.label} already, and this stack does not know it" in refused.output.replace("-db", "")
+    known = {*part.account.clusters, *part.account.firewalls, *part.account.databases}
     recover(part.workspace)
     done = part.workspace.up().ok()
     assert not names(done.changes, "replace")
     for made in (part.account.clusters, part.account.firewalls, part.account.databases, part.account.nodebalancers):
         assert len(made) == 1
+    assert known <= {*part.account.clusters, *part.account.firewalls, *part.account.databases}
     assert part.workspace.preview("--expect-no-changes").code == 0
     # The history keeps what an import reads from Linode.
     assert leaks(places(part.workspace.directory, {}), {part.database.password}) == []
