@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -219,13 +220,12 @@ def refresh(urns: Sequence[str], stack: str | None, cwd: Path) -> None:
 
 def forget(urns: Set[str], stack: str | None, cwd: Path) -> None:
     """Remove resources, and what others say of them, from the state. Raise Failure."""
-    exported = json.loads(_run(["stack", "export", *_stack_option(stack)], cwd))
-    resources = [item for item in exported["deployment"]["resources"] if item["urn"] not in urns]
-    known = {item["urn"] for item in resources}
-    for item in resources:
-        item.update(_known_dependencies(item, known))
-    exported["deployment"]["resources"] = resources
-    _run(["stack", "import", *_stack_option(stack)], cwd, json.dumps(exported))
+    with _edited_state(stack, cwd) as deployment:
+        resources = [resource for resource in deployment["resources"] if resource["urn"] not in urns]
+        known = {resource["urn"] for resource in resources}
+        for resource in resources:
+            resource.update(_known_references(resource, known))
+        deployment["resources"] = resources
 
 
 def complete_state(created: Sequence[Creation], stack: str | None, cwd: Path) -> None:
@@ -233,37 +233,35 @@ def complete_state(created: Sequence[Creation], stack: str | None, cwd: Path) ->
 
     Without dependencies, the next `destroy` would delete an endpoint before the rules that use it.
     """
-    exported = json.loads(_run(["stack", "export", *_stack_option(stack)], cwd))
-    deployment = exported["deployment"]
-    resources: list[dict[str, Any]] = deployment.get("resources") or []
     omitted = {creation.urn: creation.not_imported for creation in created}
-    known = {resource["urn"] for resource in resources}
-    for resource in resources:
-        if resource["urn"] in omitted and not resource.get("dependencies") and not resource.get("delete"):
-            resource.update(_completion(omitted[resource["urn"]], known))
-    deployment["resources"] = _sorted_by_references(resources)
-    # An import drops the marks.
+    with _edited_state(stack, cwd) as deployment:
+        resources: list[dict[str, Any]] = deployment.get("resources") or []
+        known = {resource["urn"] for resource in resources}
+        for resource in resources:
+            if resource["urn"] in omitted and not resource.get("dependencies") and not resource.get("delete"):
+                missing = omitted[resource["urn"]]
+                resource.update({**missing, **_known_references(missing, known)})
+        deployment["resources"] = _sorted_by_references(resources)
+
+
+@contextmanager
+def _edited_state(stack: str | None, cwd: Path) -> Iterator[dict[str, Any]]:
+    """Yield the state's deployment, and import it as it is then, without marks of interrupted operations."""
+    exported = json.loads(_run(["stack", "export", *_stack_option(stack)], cwd))
+    yield exported["deployment"]
     _run(["stack", "import", *_stack_option(stack)], cwd, json.dumps(exported))
 
 
-def _completion(omitted: Mapping[str, Any], known: Set[str]) -> dict[str, Any]:
-    """Return the fields of NOT_IMPORTED without resources that the state does not have."""
-    result = _known_dependencies(omitted, known)
-    if omitted.get("deletedWith") in known:
-        result["deletedWith"] = omitted["deletedWith"]
-    if "resourceHooks" in omitted:
-        result["resourceHooks"] = omitted["resourceHooks"]
-    return result
-
-
-def _known_dependencies(resource: Mapping[str, Any], known: Set[str]) -> dict[str, Any]:
-    """Return a resource's dependencies without resources that the state does not have."""
+def _known_references(resource: Mapping[str, Any], known: Set[str]) -> dict[str, Any]:
+    """Return the fields that order a resource's deletion, without resources that the state does not have."""
+    deleted_with = resource.get("deletedWith", "")
     return {
         "dependencies": [urn for urn in resource.get("dependencies") or () if urn in known],
         "propertyDependencies": {
             name: [urn for urn in urns or () if urn in known]
             for name, urns in (resource.get("propertyDependencies") or {}).items()
         },
+        "deletedWith": deleted_with if deleted_with in known else "",
     }
 
 
