@@ -136,7 +136,7 @@ class Remote:
     def referrers(self, repository: str, digest: str) -> list[str]:
         """Return the digests of the manifests that refer to this one."""
         path = f"/v2/{repository}/referrers/{digest}"
-        return [str(entry["digest"]) for entry in _items(self._request("GET", path, _pull(repository)), "manifests")]
+        return [str(entry["digest"]) for entry in self._pages(path, _pull(repository), "manifests")]
 
     def blob(self, repository: str, digest: str) -> bytes:
         return self._request("GET", f"/v2/{repository}/blobs/{digest}", _pull(repository)).content
@@ -146,7 +146,10 @@ class Remote:
         next_page: str | None = path
         while next_page:
             response = self._request("GET", next_page, scope)
-            yield from _items(response, key)
+            items = _document(response).get(key) or []
+            if not isinstance(items, list):
+                raise RegistryError(response.status_code, response.text)
+            yield from items
             next_page = response.links.get("next", {}).get("url")
 
     def _request(self, method: str, path: str, scope: str, accept: str = "*/*") -> httpx.Response:
@@ -220,14 +223,6 @@ def _document(response: httpx.Response) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise RegistryError(response.status_code, response.text)
     return document
-
-
-def _items(response: httpx.Response, key: str) -> list[Any]:
-    """Return a list in the JSON object of a response. Raise RegistryError for anything else."""
-    items = _document(response).get(key) or []
-    if not isinstance(items, list):
-        raise RegistryError(response.status_code, response.text)
-    return items
 
 
 def _pull(repository: str) -> str:
